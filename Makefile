@@ -1,0 +1,53 @@
+# vitreous: the commands that a developer and CI use. `make` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+WORKERS ?= 2
+
+.PHONY: help install test test-slow lint typing tests docs bench demo kernels clean
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/vitreous/*/*.cpp src/vitreous/*/*/*.cpp)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+install: $(VENV)/.installed ## make .venv and install the package for development
+
+test: install lint typing tests docs ## everything that CI checks
+
+lint: install ## ruff, import contracts, spelling, size report
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/typos
+	$(BIN)/python tools/size_report.py
+
+typing: install ## mypy --strict
+	$(BIN)/mypy
+
+tests: install ## the default test suite
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test-slow: install ## the tests that take minutes
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+docs: install ## build the documentation, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bench: install ## all benchmarks, side by side with what they are compared with
+	$(BIN)/python -m benchmarks
+
+kernels: install ## rebuild the C++ modules beside their sources
+	$(BIN)/cmake -S . -B build/dev -G Ninja -DVITREOUS_IN_PLACE=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python > /dev/null
+	$(BIN)/cmake --build build/dev
+
+clean: ## remove what was built
+	rm -rf build site $(VENV)
+	find src -name '*.so' -delete

@@ -1,0 +1,1 @@
+"""The `vitreous` command. Thin: it reads words, calls `actions`, prints."""

@@ -1,0 +1,1 @@
+"""STAR rows and image stacks to batches of tensors, and results back to rows."""

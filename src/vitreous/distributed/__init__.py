@@ -1,0 +1,1 @@
+"""Devices, memory budget, workers and summing across them."""

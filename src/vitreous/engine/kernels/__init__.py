@@ -1,0 +1,1 @@
+"""Fast versions of gather and insert, each beside its plain-torch reference."""

@@ -1,0 +1,1 @@
+"""Files: STAR, MRC, TIFF, EER, image references."""

@@ -1,0 +1,1 @@
+"""What a job type is: one declaration a file."""

@@ -1,0 +1,1 @@
+"""What a job computes: one file a job type, each with one `run()`."""

@@ -1,0 +1,1 @@
+"""The project folder: pipeline graph, nodes, aliases, trash. No numerics."""

@@ -1,0 +1,1 @@
+"""Phantoms, strategies and contract tests, shipped for authors of extensions."""
