@@ -1,0 +1,10 @@
+"""Commands of this section."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this section."""
+    del app
