@@ -1,1 +1,38 @@
 """Files: STAR, MRC, TIFF, EER, image references."""
+
+from vitreous.io.image_refs import ImageRef, format_ref, parse_ref
+from vitreous.io.images import Image, ImageStack, read_image, read_images
+from vitreous.io.mrc import (
+    FormatWarning,
+    MrcHeader,
+    Volume,
+    map_images,
+    read_header,
+    read_mrc,
+    read_volume,
+    write_mrc,
+    write_volume,
+)
+from vitreous.io.mrc_stack import StackWriter, append_images, rewrite_images
+
+__all__ = [
+    "FormatWarning",
+    "Image",
+    "ImageRef",
+    "ImageStack",
+    "MrcHeader",
+    "StackWriter",
+    "Volume",
+    "append_images",
+    "format_ref",
+    "map_images",
+    "parse_ref",
+    "read_header",
+    "read_image",
+    "read_images",
+    "read_mrc",
+    "read_volume",
+    "rewrite_images",
+    "write_mrc",
+    "write_volume",
+]
