@@ -1,0 +1,377 @@
+"""Fourier transforms of images and volumes: the only file that calls `torch.fft`.
+
+The convention (refinement.md sections 1.1 to 1.3 and 1.5), for a real array of side N whose
+origin is the pixel ``N // 2``::
+
+    F(k) = N**-d  sum_j  f(j) exp(-2 pi i k . (j - N // 2) / N)
+    f(j) =        sum_k  F(k) exp(+2 pi i k . (j - N // 2) / N)
+
+so that the value at zero frequency is the mean. Only the half with kx >= 0 is stored, with zero
+frequency at index 0; along the other axes the frequencies run 0, 1, ..., N // 2, then the
+negative ones: the Nyquist row of an even side is the positive one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import EllipsisType
+
+import torch
+from jaxtyping import Bool, Complex, Float, Int64
+from torch import Tensor
+
+Size = int | Sequence[int]
+
+
+def forward(real: Float[Tensor, "*real"], ndim: int) -> Complex[Tensor, "*half"]:
+    """Transform real arrays whose origin is their centre.
+
+    Parameters
+    ----------
+    real
+        ``*b y x`` or ``*b z y x``; any sizes, odd or even.
+    ndim
+        How many trailing axes are transformed: 1, 2 or 3.
+
+    Returns
+    -------
+    Tensor
+        ``*b y xh`` or ``*b z y xh``, divided by the number of samples, phase origin at the
+        centre.
+    """
+    axes = _axes(ndim)
+    sizes = real.shape[-ndim:]
+    if real.numel() == 0:  # the FFT library refuses an empty batch
+        return torch.view_as_complex(real.new_zeros((*real.shape[:-1], sizes[-1] // 2 + 1, 2)))
+    if all(size % 2 == 0 for size in sizes):
+        return _flip_signs_(torch.fft.rfftn(real, dim=axes, norm="forward"), ndim)
+    rolled = torch.roll(real, [-(size // 2) for size in sizes], axes)
+    transform: Tensor = torch.fft.rfftn(rolled, dim=axes, norm="forward")
+    return transform
+
+
+def inverse(
+    transform: Complex[Tensor, "*half"], ndim: int, size: Size | None = None
+) -> Float[Tensor, "*real"]:
+    """Undo `forward`.
+
+    Parameters
+    ----------
+    transform
+        ``*b y xh`` or ``*b z y xh``.
+    ndim
+        How many trailing axes are transformed.
+    size
+        Side of the real array, or its sizes in array order. By default the array is square, with
+        the side of its slow axes (even in one dimension).
+
+    Returns
+    -------
+    Tensor
+        ``*b y x`` or ``*b z y x``, centred at ``size // 2``.
+    """
+    axes = _axes(ndim)
+    sizes = real_sizes(transform, ndim, size)
+    if transform.numel() == 0:
+        return transform.real.new_zeros((*transform.shape[:-ndim], *sizes))
+    even = all(side % 2 == 0 for side in sizes)
+    if even:
+        transform = _flip_signs_(transform.clone(), ndim)
+    real: Tensor = torch.fft.irfftn(transform, s=sizes, dim=axes, norm="forward")
+    return real if even else torch.roll(real, [side // 2 for side in sizes], axes)
+
+
+def real_sizes(transform: Tensor, ndim: int, size: Size | None = None) -> tuple[int, ...]:
+    """Return the sizes, in array order, of the real array behind a half transform."""
+    if size is None:
+        shape = transform.shape[-ndim:]
+        fast: int = shape[0] if ndim > 1 else 2 * (shape[-1] - 1)
+        return (*shape[:-1], fast)
+    return _sizes(size, ndim)
+
+
+def crop(transform: Complex[Tensor, "*half"], size: Size, ndim: int) -> Complex[Tensor, "*less"]:
+    """Keep the frequencies of a smaller array: the grey values keep their mean.
+
+    The rows kept are ``0 ... size // 2`` and the last ``(size - 1) // 2``, so an even side keeps
+    the *positive* row at its Nyquist frequency (preprocessing.md section 0).
+
+    Parameters
+    ----------
+    transform
+        ``*b y xh`` or ``*b z y xh``.
+    size
+        New side of the real array, not larger than the old one.
+    ndim
+        How many trailing axes are frequencies.
+    """
+    sizes = _sizes(size, ndim)
+    cropped = transform[..., : sizes[-1] // 2 + 1]
+    for axis, side in zip(range(-ndim, -1), sizes[:-1], strict=True):
+        cropped = _crop_axis(cropped, axis, side)
+    return cropped.contiguous()
+
+
+def pad(
+    transform: Complex[Tensor, "*half"], size: Size, ndim: int, *, corners: bool = False
+) -> Complex[Tensor, "*more"]:
+    """Put a transform into the frequencies of a larger array, zero elsewhere.
+
+    Parameters
+    ----------
+    transform
+        ``*b y xh`` or ``*b z y xh`` of a square array.
+    size
+        New side of the real array, not smaller than the old one.
+    ndim
+        How many trailing axes are frequencies.
+    corners
+        Keep also what lies outside the largest circle (sphere) of the input; by default it is
+        set to zero (refinement.md section 1.3), if the size changes at all.
+    """
+    sizes = _sizes(size, ndim)
+    old = real_sizes(transform, ndim)
+    if not corners and sizes != old:
+        inside = _radius2(old, transform.device) <= (transform.shape[-1] - 1) ** 2
+        transform = transform * inside
+    padded = transform
+    for axis, side in zip(range(-ndim, -1), sizes[:-1], strict=True):
+        padded = _pad_axis(padded, axis, side)
+    extra = sizes[-1] // 2 + 1 - padded.shape[-1]
+    return torch.nn.functional.pad(padded, (0, extra))
+
+
+def indices(
+    size: Size, ndim: int, device: torch.device | str | None = None
+) -> Int64[Tensor, "... c"]:
+    """Return the whole-number frequencies of a half transform, components in the order x y z.
+
+    Returns
+    -------
+    Tensor
+        ``y xh c`` or ``z y xh c``; ``kx`` runs from 0, the others from ``-(size - 1) // 2`` to
+        ``size // 2`` in FFT order.
+    """
+    sizes = _sizes(size, ndim)
+    axes = [_axis_indices(side, device) for side in sizes[:-1]]
+    axes.append(torch.arange(sizes[-1] // 2 + 1, device=device))
+    grids = torch.meshgrid(*axes, indexing="ij")
+    return torch.stack(grids[::-1], dim=-1)
+
+
+def frequencies(
+    size: Size,
+    ndim: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> Float[Tensor, "... c"]:
+    """Return the frequencies of a half transform in cycles per pixel, components x y z."""
+    sizes = _sizes(size, ndim)
+    sides = torch.tensor(sizes[::-1], dtype=dtype, device=device)
+    return indices(sizes, ndim, device).to(dtype) / sides
+
+
+def shell_index(
+    size: int, ndim: int, device: torch.device | str | None = None
+) -> Int64[Tensor, "*half"]:
+    """Return the shell of each pixel of a half transform: the length of k, rounded."""
+    radius = _radius2(_sizes(size, ndim), device).to(torch.float64).sqrt()
+    return radius.round().to(torch.int64)
+
+
+def half_plane_mask(
+    size: int, ndim: int, device: torch.device | str | None = None
+) -> Bool[Tensor, "*half"]:
+    """Tell which pixels of a half transform count in a sum (refinement.md section 1.2).
+
+    The plane kx = 0 stores each Friedel pair twice: only one of the two counts (ky > 0, or in
+    three dimensions kz > 0 or kz = 0 and ky > 0; and zero frequency itself). Pixels beyond
+    shell ``size // 2``, the corners, do not count.
+    """
+    index = indices(size, ndim, device)
+    counts = index[..., 0] > 0
+    tied = ~counts
+    for component in range(ndim - 1, 0, -1):
+        counts = counts | (tied & (index[..., component] > 0))
+        tied = tied & (index[..., component] == 0)
+    return (counts | tied) & (shell_index(size, ndim, device) < size // 2 + 1)
+
+
+def shell_sum(
+    values: Float[Tensor, "*half"],
+    ndim: int,
+    n_shells: int | None = None,
+    *,
+    stored: bool = False,
+) -> Float[Tensor, "... s"]:
+    """Add up the pixels of each shell of a half transform.
+
+    Parameters
+    ----------
+    values
+        ``*b y xh`` or ``*b z y xh`` of a square array.
+    ndim
+        How many trailing axes are frequencies.
+    n_shells
+        Length of the result; by default ``size // 2 + 1``.
+    stored
+        Count every stored pixel, Friedel pairs twice and corners too, instead of those of
+        `half_plane_mask`.
+
+    Returns
+    -------
+    Tensor
+        ``*b s``; summed in double precision, in the type of `values`.
+    """
+    size = real_sizes(values, ndim)[0]
+    n_shells = size // 2 + 1 if n_shells is None else n_shells
+    shells, counted = _counted(size, ndim, n_shells, stored, values.device)
+    flat = values.flatten(-ndim)[..., counted].to(torch.float64)
+    sums = flat.new_zeros((*flat.shape[:-1], n_shells))
+    return sums.index_add(-1, shells, flat).to(values.dtype)
+
+
+def shell_count(
+    size: int,
+    ndim: int,
+    n_shells: int | None = None,
+    *,
+    stored: bool = False,
+    device: torch.device | str | None = None,
+) -> Int64[Tensor, " s"]:
+    """Return how many pixels `shell_sum` adds up in each shell."""
+    n_shells = size // 2 + 1 if n_shells is None else n_shells
+    shells, _ = _counted(size, ndim, n_shells, stored, device)
+    return torch.bincount(shells, minlength=n_shells)
+
+
+def shell_mean(
+    values: Float[Tensor, "*half"],
+    ndim: int,
+    n_shells: int | None = None,
+    *,
+    stored: bool = False,
+) -> Float[Tensor, "... s"]:
+    """Average the pixels of each shell, as `shell_sum` adds them; 0 where a shell is empty."""
+    size = real_sizes(values, ndim)[0]
+    count = shell_count(size, ndim, n_shells, stored=stored, device=values.device)
+    return shell_sum(values, ndim, n_shells, stored=stored) / count.clamp(min=1)
+
+
+def shift_phases(
+    shift_px: Float[Tensor, "*n c"], size: Size, *, box: Size | None = None
+) -> Complex[Tensor, "*half"]:
+    """Return the factors that move an array by `shift_px` (refinement.md section 1.5).
+
+    Parameters
+    ----------
+    shift_px
+        Shifts in pixels, components x y (z); a positive shift moves the content to larger
+        indices.
+    size
+        Sizes of the array whose half transform is multiplied.
+    box
+        Sizes of the array that the pixels of the shift belong to, where the transform is
+        cropped from a larger one; by default `size`.
+
+    Returns
+    -------
+    Tensor
+        ``*n y xh`` or ``*n z y xh``: ``exp(-2 pi i k . t / box)``.
+    """
+    ndim = shift_px.shape[-1]
+    sizes, sides = _sizes(size, ndim), _sizes(size if box is None else box, ndim)
+    result: Tensor | None = None
+    for axis in range(ndim):
+        index = _axis_indices(sizes[axis], shift_px.device)
+        if axis == ndim - 1:
+            index = torch.arange(sizes[axis] // 2 + 1, device=shift_px.device)
+        turns = shift_px[..., ndim - 1 - axis, None] * index / sides[axis]
+        phases = torch.polar(torch.ones_like(turns), -2 * torch.pi * turns)
+        phases = phases.reshape(*phases.shape[:-1], *_at_axis(phases.shape[-1], axis, ndim))
+        result = phases if result is None else result * phases
+    assert result is not None
+    return result
+
+
+def shift(
+    transform: Complex[Tensor, "*half"],
+    shift_px: Float[Tensor, "*n c"],
+    *,
+    box: Size | None = None,
+) -> Complex[Tensor, "*shifted"]:
+    """Move arrays by `shift_px`, given their half transforms of square arrays.
+
+    See `shift_phases`; leading axes of both arguments broadcast.
+    """
+    sizes = real_sizes(transform, shift_px.shape[-1])
+    return transform * shift_phases(shift_px, sizes, box=box)
+
+
+def _axes(ndim: int) -> tuple[int, ...]:
+    return tuple(range(-ndim, 0))
+
+
+def _sizes(size: Size, ndim: int) -> tuple[int, ...]:
+    sizes = (size,) * ndim if isinstance(size, int) else tuple(size)
+    if len(sizes) != ndim:
+        message = f"size {sizes} has {len(sizes)} entries, but {ndim} axes are transformed"
+        raise ValueError(message)
+    return sizes
+
+
+def _flip_signs_(transform: Tensor, ndim: int) -> Tensor:
+    """Multiply by (-1)**(kx + ky + kz), which moves the origin of even arrays to the centre."""
+    for parities in range(2**ndim):
+        starts = [(parities >> axis) & 1 for axis in range(ndim)]
+        if sum(starts) % 2:
+            odd: tuple[EllipsisType | slice, ...] = (..., *(slice(s, None, 2) for s in starts))
+            transform[odd].neg_()
+    return transform
+
+
+def _crop_axis(transform: Tensor, axis: int, side: int) -> Tensor:
+    length = transform.shape[axis]
+    if side == length:
+        return transform
+    n_negative = (side - 1) // 2
+    positive = transform.narrow(axis, 0, side // 2 + 1)
+    negative = transform.narrow(axis, length - n_negative, n_negative)
+    return torch.cat([positive, negative], dim=axis)
+
+
+def _pad_axis(transform: Tensor, axis: int, side: int) -> Tensor:
+    length = transform.shape[axis]
+    if side == length:
+        return transform
+    n_negative = (length - 1) // 2
+    positive = transform.narrow(axis, 0, length // 2 + 1)
+    negative = transform.narrow(axis, length - n_negative, n_negative)
+    shape = list(transform.shape)
+    shape[axis] = side - length
+    return torch.cat([positive, transform.new_zeros(shape), negative], dim=axis)
+
+
+def _axis_indices(side: int, device: torch.device | str | None) -> Tensor:
+    index = torch.arange(side, device=device)
+    return torch.where(index > side // 2, index - side, index)
+
+
+def _radius2(sizes: tuple[int, ...], device: torch.device | str | None) -> Tensor:
+    return (indices(sizes, len(sizes), device) ** 2).sum(-1)
+
+
+def _counted(
+    size: int, ndim: int, n_shells: int, stored: bool, device: torch.device | str | None
+) -> tuple[Tensor, Tensor]:
+    """Return the shell of each pixel that counts, and where it stands in the flat transform."""
+    shells = shell_index(size, ndim, device).flatten()
+    keep = shells < n_shells
+    if not stored:
+        keep = keep & half_plane_mask(size, ndim, device).flatten()
+    counted = torch.nonzero(keep)[:, 0]
+    return shells[counted], counted
+
+
+def _at_axis(length: int, axis: int, ndim: int) -> tuple[int, ...]:
+    return tuple(length if other == axis else 1 for other in range(ndim))
