@@ -28,6 +28,9 @@ class Progress(Protocol):
     def advance(self, n: int = 1) -> None:
         """Tell that `n` more units are done."""
 
+    def work(self, flop: float = 0.0, n_bytes: float = 0.0) -> None:
+        """Count arithmetic done and bytes read or written, for the speeds in ``results.json``."""
+
 
 @runtime_checkable
 class Run(Protocol):
