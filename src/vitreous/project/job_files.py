@@ -1,0 +1,45 @@
+"""Files that the pipeline keeps beside a job: `job_pipeline.star` and the backup.
+
+`job_pipeline.star` is a pipeline of the one job, with its inputs, its expected outputs and its
+state at the start; the copy of the whole pipeline just after the job was added is the backup
+that repair uses (pipeline.md section 3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Final
+
+from vitreous.io.atomic import write_text
+from vitreous.project.pipeline import Pipeline
+from vitreous.project.pipeline_file import format_pipeline
+
+JOB_PIPELINE: Final = "job_pipeline.star"
+
+
+def after_write(root: Path, name: str, before: Pipeline, pipeline: Pipeline, text: str) -> None:
+    """Leave the files of each job that was added; the pipeline itself is written already.
+
+    A backup that cannot be written (full disk) is no reason to fail: the pipeline is whole.
+    """
+    for job in pipeline.processes:
+        if job not in before.processes:
+            with contextlib.suppress(OSError):
+                write_job_pipeline(root, pipeline, job)
+                write_backup(root, name, job, text)
+
+
+def write_job_pipeline(root: Path, pipeline: Pipeline, job: str) -> None:
+    """Write the pipeline of one job into its folder, with the state it has now.
+
+    The counter is 2, as RELION writes it.
+    """
+    part = pipeline.part([job])
+    part.counter = 2
+    write_text(root / job / JOB_PIPELINE, format_pipeline(part))
+
+
+def write_backup(root: Path, name: str, job: str, text: str) -> None:
+    """Copy the text of the whole pipeline into the folder of a job."""
+    write_text(root / job / f"{name}_pipeline.star", text)
