@@ -5,6 +5,7 @@ VitreousError
 ├── InputError(ValueError)                 the user can fix it
 │   ├── MissingFileError(FileNotFoundError)    a file that was named is not there
 │   ├── FormatError                            a file is there and is not what it should be
+│   │   └── AbsentError(KeyError)                  it lacks a table or a column that is needed
 │   └── OptionError                            one or more options of a job cannot work
 ├── ProjectError(RuntimeError)             the folder is not what we think it is
 │   ├── LockedError(TimeoutError)              somebody else holds the project
@@ -41,6 +42,14 @@ class MissingFileError(InputError, FileNotFoundError):
 
 class FormatError(InputError):
     """A file was found but its content is not what it should be."""
+
+
+class AbsentError(FormatError, KeyError):
+    """A file or a table lacks the table or the column that was asked for."""
+
+    def __str__(self) -> str:
+        """Return the message alone; `KeyError` would quote it."""
+        return str(self.args[0]) if self.args else ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from vitreous.io.mrc import (
     write_volume,
 )
 from vitreous.io.mrc_stack import StackWriter, append_images, rewrite_images
+from vitreous.io.star import Star, format_star, parse_star, read_star, write_star
+from vitreous.io.star_table import Table
 
 __all__ = [
     "FormatWarning",
@@ -22,17 +24,23 @@ __all__ = [
     "ImageStack",
     "MrcHeader",
     "StackWriter",
+    "Star",
+    "Table",
     "Volume",
     "append_images",
     "format_ref",
+    "format_star",
     "map_images",
     "parse_ref",
+    "parse_star",
     "read_header",
     "read_image",
     "read_images",
     "read_mrc",
+    "read_star",
     "read_volume",
     "rewrite_images",
     "write_mrc",
+    "write_star",
     "write_volume",
 ]
