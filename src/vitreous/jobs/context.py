@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 
 class Aborted(BaseException):
@@ -139,3 +139,12 @@ class Run(Protocol):
 
     def say(self, text: str) -> None:
         """Print a line to the job's ``run.out``."""
+
+    def hand_over(self, command: str) -> NoReturn:
+        """Become a shell command, which from here on is the job and writes its own exit marker.
+
+        Parameters
+        ----------
+        command
+            What the shell runs, in the project folder.
+        """

@@ -1,0 +1,154 @@
+"""Checks that follow from the declaration of an option alone: needed, typed, in range, there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitreous.errors import Problem, VitreousError
+from vitreous.jobs import codec
+from vitreous.jobs import when as rules
+from vitreous.jobs.declare import Options, Start
+from vitreous.jobs.job_type import hard_limits, value_of
+from vitreous.jobs.spec import OptionSpec, Value
+from vitreous.project import node_types
+
+if TYPE_CHECKING:
+    from vitreous.project.pipeline import Pipeline
+
+# What to give, by the first part of the node type.
+_MADE_BY = {
+    node_types.MOVIES: "the movies.star of an Import job",
+    node_types.MICROGRAPHS: "the micrographs of a MotionCorr, CtfFind or Select job",
+    node_types.COORDINATES: "the coordinates of an AutoPick or ManualPick job",
+    node_types.PARTICLES: "the particles of an Extract, Select or Refine3D job",
+    node_types.IMAGES_2D: "the class averages of a Select job",
+    node_types.OPTIMISER: "the optimiser file of a Class2D, Class3D or Refine3D job",
+    node_types.DENSITY_MAP: "a map of an InitialModel, Class3D or Refine3D job, or an imported one",
+    node_types.HALF_MAP: "an unfiltered half-map of a Refine3D job",
+    node_types.MASK: "the mask.mrc of a MaskCreate job, or an imported one",
+    node_types.POSTPROCESS: "the postprocess.star of a PostProcess job",
+    node_types.POLISH_PARAMS: "the parameters of a Polish training job",
+    node_types.SEQUENCE: "a FASTA file",
+}
+
+
+def check_values(options: Options, start: Start) -> Iterator[Problem]:
+    """Yield what is wrong with single values, option by option.
+
+    Parameters
+    ----------
+    options
+        Options of a job.
+    start
+        How it is started.
+    """
+    for spec in options.job_type.options.values():
+        value, text = value_of(options, spec), options.texts.get(spec.name, "")
+        if not matters(options, spec, start):
+            continue
+        yield from _needed(spec, value)
+        unreadable = list(_readable(spec, text, value))
+        yield from unreadable
+        if not unreadable:
+            yield from hard_limits(spec, value, text)
+            yield from _suggested(spec, value, text)
+
+
+def check_files(options: Options, start: Start) -> Iterator[Problem]:
+    """Yield what is wrong with the files that become input nodes: missing, or of a wrong type.
+
+    A file that an unfinished job is to write counts as there. Nothing is looked at where
+    `start` has no project.
+    """
+    if start.project is None:
+        return
+    pipeline = _pipeline(start.project)
+    for item in options.inputs(start):
+        spec = options.job_type.options[item.option]
+        path = str(value_of(options, spec))
+        if path and not codec.is_variable(path):
+            wanted = item.node_type or spec.reads
+            yield from _node(spec, path, wanted, start.project, pipeline)
+
+
+def matters(options: Options, spec: OptionSpec, start: Start) -> bool:
+    """Tell whether an option has an effect: its rule holds, and it belongs to this start."""
+    if spec.on_continue == "only" and start.is_new:
+        return False
+    return rules.holds(spec.when, options.value)
+
+
+def wanted_file(node_type: str) -> str:
+    """Say in words what a field that reads a node type should be given."""
+    return _MADE_BY.get(node_type, f"a file of type {node_type}" if node_type else "a file")
+
+
+def _needed(spec: OptionSpec, value: Value) -> Iterator[Problem]:
+    if spec.required and value in ("", None):
+        yield Problem(spec.name, f"is empty; give {wanted_file(spec.reads)}")
+
+
+def _readable(spec: OptionSpec, text: str, value: Value) -> Iterator[Problem]:
+    try:
+        if text:
+            codec.from_text(spec, text)
+        elif spec.choices:
+            codec.from_text(spec, str(value))
+    except codec.TextError as error:
+        if value == spec.default or not text:
+            yield Problem(spec.name, str(error))
+
+
+def _suggested(spec: OptionSpec, value: Value, text: str) -> Iterator[Problem]:
+    if isinstance(value, bool) or not isinstance(value, int | float) or codec.is_variable(text):
+        return
+    if value in (spec.off, spec.default) or spec.low is None or spec.high is None:
+        return
+    if not spec.low <= value <= spec.high:
+        yield Problem(
+            spec.name,
+            f"is {value:g}; {spec.low:g} to {spec.high:g} is usual",
+            severity="warning",
+        )
+
+
+def _pipeline(project: Path) -> Pipeline | None:
+    from vitreous.project.folder import ProjectFolder
+
+    try:
+        return ProjectFolder.open(project).read()
+    except VitreousError:
+        return None
+
+
+def _node(
+    spec: OptionSpec, path: str, wanted: str, project: Path, pipeline: Pipeline | None
+) -> Iterator[Problem]:
+    node = pipeline.nodes.get(path) if pipeline else None
+    if node is not None and not node_types.accepts(wanted, node.type_label):
+        yield Problem(
+            spec.name,
+            f"is {path}, which holds {node.type_label}; give {wanted_file(wanted)}",
+        )
+    elif not (project / path).exists() and not _is_coming(path, pipeline):
+        near = _like(path, wanted, pipeline)
+        yield Problem(spec.name, f"is {path}, which does not exist{near}")
+
+
+def _is_coming(path: str, pipeline: Pipeline | None) -> bool:
+    """Tell whether a job that has not ended is to write the file."""
+    producer = pipeline.producer(path) if pipeline and path in pipeline.nodes else None
+    if pipeline is None or producer is None:
+        return False
+    return pipeline.processes[producer].status in ("Scheduled", "Running")
+
+
+def _like(path: str, wanted: str, pipeline: Pipeline | None) -> str:
+    import difflib
+
+    nodes = pipeline.nodes.values() if pipeline else ()
+    fitting = [node.name for node in nodes if node_types.accepts(wanted, node.type_label)]
+    near = difflib.get_close_matches(path, fitting, n=1, cutoff=0.4) or fitting[-1:]
+    return f"; did you mean {near[0]}?" if near else f"; give {wanted_file(wanted)}"
