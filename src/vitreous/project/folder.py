@@ -17,7 +17,7 @@ from typing import Final
 
 from vitreous.errors import NotAProjectError, ProjectError
 from vitreous.io.atomic import write_text
-from vitreous.project import job_files, lock
+from vitreous.project import links, lock, mirror
 from vitreous.project.paths import check_inside
 from vitreous.project.pipeline import Form, Pipeline
 from vitreous.project.pipeline_file import format_pipeline, parse_pipeline
@@ -113,7 +113,8 @@ class ProjectFolder:
     def read(self) -> Pipeline:
         """Return the pipeline as it is on disk. Shared between callers: do not change it.
 
-        The file is read again only when its time, size or inode changed.
+        The file is read again only when its time, size or inode changed. Missing alias
+        symlinks are made anew, unless the project was opened read-only.
 
         Raises
         ------
@@ -178,6 +179,8 @@ class ProjectFolder:
             raise ProjectError(f"{self.file}: cannot be read ({error.strerror}).") from error
         pipeline = parse_pipeline(data, str(self.file))
         self._cached = (stamp, pipeline)
+        if not self.read_only:
+            links.remake_missing(self.root, pipeline)
         return pipeline
 
     def _write(self, before: Pipeline, pipeline: Pipeline) -> None:
@@ -191,7 +194,7 @@ class ProjectFolder:
         except OSError as error:
             raise cannot_write(self.root, error) from error
         self._cached = (_stamp(self.file), pipeline)
-        job_files.after_write(self.root, self.name, before, pipeline, text)
+        mirror.follow(self.root, self.name, before, pipeline, text)
 
     def _number_is_on_disk(self, number: int) -> bool:
         """Tell whether some type folder holds a job of this number that the pipeline lacks."""

@@ -7,7 +7,6 @@ that repair uses (pipeline.md section 3).
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -16,18 +15,6 @@ from vitreous.project.pipeline import Pipeline
 from vitreous.project.pipeline_file import format_pipeline
 
 JOB_PIPELINE: Final = "job_pipeline.star"
-
-
-def after_write(root: Path, name: str, before: Pipeline, pipeline: Pipeline, text: str) -> None:
-    """Leave the files of each job that was added; the pipeline itself is written already.
-
-    A backup that cannot be written (full disk) is no reason to fail: the pipeline is whole.
-    """
-    for job in pipeline.processes:
-        if job not in before.processes:
-            with contextlib.suppress(OSError):
-                write_job_pipeline(root, pipeline, job)
-                write_backup(root, name, job, text)
 
 
 def write_job_pipeline(root: Path, pipeline: Pipeline, job: str) -> None:

@@ -265,9 +265,10 @@ def _refuse_or_wait(root: Path, policy: LockPolicy, deadline: float) -> None:
         )
     if time.monotonic() >= deadline:
         raise LockedError(
-            f"{root}: the project has been locked for {time.time() - owner.since:.0f} s by {owner}. "
-            f"A change takes less than a second. If that program does not run any more, remove the "
-            f"lock with `vitreous unlock --force`, or take away the folder {root / FOLDER}."
+            f"{root}: the project has been locked for {time.time() - owner.since:.0f} s by "
+            f"{owner}. A change takes less than a second. If that program does not run any "
+            f"more, remove the lock with `vitreous unlock --force`, or take away the folder "
+            f"{root / FOLDER}."
         )
     time.sleep(policy.retry_s)
 

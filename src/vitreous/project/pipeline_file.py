@@ -68,10 +68,8 @@ def parse_pipeline(data: bytes, source: str) -> Pipeline:
         raise ProjectError(f"{source}: the file is empty. {_REPAIR}")
     try:
         return from_star(parse_star(data, source))
-    except (FormatError, UnicodeDecodeError) as error:
-        raise ProjectError(
-            f"{source}: this is not a whole pipeline file. {error}. {_REPAIR}"
-        ) from error
+    except FormatError as error:
+        raise ProjectError(f"This is not a whole pipeline file: {error}. {_REPAIR}") from error
     except ProjectError as error:
         raise ProjectError(f"{source}: {error} {_REPAIR}") from error
 
@@ -166,7 +164,8 @@ def _read_nodes(pipeline: Pipeline, table: Table) -> None:
     }
     if len(pipeline.nodes) < len(names):
         pipeline.problems.append(
-            f"data_{NODES}: {len(names) - len(pipeline.nodes)} names are listed twice; the last counts."
+            f"data_{NODES}: {len(names) - len(pipeline.nodes)} names are listed twice; "
+            f"the last entry counts."
         )
     _keep_columns(pipeline, table, _NODE)
 
@@ -235,7 +234,7 @@ def to_star(pipeline: Pipeline) -> Star:
         *filter(len, (_processes(pipeline), _nodes(pipeline), *_edge_tables(pipeline))),
     ]
     kept = [block for block in pipeline.kept.blocks if isinstance(block, Table)]
-    return Star({table.name: table for table in (*tables, *kept)}, version=_VERSIONS[pipeline.form])
+    return Star([*tables, *kept], version=_VERSIONS[pipeline.form])
 
 
 def _processes(pipeline: Pipeline) -> Table:

@@ -10,7 +10,7 @@ from typing import Final
 
 NO_NUMBER: Final = -1
 
-# number: (label, folder)
+# By number the label and the folder; tomography has folders of many names.
 _TYPES: Final[dict[int, tuple[str, str]]] = {
     0: ("relion.import", "Import"),
     1: ("relion.motioncorr", "MotionCorr"),
