@@ -184,10 +184,9 @@ class ProjectFolder:
         return pipeline
 
     def _write(self, before: Pipeline, pipeline: Pipeline) -> None:
-        added = [name for name in pipeline.processes if name not in before.processes]
         text = format_pipeline(pipeline)
         try:
-            for name in added:
+            for name in pipeline.added:
                 self.job_dir(name).mkdir(parents=True, exist_ok=True)
             write_text(self.file, text)
             (self.root / HAS_CHANGED).touch()

@@ -28,17 +28,16 @@ def follow(root: Path, name: str, before: Pipeline, after: Pipeline, text: str) 
         The pipeline file as written, for the backup in the folder of each new job.
     """
     with contextlib.suppress(OSError):
-        _job_files(root, name, before, after, text)
+        _job_files(root, name, after, text)
     with contextlib.suppress(OSError):
         _links(root, before, after)
     nodes_tree.update(root, before, after)
 
 
-def _job_files(root: Path, name: str, before: Pipeline, after: Pipeline, text: str) -> None:
-    for job in after.processes:
-        if job not in before.processes:
-            job_files.write_job_pipeline(root, after, job)
-            job_files.write_backup(root, name, job, text)
+def _job_files(root: Path, name: str, after: Pipeline, text: str) -> None:
+    for job in after.added:
+        job_files.write_job_pipeline(root, after, job)
+        job_files.write_backup(root, name, job, text)
 
 
 def _links(root: Path, before: Pipeline, after: Pipeline) -> None:

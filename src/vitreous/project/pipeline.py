@@ -132,6 +132,8 @@ class Pipeline:
         Tells whether a number is in use outside this graph (a folder on disk).
     problems
         What was wrong in the file it was read from and could be survived.
+    added
+        Jobs that `add_process` made since it was read or copied.
     """
 
     form: Form = "5.0"
@@ -142,6 +144,7 @@ class Pipeline:
         default=lambda _number: False, repr=False, compare=False
     )
     problems: list[str] = field(default_factory=list, compare=False)
+    added: list[str] = field(default_factory=list, compare=False)
     kept: Kept = field(default_factory=Kept, compare=False)
     input_edges: dict[tuple[str, str], None] = field(default_factory=dict, repr=False)
     output_edges: dict[tuple[str, str], None] = field(default_factory=dict, repr=False)
@@ -267,6 +270,7 @@ class Pipeline:
             raise ProjectError(f"{name} exists already in the pipeline; delete it first.")
         process = Process(name, alias, type_label, Status(status))
         self.processes[name] = process
+        self.added.append(name)
         return process
 
     def put_process(self, process: Process) -> None:
@@ -309,6 +313,9 @@ class Pipeline:
         """Let a job make a node. A node has one producer: the first one stays."""
         self._need(process)
         node = self.add_node(node_name, type_label, depth)
+        if node.name not in self._producer:
+            # Whoever makes the file knows best what it is.
+            node = self.nodes[node.name] = Node(node.name, type_label, depth)
         if self._producer.get(node.name, process) == process:
             self._connect_output(process, node.name)
         return node
