@@ -6,18 +6,21 @@ What a file says is kept: unknown labels (as text) and blocks, order, comments, 
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from vitreous.errors import AbsentError, InputError, MissingFileError
+from vitreous.errors import AbsentError, FormatError, InputError, MissingFileError
 from vitreous.io.atomic import replacing
 from vitreous.io.star_reader import Parsed, parse
 from vitreous.io.star_table import Table
 from vitreous.io.star_writer import chunks
 
 NEWEST_VERSION = 50001
+_LARGE = 1 << 24  # bytes
 
 
 class Star(Mapping[str, Table]):
@@ -141,12 +144,33 @@ def read_star(path: Path | str, *, permissive: bool = False) -> Star:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        with _content(path) as content:
+            return _star(parse(content, os.fspath(path), permissive=permissive))
     except FileNotFoundError:
         raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; a STAR file is wanted") from None
-    return _star(parse(content, os.fspath(path), permissive=permissive))
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[bytes | mmap.mmap]:
+    """Give the content of a file; a large one in private memory that is given back while read.
+
+    Never the file itself mapped: another program that cuts it short would kill this one.
+    """
+    with path.open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size < _LARGE or not hasattr(mmap, "MAP_PRIVATE"):
+            yield stream.readall()
+            return
+        with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+            filled = 0
+            with memoryview(memory) as view:
+                while filled < size and (count := stream.readinto(view[filled:])):
+                    filled += count
+            if filled < size:
+                raise FormatError(f"{path} became shorter while it was read; is it being written?")
+            yield memory
 
 
 def parse_star(text: str | bytes, source: str = "", *, permissive: bool = False) -> Star:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from mmap import mmap
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Parsed:
     notes: list[str] = field(default_factory=list)
 
 
-def parse(content: bytes, source: str, *, permissive: bool = False) -> Parsed:
+def parse(content: bytes | mmap, source: str, *, permissive: bool = False) -> Parsed:
     """Read a whole file; `source` names it in messages."""
     return _Reader(content, source, permissive).read()
 
@@ -46,8 +47,9 @@ def parse(content: bytes, source: str, *, permissive: bool = False) -> Parsed:
 class _Reader:
     """Walks through a file line by line, and hands the rows of loops to the kernel."""
 
-    def __init__(self, content: bytes, source: str, permissive: bool) -> None:
+    def __init__(self, content: bytes | mmap, source: str, permissive: bool) -> None:
         self.content = content
+        self.anchor = (0, 1)  # an offset and the number of its line
         self.source = source
         self.permissive = permissive
         self.parsed = Parsed()
@@ -152,9 +154,13 @@ class _Reader:
             rows = star_kernel.active.parse_rows(b"", 0, kinds, self.permissive)
             self._add(dict(zip(labels, rows.columns, strict=True)))
             return offset
-        rows = star_kernel.active.parse_rows(self.content, offset, kinds, self.permissive)
+        first_line = self._line_number(offset)
+        rows = star_kernel.active.parse_rows(
+            self.content, offset, kinds, self.permissive, isinstance(self.content, mmap)
+        )
         for trouble in rows.troubles:
-            self._report(trouble, labels)
+            self._report(trouble, labels, first_line + trouble.line)
+        self.anchor = (rows.end, first_line + rows.n_lines)
         columns = dict(zip(labels, rows.columns, strict=True))
         self._row_comments(columns, rows)
         self._add(columns)
@@ -185,7 +191,8 @@ class _Reader:
             elif text and text[0] in "#;" and not blank:
                 self._comment_line(line)
             elif text:
-                return labels, offset, blank and text.startswith(("data_", "_")) or _is_loop(text)
+                new = _is_loop(text) or (blank and text.startswith(("data_", "_")))
+                return labels, offset, new
             elif labels:
                 blank = True
             offset = following
@@ -222,8 +229,8 @@ class _Reader:
             f"{self._where(offset)}: the label {label} stands twice; remove or rename one of them"
         )
 
-    def _report(self, trouble: Trouble, labels: list[str]) -> None:
-        where = f"{self._where(trouble.offset)} (row {trouble.row})"
+    def _report(self, trouble: Trouble, labels: list[str], line: int) -> None:
+        where = f"{self._block()} line {line} (row {trouble.row})"
         columns = f"{len(labels)} column{'s' if len(labels) != 1 else ''}"
         if trouble.code == "many":
             what = f"{trouble.text} values for {columns}; put values with blanks in double quotes"
@@ -236,13 +243,20 @@ class _Reader:
             what = f"{label} is {_short(trouble.text)}, {_WANTED[kind_of(label)]} is wanted"
         if trouble.code != "number" or not self.permissive:
             raise FormatError(f"{where}: {what}")
-        count = f" ({trouble.count} rows)" if trouble.count > 1 else ""
-        self.parsed.notes.append(f"{where}: {what}; read as 0{count}")
+        rows = f" ({trouble.times} rows)" if trouble.times > 1 else ""
+        self.parsed.notes.append(f"{where}: {what}; read as 0{rows}")
 
     def _where(self, offset: int) -> str:
-        block = "" if self.name is None else f", data_{self.name}"
-        line = self.content.count(b"\n", 0, offset) + 1
-        return f"{self.source}{block} line {line}"
+        return f"{self._block()} line {self._line_number(offset)}"
+
+    def _block(self) -> str:
+        return self.source if self.name is None else f"{self.source}, data_{self.name}"
+
+    def _line_number(self, offset: int) -> int:
+        """Count lines; what lies before the last rows read may be gone from memory."""
+        start, line = self.anchor
+        self.anchor = (offset, line + self.content[start:offset].count(b"\n"))
+        return self.anchor[1]
 
 
 def read_column(kind: Kind, texts: list[str]) -> np.ndarray:

@@ -7,6 +7,7 @@ is used where it is present (`star_kernel.py`); a test holds the two equal.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from mmap import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,29 +41,35 @@ _ZERO: dict[str, Any] = {"d": 0.0, "i": 0, "b": False, "s": ""}
 class Trouble(NamedTuple):
     """Something in the rows that cannot be read.
 
-    `code` is ``many`` or ``few`` (text: how many values), ``quote`` (text: the open value) or
-    ``number`` (text: what is no number); `offset` is where the line starts in the file, `count`
-    how many values of the column are so.
+    `code` is ``many`` or ``few`` (text: how many values), ``quote`` (text: the line) or
+    ``number`` (text: what is no number). `line` counts from the first row, comments included;
+    `times` is how many values of the column are so.
     """
 
     code: str
-    offset: int
+    line: int
     row: int
     column: int
     text: str
-    count: int
+    times: int
 
 
 class Rows(NamedTuple):
-    """What was read: columns of n rows, where the rows end, comments as (row or -1, text)."""
+    """What was read: columns of n rows, where they end and after how many lines, comments.
+
+    A comment is (row, text), with row -1 where it has a line of its own.
+    """
 
     columns: list[np.ndarray]
     end: int
+    n_lines: int
     comments: list[tuple[int, str]]
     troubles: list[Trouble]
 
 
-def parse_rows(content: bytes, start: int, kinds: str, permissive: bool) -> Rows:
+def parse_rows(
+    content: bytes | mmap, start: int, kinds: str, permissive: bool, release: bool = False
+) -> Rows:
     """Read rows until an empty line, the next block or the end of the file.
 
     Parameters
@@ -75,6 +82,9 @@ def parse_rows(content: bytes, start: int, kinds: str, permissive: bool) -> Rows
         One letter of `labels.Kind` per column.
     permissive
         Read a text that is no number as 0 and go on; otherwise stop at the first trouble.
+    release
+        `content` is private memory that nobody reads again: the compiled kernel gives it back
+        as it goes. Without effect here.
 
     Returns
     -------
@@ -86,7 +96,7 @@ def parse_rows(content: bytes, start: int, kinds: str, permissive: bool) -> Rows
     comments: list[tuple[int, str]] = []
     troubles: dict[int, Trouble] = {}
     shared: dict[str, str] = {}
-    offset, row = start, 0
+    offset, row, n_lines = start, 0, 0
     while offset < len(content):
         line, following = line_at(content, offset)
         if not line.strip(_BLANKS) or _is_header(content, line, following):
@@ -96,24 +106,30 @@ def parse_rows(content: bytes, start: int, kinds: str, permissive: bool) -> Rows
             comments.append((row if cells or cells is None else -1, comment))
         trouble = _shape_trouble(cells, len(kinds), line)
         if trouble:
-            return Rows([], offset, [], [Trouble(trouble[0], offset, row, 0, trouble[1], 1)])
+            return _failed(Trouble(trouble[0], n_lines, row, 0, trouble[1], 1))
         for column, cell in enumerate(_filled(cells or [], len(kinds))):
             try:
                 value = _value(kinds[column], cell, shared)
             except ValueError:
-                found = troubles.get(column, Trouble("number", offset, row, column, cell or "", 0))
-                troubles[column] = found._replace(count=found.count + 1)
+                found = troubles.get(column, Trouble("number", n_lines, row, column, cell or "", 0))
+                troubles[column] = found._replace(times=found.times + 1)
                 if not permissive:
-                    return Rows([], offset, [], [troubles[column]])
+                    return _failed(troubles[column])
                 value = _zero(kinds[column])
             values[column].append(value)
         row += 1 if cells else 0
+        n_lines += 1
         offset = following
     columns = [as_array(kind, column) for kind, column in zip(kinds, values, strict=True)]
-    return Rows(columns, min(offset, len(content)), comments, sorted(troubles.values(), key=_place))
+    found_troubles = [troubles[column] for column in sorted(troubles)]
+    return Rows(columns, min(offset, len(content)), n_lines, comments, found_troubles)
 
 
-def line_at(content: bytes, offset: int) -> tuple[str, int]:
+def _failed(trouble: Trouble) -> Rows:
+    return Rows([], 0, 0, [], [trouble])
+
+
+def line_at(content: bytes | mmap, offset: int) -> tuple[str, int]:
     """Return the line at `offset`, without its end, and the offset of the next line."""
     stop = content.find(b"\n", offset)
     following = len(content) if stop < 0 else stop + 1
@@ -121,7 +137,7 @@ def line_at(content: bytes, offset: int) -> tuple[str, int]:
     return line.removesuffix(b"\r").decode(errors="surrogateescape"), following
 
 
-def _is_header(content: bytes, line: str, following: int) -> bool:
+def _is_header(content: bytes | mmap, line: str, following: int) -> bool:
     """Tell whether a line among rows starts a new block although no empty line came before.
 
     Only then: ``data_x`` or ``loop_`` alone on a line, and labels come next.
@@ -230,10 +246,6 @@ def as_array(kind: str, values: list[Any]) -> np.ndarray:
     for row, value in enumerate(values):
         column[row] = value
     return column
-
-
-def _place(trouble: Trouble) -> int:
-    return trouble.column
 
 
 def format_rows(

@@ -145,7 +145,7 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def __bool__(self) -> bool:
-        """A table is true where it has rows; written out because `__len__` implies it."""
+        """Return whether there are rows, as `__len__` implies."""
         return len(self) > 0
 
     def __contains__(self, label: object) -> bool:
@@ -158,11 +158,11 @@ class Table:
             raise AbsentError(f"data_{self.name} has no column {label}{hint}")
         return self.columns[label]
 
-    def get(self, label: str, default: Any = None) -> Any:
+    def get(self, label: str, default: Any = None) -> Any:  # noqa: ANN401 - the caller's
         """Return a column, or `default` where there is none."""
         return self.columns.get(label, default)
 
-    def value(self, label: str, default: Any = _REQUIRED) -> Any:
+    def value(self, label: str, default: Any = _REQUIRED) -> Any:  # noqa: ANN401 - any type
         """Return the value of the first row as `str`, `int`, `float`, `bool` or a vector.
 
         Parameters
@@ -207,7 +207,11 @@ class Table:
         """Return some rows: a mask of n, indices in any order, or a slice."""
         chosen = rows if isinstance(rows, slice) else _as_index(rows, len(self), self.name)
         return replace(
-            self, columns={label: _frozen(column[chosen]) for label, column in self.columns.items()}
+            self,
+            columns={
+                label: _frozen(np.ascontiguousarray(column[chosen]))
+                for label, column in self.columns.items()
+            },
         )
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -285,7 +289,7 @@ def _numbers(values: object, kind: Kind) -> np.ndarray:
         )
     if source.ndim != 1:
         raise ValueError(f"one dimension is wanted, not {source.ndim}")
-    result = source.astype(_NUMPY[kind], copy=False)
+    result: np.ndarray = np.ascontiguousarray(source, dtype=_NUMPY[kind])
     if kind is Kind.INT and source.dtype.kind == "f" and not np.array_equal(result, source):
         raise ValueError("not all values are whole numbers")
     return _frozen(result)

@@ -99,8 +99,8 @@ def _loop(table: Table, comments_inside: str) -> Iterator[bytes]:
     labels = [label for label in table.labels if label != _COMMENT]
     names = "".join(f"_{label} #{i + 1} \n" for i, label in enumerate(labels))
     yield _encoded(f"loop_ \n{comments_inside}{names}")
-    columns = [table[label] for label in labels]
     kinds = "".join(kind_of(label) for label in labels)
+    columns = [np.ascontiguousarray(table[label]) for label in labels]
     comments = table.get(_COMMENT)
     for begin in range(0, len(table), _ROWS_AT_ONCE):
         end = min(begin + _ROWS_AT_ONCE, len(table))
