@@ -13,9 +13,12 @@ removes is in pipeline.md section 8. We differ from it on purpose:
 from __future__ import annotations
 
 import contextlib
+import mmap
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -116,19 +119,20 @@ def apply(folder: ProjectFolder, plan: CleanPlan) -> CleanPlan:
     """
     if plan.refused:
         raise InputError(plan.refused)
-    if folder.read_only:
-        raise InputError(f"{folder.root} was opened read-only; nothing was cleaned.")
     moves = Moves()
     done = []
-    try:
-        for name, size in plan.files:
-            # A file that went since the plan was made is no loss.
-            with contextlib.suppress(FileNotFoundError):
-                moves.replace(folder.job_dir(name), folder.trash / name)
-                done.append((name, size))
-    except OSError as error:
-        moves.undo()
-        raise cannot_write(folder.trash, error) from error
+    with folder.locked(f"cleaning {plan.process.name}") as pipeline:
+        if pipeline.find(plan.process.name).status is not Status.SUCCEEDED:
+            raise InputError(f"{plan.process.name} was started again; nothing was cleaned.")
+        try:
+            for name, size in plan.files:
+                # A file that went since the plan was made is no loss.
+                with contextlib.suppress(FileNotFoundError):
+                    moves.replace(folder.job_dir(name), folder.trash / name)
+                    done.append((name, size))
+        except OSError as error:
+            moves.undo()
+            raise cannot_write(folder.trash, error) from error
     for path in folder.job_dir(plan.process.name).iterdir():
         if path.is_dir() and not path.is_symlink():
             remove_empty_folders(path)
@@ -175,21 +179,20 @@ def _find(rule: Rule, job_dir: Path) -> Iterator[Path]:
     if isinstance(rule, Iterations):
         yield from _iteration_files(rule, job_dir)
     elif isinstance(rule, Subfolders):
-        for folder in _subfolders(job_dir):
-            yield from (path for path in folder.rglob("*") if _is_file(path))
+        yield from _below(job_dir, "*")
     elif rule.below:
-        for folder in _subfolders(job_dir):
-            yield from (path for path in folder.rglob(rule.pattern) if _is_file(path))
+        yield from _below(job_dir, rule.pattern)
     else:
         yield from (path for path in job_dir.glob(rule.pattern) if _is_file(path))
 
 
-def _subfolders(job_dir: Path) -> list[Path]:
-    return [
-        path
-        for path in sorted(job_dir.glob("*"))
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
-    ]
+def _below(job_dir: Path, pattern: str) -> Iterator[Path]:
+    """Return the files in subfolders at any depth; folders with a leading dot are left alone."""
+    for base, folders, names in os.walk(job_dir):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if Path(base) != job_dir:
+            links = [name for name in folders if Path(base, name).is_symlink()]
+            yield from (Path(base, n) for n in (*names, *links) if fnmatchcase(n, pattern))
 
 
 def _is_file(path: Path) -> bool:
@@ -230,9 +233,7 @@ def _reasons_to_keep(
     exposed = {n for n in names if not harsh or n.endswith(".ctf")}
     if exposed:
         reasons |= _named_in_star_files(folder, pipeline, process, exposed)
-    if not harsh:
-        reasons |= {n: "it is an output of the job" for n in names if n in pipeline.nodes}
-    return reasons
+    return reasons | {n: "it is in the pipeline" for n in names if n in pipeline.nodes}
 
 
 def _named_iterations(pipeline: Pipeline, process: Process, names: list[str]) -> dict[str, str]:
@@ -260,9 +261,19 @@ def _named_in_star_files(
     for job in pipeline.descendants([process.name]):
         for node in pipeline.outputs(job):
             if node.name.endswith(".star") and node.name not in names:
-                with contextlib.suppress(FileNotFoundError):
-                    text = (folder.root / node.name).read_bytes()
-                    for match in set(pattern.findall(text)):
-                        if (name := match.decode(errors="replace")) in names:
-                            reasons.setdefault(name, f"{node.name} names it")
+                for match in _matches(folder.root / node.name, pattern):
+                    if (name := match.decode(errors="replace")) in names:
+                        reasons.setdefault(name, f"{node.name} names it")
     return reasons
+
+
+def _matches(path: Path, pattern: re.Pattern[bytes]) -> set[bytes]:
+    """Return what a pattern finds in a file, which may be larger than memory."""
+    try:
+        with (
+            path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text,
+        ):
+            return {match[0] for match in pattern.finditer(text)}
+    except (FileNotFoundError, ValueError):  # ValueError: an empty file
+        return set()

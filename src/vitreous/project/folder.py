@@ -150,9 +150,7 @@ class ProjectFolder:
         ProjectError
             It cannot be written, is corrupted, or was opened read-only.
         """
-        if self.read_only:
-            raise ProjectError(f"{self.root} was opened read-only; nothing was changed ({reason}).")
-        with lock.locked(self.root, reason, name=self.name, policy=self.policy) as held:
+        with self._held(reason) as held:
             before = self._read_once()
             pipeline = before.copy()
             pipeline.number_is_taken = self._number_is_on_disk
@@ -163,6 +161,19 @@ class ProjectFolder:
                     f"Try again."
                 )
             self._write(before, pipeline)
+
+    @contextlib.contextmanager
+    def locked(self, reason: str) -> Iterator[Pipeline]:
+        """Give the pipeline to look at while nobody can change it; errors as of `edit`."""
+        with self._held(reason):
+            yield self._read_once()
+
+    @contextlib.contextmanager
+    def _held(self, reason: str) -> Iterator[lock.Lock]:
+        if self.read_only:
+            raise ProjectError(f"{self.root} was opened read-only; nothing was changed ({reason}).")
+        with lock.locked(self.root, reason, name=self.name, policy=self.policy) as held:
+            yield held
 
     def _read_once(self) -> Pipeline:
         try:

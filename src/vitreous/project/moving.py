@@ -28,7 +28,9 @@ class Moves:
         self._done.append((source, target))
 
     def replace(self, source: Path, target: Path) -> None:
-        """Move a file over an older one of that name."""
+        """Move a file over an older one of that name; a folder of that name is set aside."""
+        if target.is_dir() and not target.is_symlink():
+            self.set_aside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _rename(source, target)
         self._done.append((source, target))
