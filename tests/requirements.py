@@ -15,12 +15,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("VITREOUS_TEST_DATA", ROOT.parent / "shared" / "data")).resolve()
 
+
+def _cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 _FOUND = {
-    "data": lambda: (DATA / "README.md").exists(),
+    "data": (DATA / "README.md").exists,
     "relion": lambda: shutil.which("relion_refine") is not None,
     "slurm": lambda: shutil.which("slurmctld") is not None and shutil.which("munged") is not None,
     "chromium": lambda: shutil.which("chromium") is not None,
-    "cuda": lambda: _cuda(),
+    "cuda": _cuda,
     "root": lambda: os.geteuid() == 0,
 }
 _HOW = {
@@ -31,12 +38,6 @@ _HOW = {
     "cuda": "a CUDA device",
     "root": "root, to mount file systems",
 }
-
-
-def _cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def need(*names: str) -> None:

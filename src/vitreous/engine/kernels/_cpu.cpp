@@ -1,0 +1,141 @@
+// CPU versions of gather and insert: choice of instruction set, threads, and Python bindings.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "_slices.h"
+
+namespace nb = nanobind;
+using namespace vitreous;
+
+namespace {
+
+template <class T, int N>
+using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+
+struct Kernels {
+  const char* name;
+  decltype(&generic::gather_slab) gather;
+  decltype(&generic::insert_slab) insert;
+};
+
+const Kernels& kernels() {
+  static const Kernels chosen = [] {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (v4) return Kernels{"x86-64-v4", v4::gather_slab, v4::insert_slab};
+    if (v3) return Kernels{"x86-64-v3", v3::gather_slab, v3::insert_slab};
+#endif
+    return Kernels{"generic", generic::gather_slab, generic::insert_slab};
+  }();
+  return chosen;
+}
+
+// A geometry with the table that it points to.
+struct Plan {
+  Geometry g;
+  std::vector<int> row_ends;
+
+  Plan(int64_t side, int64_t width, int64_t rows, int64_t width_image, int image_radius,
+       float grid_radius2)
+      : row_ends(rows) {
+    if (side != 2 * width - 1) throw std::invalid_argument("grid: slow sides must be 2 width - 1");
+    if (width_image != rows / 2 + 1) throw std::invalid_argument("slices: width must be rows/2 + 1");
+    if (double(side) * side * width >= 4294967296.0)
+      throw std::invalid_argument("grid: more than 2^32 points");
+    // Reading a point touches its upper neighbours, so the sphere must end a plane before the grid.
+    const float reach = float(width - 2) + 0.999f;
+    g = {int(width) - 1, int(side), int(width), int(rows), int(width_image), image_radius,
+         std::min(grid_radius2, reach * reach), row_ends.data()};
+    for (int y = 0; y < int(rows); ++y) {
+      const int64_t ky = y <= rows / 2 ? y : y - rows;
+      const int64_t left = int64_t(image_radius) * image_radius - ky * ky;
+      row_ends[y] = left < 0 ? 0 : std::min<int64_t>(std::sqrt(double(left)) + 1e-9, width_image - 1) + 1;
+    }
+  }
+};
+
+// Slab borders with equal shares of pixels: slices of random direction put (R - |z|) in a plane.
+std::vector<int> borders(const Geometry& g, int n_slabs) {
+  std::vector<int> cuts{0};
+  const double radius = g.centre + 1.0;
+  for (int i = 1; i < n_slabs; ++i) {
+    const double share = 2.0 * i / n_slabs - 1.0;  // -1 .. 1
+    const double z = (share < 0 ? -1 : 1) * radius * (1.0 - std::sqrt(1.0 - std::fabs(share)));
+    const int cut = std::clamp(int(std::lround(z)) + g.centre, 1, g.side - 1);
+    if (cut > cuts.back()) cuts.push_back(cut);
+  }
+  cuts.push_back(g.side);
+  return cuts;
+}
+
+constexpr double kSlabBytes = 6.0 * (1 << 20);  // slabs near this size stay in the caches
+
+int slabs_for(const Geometry& g, int64_t n_slices, double bytes_per_voxel) {
+  const double bytes = bytes_per_voxel * g.side * g.side * g.width;
+  // Every slab walks through all rows of all slices: worth it only where many slices share it.
+  if (n_slices < 16 || bytes < 2 * kSlabBytes) return 1;
+  return std::min(int(bytes / kSlabBytes) + 1, g.side / 4);
+}
+
+void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<float, 4> out,
+            int image_radius, float grid_radius2, int threads) {
+  const Plan plan(volume.shape(1), volume.shape(2), out.shape(1), out.shape(2), image_radius,
+                  grid_radius2);
+  const Geometry& g = plan.g;
+  const int64_t n = planes.shape(0);
+  const float* source = volume.data();
+  const float* p = planes.data();
+  float* target = out.data();
+  nb::gil_scoped_release release;
+  const std::vector<int> cuts = borders(g, slabs_for(g, n, 8));
+  const int64_t n_slabs = int64_t(cuts.size()) - 1;
+  const int64_t chunk = n_slabs == 1 ? std::max<int64_t>(1, n / (8 * threads))
+                                     : std::max<int64_t>(1, (n + threads - 1) / threads);
+  const int64_t n_chunks = (n + chunk - 1) / chunk;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int64_t task = 0; task < n_slabs * n_chunks; ++task) {
+    const int64_t slab = task / n_chunks, first = (task % n_chunks) * chunk;
+    kernels().gather(g, source, p, first, std::min(first + chunk, n), cuts[slab], cuts[slab + 1],
+                     target);
+  }
+}
+
+void insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const float, 4> values,
+            Array<const float, 3> weights, int image_radius, float grid_radius2, bool every_pixel,
+            int threads) {
+  const Plan plan(grid.shape(1), grid.shape(2), values.shape(1), values.shape(2), image_radius,
+                  grid_radius2);
+  const Geometry& g = plan.g;
+  const int64_t n = planes.shape(0);
+  float* target = grid.data();
+  const float *p = planes.data(), *v = values.data(), *w = weights.data();
+  nb::gil_scoped_release release;
+  const int wanted = std::max(slabs_for(g, n, 16), threads > 1 ? 4 * threads : 1);
+  const std::vector<int> cuts = borders(g, wanted);
+  const int64_t n_slabs = int64_t(cuts.size()) - 1;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int64_t slab = 0; slab < n_slabs; ++slab)
+    kernels().insert(g, target, p, n, cuts[slab], cuts[slab + 1], every_pixel, v, w);
+}
+
+}  // namespace
+
+NB_MODULE(_cpu, m) {
+  m.doc() = "Gather and insert of central slices on the CPU.";
+  m.def("instruction_set", [] { return kernels().name; },
+        "Name of the instruction set that the kernels use on this machine.");
+  m.def("gather", &gather, nb::arg("volume"), nb::arg("planes"), nb::arg("out"),
+        nb::arg("image_radius"), nb::arg("grid_radius2"), nb::arg("threads"));
+  m.def("insert", &insert, nb::arg("grid"), nb::arg("planes"), nb::arg("values"),
+        nb::arg("weights"), nb::arg("image_radius"), nb::arg("grid_radius2"),
+        nb::arg("every_pixel"), nb::arg("threads"));
+}

@@ -1,0 +1,31 @@
+// What the bindings and the per-instruction-set copies of the slice kernels share.
+#pragma once
+#include <cstdint>
+
+namespace vitreous {
+
+struct Geometry {
+  int centre;          // grid planes on each side of the origin
+  int side, width;     // 2 * centre + 1, centre + 1
+  int rows;            // image side
+  int width_image;     // rows / 2 + 1
+  int image_radius;    // pixels with kx^2 + ky^2 above its square are left out
+  float grid_radius2;  // points of the grid farther from the origin (squared) are left out
+  const int* row_ends; // per image row: one past the last kx inside the image radius
+};
+
+#define VITREOUS_DECLARE(isa)                                                                    \
+  namespace isa {                                                                                \
+  void gather_slab(const Geometry&, const float* volume, const float* planes, int64_t first,    \
+                   int64_t last, int low, int high, float* out);                                 \
+  void insert_slab(const Geometry&, float* grid, const float* planes, int64_t n, int low,       \
+                   int high, bool every_pixel, const float* values, const float* weights);                         \
+  }
+VITREOUS_DECLARE(generic)
+#if defined(__x86_64__)
+VITREOUS_DECLARE(v3)
+VITREOUS_DECLARE(v4)
+#endif
+#undef VITREOUS_DECLARE
+
+}  // namespace vitreous

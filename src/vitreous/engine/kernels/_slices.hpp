@@ -1,0 +1,346 @@
+// Gather central slices from a half-stored Fourier volume, and insert them back.
+//
+// Compiled once per instruction set (see CMakeLists.txt); VITREOUS_ISA names the copy.
+//
+// The grid is stored for x >= 0 with the origin at (centre, centre, 0):
+//   index(z, y, x) = ((z + centre) * side + (y + centre)) * width + x,
+//   side = 2 * centre + 1, width = centre + 1.
+// A slice maps image frequencies (kx, ky) to grid coordinates (x, y, z) = kx * u + ky * v.
+// Points with x < 0 are read at the opposite point and conjugated.
+//
+// The pixels of a few rows are located first, in vector registers, and then read or written, with
+// the addresses known far enough ahead to prefetch. Large grids are worked on slab by slab of z
+// planes, so that many slices share what is in the cache; along a row x, y and z are linear in kx,
+// so the stretch that lies in a slab is an interval and no pixel needs a branch. For insertion
+// each slab has one owner, which makes the sums independent of the number of threads and needs no
+// atomics.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "_slices.h"
+
+namespace vitreous::VITREOUS_ISA {
+namespace {
+
+constexpr int kLanes = 16;    // pixels are located in groups of so many
+constexpr int kBlock = 1024;  // pixels located before they are used
+constexpr int kAhead = 16;    // pixels between a prefetch and its use
+
+struct Stretch {  // pixels [begin, end) of row ky
+  int begin, end, ky;
+};
+
+struct Located {
+  int first, count;  // in the block
+  int64_t pixel;     // first pixel in the image stack
+};
+
+struct Block {
+  alignas(64) uint32_t index[kBlock + 2 * kLanes];
+  alignas(64) float fx[kBlock + 2 * kLanes], fy[kBlock + 2 * kLanes], fz[kBlock + 2 * kLanes];
+  alignas(64) float sign[kBlock + 2 * kLanes];  // -1: the opposite point, conjugated
+  Located parts[kBlock];
+  int used, n_parts;
+};
+
+struct Slice {
+  float u[3], v[3];
+  bool inside;  // the whole disc of the image lies in the sphere of the grid
+
+  Slice(const Geometry& g, const float* m)
+      : u{m[0], m[2], m[4]}, v{m[1], m[3], m[5]} {
+    const double uu = dot(u, u), vv = dot(v, v), uv = dot(u, v);
+    const double largest = 0.5 * (uu + vv + std::sqrt((uu - vv) * (uu - vv) + 4 * uv * uv));
+    inside = largest * g.image_radius * g.image_radius <= g.grid_radius2;
+  }
+
+  static double dot(const float* a, const float* b) {
+    return double(a[0]) * b[0] + double(a[1]) * b[1] + double(a[2]) * b[2];
+  }
+};
+
+// Leave out the ends of a row that lie outside the sphere (planes with magnification only).
+inline void within_sphere(const Geometry& g, const Slice& s, int ky, int& begin, int& end) {
+  const double uu = Slice::dot(s.u, s.u), uv = Slice::dot(s.u, s.v) * ky;
+  const double c = Slice::dot(s.v, s.v) * ky * ky - double(g.grid_radius2);
+  auto outside = [&](int kx) { return kx * kx * uu + 2.0 * kx * uv + c > 0; };
+  while (end > begin && outside(end - 1)) --end;
+  while (begin < end && outside(begin)) ++begin;
+}
+
+// Cut a row where it crosses x = 0; returns the number of stretches.
+inline int split_at_x0(const Slice& s, int ky, int begin, int end, Stretch* out) {
+  if (begin >= end) return 0;
+  const float x_row = s.v[0] * ky;
+  auto negative = [&](int kx) { return kx * s.u[0] + x_row < 0.f; };
+  const bool first = negative(begin), last = negative(end - 1);
+  if (first == last) {
+    out[0] = {begin, end, ky};
+    return 1;
+  }
+  int cut = std::clamp(static_cast<int>(std::ceil(-x_row / s.u[0])), begin + 1, end - 1);
+  while (cut > begin + 1 && negative(cut - 1) == last) --cut;
+  while (cut < end - 1 && negative(cut) == first) ++cut;
+  out[0] = {begin, cut, ky};
+  out[1] = {cut, end, ky};
+  return 2;
+}
+
+// Narrow a stretch on one side of x = 0 to the pixels whose z may fall in [low, high); a little too many is allowed.
+inline void within_slab(const Slice& s, Stretch& t, float low, float high) {
+  const float middle = 0.5f * (t.begin + t.end - 1);
+  const float sign = middle * s.u[0] + s.v[0] * t.ky < 0.f ? -1.f : 1.f;
+  const float a = sign * s.u[2], b = sign * s.v[2] * t.ky;
+  const float z_first = t.begin * a + b, z_last = (t.end - 1) * a + b;
+  const float z_min = std::min(z_first, z_last), z_max = std::max(z_first, z_last);
+  if (z_min >= low && z_max < high) return;
+  if (z_max < low - 0.01f || z_min >= high + 0.01f) {
+    t.end = t.begin;
+  } else if (std::fabs(a) > 1e-6f) {
+    const float one = (low - b) / a, other = (high - b) / a;
+    const float from = std::floor(std::min(one, other)) - 1.f;
+    const float to = std::ceil(std::max(one, other)) + 2.f;
+    const float begin = static_cast<float>(t.begin), end = static_cast<float>(t.end);
+    t.begin = static_cast<int>(std::clamp(from, begin, end));
+    t.end = static_cast<int>(std::clamp(to, begin, end));
+  }
+}
+
+inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t pixel,
+                   Block& block) {
+  const float ux = s.u[0], uy = s.u[1], uz = s.u[2];
+  const float x0 = s.v[0] * t.ky, y0 = s.v[1] * t.ky, z0 = s.v[2] * t.ky;
+  const float centre = static_cast<float>(g.centre);
+  const int count = t.end - t.begin;
+  const uint32_t plane = static_cast<uint32_t>(g.side) * g.width, width = g.width;
+  for (int group = 0; group < count; group += kLanes) {
+    const int at = block.used + group, start = t.begin + group;
+    uint32_t* __restrict index = block.index + at;
+    float* __restrict fx = block.fx + at;
+    float* __restrict fy = block.fy + at;
+    float* __restrict fz = block.fz + at;
+    float* __restrict signs = block.sign + at;
+    for (int i = 0; i < kLanes; ++i) {
+      const float kx = static_cast<float>(start + i);
+      const float x_signed = kx * ux + x0;
+      const float sign = x_signed < 0.f ? -1.f : 1.f;
+      const float x = sign * x_signed;
+      const float y = sign * (kx * uy + y0) + centre, z = sign * (kx * uz + z0) + centre;
+      const int ix = static_cast<int>(x), iy = static_cast<int>(y), iz = static_cast<int>(z);
+      fx[i] = x - static_cast<float>(ix);
+      fy[i] = y - static_cast<float>(iy);
+      fz[i] = z - static_cast<float>(iz);
+      signs[i] = sign;
+      index[i] = static_cast<uint32_t>(iz) * plane + static_cast<uint32_t>(iy) * width +
+                 static_cast<uint32_t>(ix);
+    }
+  }
+  block.parts[block.n_parts++] = {block.used, count, pixel};
+  block.used += count;
+}
+
+// Locate every pixel of a slice that lies in planes [low, high) and hand it over in blocks.
+template <class Use>
+inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, int low, int high,
+                           bool once_at_kx0, Block& block, const Use& use) {
+  const bool whole = low <= 0 && high >= g.side;
+  const float z_low = static_cast<float>(low - g.centre), z_high = static_cast<float>(high - g.centre);
+  auto hand_over = [&] {
+    // What is read ahead, or together with the last pixels, must be an address of the grid.
+    std::memset(block.index + block.used, 0, 2 * kLanes * sizeof(uint32_t));
+    use(block);
+    block.used = block.n_parts = 0;
+  };
+  block.used = block.n_parts = 0;
+  for (int y = 0; y < g.rows; ++y) {
+    const int ky = y <= g.rows / 2 ? y : y - g.rows;
+    int begin = once_at_kx0 && ky < 0 ? 1 : 0, end = g.row_ends[y];
+    if (!s.inside) within_sphere(g, s, ky, begin, end);
+    Stretch stretches[2] = {{begin, end, ky}};
+    const int n = whole ? 1 : split_at_x0(s, ky, begin, end, stretches);
+    for (int i = 0; i < n; ++i) {
+      Stretch t = stretches[i];
+      if (!whole) within_slab(s, t, z_low, z_high);
+      while (t.begin < t.end) {
+        if (block.used == kBlock || block.n_parts == kBlock) hand_over();
+        Stretch part = t;
+        part.end = std::min(t.end, t.begin + kBlock - block.used);
+        locate(g, s, part, (image * g.rows + y) * g.width_image + part.begin, block);
+        t.begin = part.end;
+      }
+    }
+  }
+  if (block.n_parts > 0) hand_over();
+}
+
+typedef float float4v __attribute__((vector_size(16), may_alias));
+
+inline float4v load(const float* p) {
+  float4v value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
+template <int kWrite>
+inline void prefetch(const float* p, int64_t y_step, int64_t z_step) {
+  __builtin_prefetch(p, kWrite);
+  __builtin_prefetch(p + y_step, kWrite);
+  __builtin_prefetch(p + z_step, kWrite);
+  __builtin_prefetch(p + z_step + y_step, kWrite);
+}
+
+#if defined(__AVX512F__)
+inline __m512 load4(const float* const* p, int64_t offset) {
+  __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p[0] + offset));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p[1] + offset), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p[2] + offset), 2);
+  return _mm512_insertf32x4(v, _mm_loadu_ps(p[3] + offset), 3);
+}
+#endif
+
+inline void gather_part(const Geometry& g, const float* volume, const Block& block,
+                        const Located& part, float* out) {
+  const int64_t y_step = 2 * int64_t(g.width), z_step = y_step * g.side;
+  const uint32_t* index = block.index + part.first;
+  const float *fx = block.fx + part.first, *fy = block.fy + part.first,
+              *fz = block.fz + part.first, *sign = block.sign + part.first;
+  out += 2 * part.pixel;
+  int i = 0;
+#if defined(__AVX512F__)
+  const __m512i each4 = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  const __m512i near2 = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m512i far2 = _mm512_setr_epi32(2, 3, 6, 7, 10, 11, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m256i each2 = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+  const __m256 ones = _mm256_set1_ps(1.f);
+  for (; i < part.count; i += 4) {
+    const float* p[4];
+    for (int j = 0; j < 4; ++j) {
+      p[j] = volume + 2 * int64_t(index[i + j]);
+      prefetch<0>(volume + 2 * int64_t(index[i + j + kAhead]), y_step, z_step);
+    }
+    const __m512 a = load4(p, 0), b = load4(p, y_step), c = load4(p, z_step),
+                 d = load4(p, z_step + y_step);
+    const __m512 wy = _mm512_permutexvar_ps(each4, _mm512_castps128_ps512(_mm_loadu_ps(fy + i)));
+    const __m512 wz = _mm512_permutexvar_ps(each4, _mm512_castps128_ps512(_mm_loadu_ps(fz + i)));
+    const __m256 wx = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(fx + i)), each2);
+    const __m512 low = _mm512_fmadd_ps(wy, _mm512_sub_ps(b, a), a);
+    const __m512 high = _mm512_fmadd_ps(wy, _mm512_sub_ps(d, c), c);
+    const __m512 pair = _mm512_fmadd_ps(wz, _mm512_sub_ps(high, low), low);
+    const __m256 near = _mm512_castps512_ps256(_mm512_permutexvar_ps(near2, pair));
+    const __m256 far = _mm512_castps512_ps256(_mm512_permutexvar_ps(far2, pair));
+    const __m256 value = _mm256_fmadd_ps(wx, _mm256_sub_ps(far, near), near);
+    const __m256 signs = _mm256_blend_ps(
+        ones, _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(sign + i)), each2), 0xaa);
+    const int left = part.count - i;
+    const __mmask8 mask = left >= 4 ? 0xff : static_cast<__mmask8>((1 << (2 * left)) - 1);
+    _mm256_mask_storeu_ps(out + 2 * i, mask, _mm256_mul_ps(value, signs));
+  }
+#endif
+  for (; i < part.count; ++i) {
+    const float* at = volume + 2 * int64_t(index[i]);
+    prefetch<0>(volume + 2 * int64_t(index[i + kAhead]), y_step, z_step);
+    const float4v a = load(at), b = load(at + y_step);
+    const float4v c = load(at + z_step), d = load(at + z_step + y_step);
+    const float4v low = a + fy[i] * (b - a), high = c + fy[i] * (d - c);
+    const float4v pair = low + fz[i] * (high - low);
+    out[2 * i] = pair[0] + fx[i] * (pair[2] - pair[0]);
+    out[2 * i + 1] = sign[i] * (pair[1] + fx[i] * (pair[3] - pair[1]));
+  }
+}
+
+// Add the two voxels (near, far along x), four numbers each, to a row of the grid.
+struct Pair {
+#if defined(__AVX__)
+  __m256 both;
+  Pair(float4v value, float fx) {
+    const __m256 v = _mm256_set_m128(__m128(value), __m128(value));
+    const __m256 w = _mm256_blend_ps(_mm256_set1_ps(1.f - fx), _mm256_set1_ps(fx), 0xf0);
+    both = _mm256_mul_ps(v, w);
+  }
+  explicit Pair(__m256 b) : both(b) {}
+  Pair times(float f) const { return Pair(_mm256_mul_ps(both, _mm256_set1_ps(f))); }
+  Pair minus(const Pair& o) const { return Pair(_mm256_sub_ps(both, o.both)); }
+  void add_to(float* p) const { _mm256_storeu_ps(p, _mm256_add_ps(_mm256_loadu_ps(p), both)); }
+#else
+  float4v near, far;
+  Pair(float4v value, float fx) : near((1.f - fx) * value), far(fx * value) {}
+  Pair(float4v n, float4v f) : near(n), far(f) {}
+  Pair times(float f) const { return Pair(f * near, f * far); }
+  Pair minus(const Pair& o) const { return Pair(near - o.near, far - o.far); }
+  void add_to(float* p) const {
+    const float4v a = load(p) + near, b = load(p + 4) + far;
+    std::memcpy(p, &a, sizeof a);
+    std::memcpy(p + 4, &b, sizeof b);
+  }
+#endif
+};
+
+// Add the pixels of a part to the planes [low, high) of the accumulator.
+inline void insert_part(const Geometry& g, float* grid, const Block& block, const Located& part,
+                        const float* values, const float* weights, int low, int high) {
+  const int64_t y_step = 4 * int64_t(g.width), z_step = y_step * g.side;
+  const int64_t plane = int64_t(g.side) * g.width;
+  // A pixel between two planes belongs to both; here only what this slab owns is added.
+  const int64_t near_from = low * plane, near_to = high * plane;
+  const int64_t far_from = near_from - plane, far_to = near_to - plane;
+  const uint32_t* index = block.index + part.first;
+  const float *fx = block.fx + part.first, *fy = block.fy + part.first,
+              *fz = block.fz + part.first, *sign = block.sign + part.first;
+  values += 2 * part.pixel;
+  weights += part.pixel;
+  for (int i = 0; i < part.count; ++i) {
+    prefetch<1>(grid + 4 * int64_t(index[i + kAhead]), y_step, z_step);
+    const float weight = weights[i];
+    if (!(weight > 0.f)) continue;
+    const int64_t voxel = index[i];
+    const float4v value = {values[2 * i], sign[i] * values[2 * i + 1], weight, 0.f};
+    const Pair x(value, fx[i]);
+    const Pair y1 = x.times(fy[i]), y0 = x.minus(y1);
+    const Pair y0z1 = y0.times(fz[i]), y1z1 = y1.times(fz[i]);
+    float* at = grid + 4 * voxel;
+    if (voxel >= near_from && voxel < near_to) {
+      y0.minus(y0z1).add_to(at);
+      y1.minus(y1z1).add_to(at + y_step);
+    }
+    if (voxel >= far_from && voxel < far_to) {
+      y0z1.add_to(at + z_step);
+      y1z1.add_to(at + z_step + y_step);
+    }
+  }
+}
+
+}  // namespace
+
+void gather_slab(const Geometry& g, const float* volume, const float* planes, int64_t first_slice,
+                 int64_t last_slice, int low, int high, float* out) {
+  Block block;
+  for (int64_t n = first_slice; n < last_slice; ++n) {
+    const Slice slice(g, planes + 6 * n);
+    for_each_block(g, slice, n, low, high, false, block,
+                   [&](const Block& b) {
+                     for (int i = 0; i < b.n_parts; ++i) gather_part(g, volume, b, b.parts[i], out);
+                   });
+  }
+}
+
+void insert_slab(const Geometry& g, float* grid, const float* planes, int64_t n_slices, int low,
+                 int high, bool every_pixel, const float* values, const float* weights) {
+  Block block;
+  for (int64_t n = 0; n < n_slices; ++n) {
+    const Slice slice(g, planes + 6 * n);
+    // A point in the plane below reaches into the first plane of the slab.
+    for_each_block(g, slice, n, low - 1, high, !every_pixel, block,
+                   [&](const Block& b) {
+                     for (int i = 0; i < b.n_parts; ++i)
+                       insert_part(g, grid, b, b.parts[i], values, weights, low, high);
+                   });
+  }
+}
+
+}  // namespace vitreous::VITREOUS_ISA

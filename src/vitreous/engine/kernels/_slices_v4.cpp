@@ -1,0 +1,3 @@
+// The slice kernels for the instruction set "v4".
+#define VITREOUS_ISA v4
+#include "_slices.hpp"

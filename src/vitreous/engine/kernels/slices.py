@@ -1,0 +1,141 @@
+"""Choose the version of gather and insert that suits the tensors.
+
+float32 on the CPU goes to the compiled kernels, CUDA to Triton, everything else (float64, no
+compiler at build time, other devices) to the plain-torch reference. All have its signature.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+from typing import Any
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from vitreous.engine.kernels import reference
+from vitreous.engine.kernels.reference import limit_radius
+from vitreous.errors import EnvironmentMissing
+
+
+def compiled() -> ModuleType | None:
+    """Return the compiled CPU kernels, or None where the package was built without a compiler."""
+    if importlib.util.find_spec("vitreous.engine.kernels._cpu") is None:
+        return None
+    return importlib.import_module("vitreous.engine.kernels._cpu")
+
+
+def gather(
+    grid: Complex[Tensor, "*grid"],
+    planes: Float[Tensor, "n c 2"],
+    size: int,
+    image_radius: int,
+    grid_radius: float,
+) -> Complex[Tensor, "n y xh"]:
+    """Interpolate slices from a grid; see `reference.gather`. Differentiable in the grid."""
+    if not _is_fast(grid, planes):
+        return reference.gather(grid, planes, size, image_radius, grid_radius)
+    slices: Tensor = _Gather.apply(  # type: ignore[no-untyped-call] # torch leaves it untyped
+        grid, planes, size, image_radius, grid_radius
+    )
+    return slices
+
+
+def insert_(
+    grid: Float[Tensor, "*grid v"],
+    planes: Float[Tensor, "n c 2"],
+    values: Complex[Tensor, "n y xh"],
+    weights: Float[Tensor, "n y xh"],
+    image_radius: int,
+    grid_radius: float,
+) -> None:
+    """Add slices and weights to a grid; see `reference.insert_`."""
+    if not (_is_fast(grid, planes) and values.dtype == torch.complex64):
+        reference.insert_(grid, planes, values, weights, image_radius, grid_radius)
+        return
+    _insert_compiled_(grid, planes, values, weights, (image_radius, grid_radius), every=False)
+
+
+def _is_fast(grid: Tensor, planes: Tensor) -> bool:
+    """Tell whether the compiled kernels can take these tensors."""
+    return (
+        grid.device.type == "cpu"
+        and grid.dtype in {torch.complex64, torch.float32}
+        and grid.is_contiguous()
+        and planes.shape[1] == 3
+        and planes.dtype == torch.float32
+        and not planes.requires_grad
+        and compiled() is not None
+    )
+
+
+def _insert_compiled_(
+    grid: Tensor,
+    planes: Tensor,
+    values: Tensor,
+    weights: Tensor,
+    limits: tuple[int, float],
+    *,
+    every: bool,
+) -> None:
+    """Insert; with `every` also the redundant pixels that `insert_` leaves out."""
+    image_radius, grid_radius = limits
+    _kernels().insert(
+        grid,
+        planes.contiguous(),
+        torch.view_as_real(values.resolve_conj().contiguous()),
+        weights.contiguous(),
+        image_radius,
+        limit_radius(grid_radius, grid.shape[-2]) ** 2,
+        every,
+        torch.get_num_threads(),
+    )
+
+
+def _kernels() -> ModuleType:
+    module = compiled()
+    if module is None:
+        message = "the compiled kernels are missing: reinstall vitreous with a C++ compiler"
+        raise EnvironmentMissing(message)
+    return module
+
+
+class _Gather(torch.autograd.Function):
+    """The compiled gather, with the compiled insert as its adjoint."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch gives its context no public type
+        grid: Tensor,
+        planes: Tensor,
+        size: int,
+        image_radius: int,
+        grid_radius: float,
+    ) -> Tensor:
+        planes = planes.contiguous()
+        out = torch.zeros(len(planes), size, size // 2 + 1, dtype=torch.complex64)
+        _kernels().gather(
+            torch.view_as_real(grid.detach().resolve_conj()),
+            planes,
+            torch.view_as_real(out),
+            image_radius,
+            limit_radius(grid_radius, grid.shape[-1]) ** 2,
+            torch.get_num_threads(),
+        )
+        ctx.save_for_backward(planes)
+        ctx.shape, ctx.limits = grid.shape, (image_radius, grid_radius)
+        return out
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # noqa: ANN401 - torch gives its context no public type
+        slices: Tensor,
+    ) -> tuple[Tensor | None, ...]:
+        (planes,) = ctx.saved_tensors
+        grid = torch.zeros(*ctx.shape, 4)
+        weights = torch.ones(slices.shape)
+        _insert_compiled_(grid, planes, slices, weights, ctx.limits, every=True)
+        gradient = torch.view_as_complex(grid[..., :2].contiguous())
+        return gradient, None, None, None, None
