@@ -11,27 +11,12 @@ from vitreous.jobs import codec
 from vitreous.jobs import when as rules
 from vitreous.jobs.declare import Options, Start
 from vitreous.jobs.job_type import hard_limits, value_of
+from vitreous.jobs.needs import wanted_file
 from vitreous.jobs.spec import OptionSpec, Value
 from vitreous.project import node_types
 
 if TYPE_CHECKING:
     from vitreous.project.pipeline import Pipeline
-
-# What to give, by the first part of the node type.
-_MADE_BY = {
-    node_types.MOVIES: "the movies.star of an Import job",
-    node_types.MICROGRAPHS: "the micrographs of a MotionCorr, CtfFind or Select job",
-    node_types.COORDINATES: "the coordinates of an AutoPick or ManualPick job",
-    node_types.PARTICLES: "the particles of an Extract, Select or Refine3D job",
-    node_types.IMAGES_2D: "the class averages of a Select job",
-    node_types.OPTIMISER: "the optimiser file of a Class2D, Class3D or Refine3D job",
-    node_types.DENSITY_MAP: "a map of an InitialModel, Class3D or Refine3D job, or an imported one",
-    node_types.HALF_MAP: "an unfiltered half-map of a Refine3D job",
-    node_types.MASK: "the mask.mrc of a MaskCreate job, or an imported one",
-    node_types.POSTPROCESS: "the postprocess.star of a PostProcess job",
-    node_types.POLISH_PARAMS: "the parameters of a Polish training job",
-    node_types.SEQUENCE: "a FASTA file",
-}
 
 
 def check_values(options: Options, start: Start) -> Iterator[Problem]:
@@ -78,11 +63,6 @@ def matters(options: Options, spec: OptionSpec, start: Start) -> bool:
     if spec.on_continue == "only" and start.is_new:
         return False
     return rules.holds(spec.when, options.value)
-
-
-def wanted_file(node_type: str) -> str:
-    """Say in words what a field that reads a node type should be given."""
-    return _MADE_BY.get(node_type, f"a file of type {node_type}" if node_type else "a file")
 
 
 def _needed(spec: OptionSpec, value: Value) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ _VOCABULARY = {
     "evaluate",
     "job_star",
     "job_type",
+    "needs",
     "registry",
     "run_job",
     "shared",

@@ -1,0 +1,170 @@
+"""Post-processing: sharpen a map and measure its resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vitreous.errors import Problem
+from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
+from vitreous.jobs.needs import check_half_map
+from vitreous.jobs.shared import Running
+from vitreous.project.node_types import DENSITY_MAP, HALF_MAP, LOG_PDF, MASK, POSTPROCESS
+
+
+@job(
+    "relion.postprocess",
+    folder="PostProcess",
+    gui_name="Post-processing",
+    number=15,
+    hidden_prefix=".gui_post",
+    place=19,
+)
+class PostProcess(Options):
+    """Sharpen a refined map and measure its resolution inside a mask."""
+
+    half_map: str = option(
+        key="fn_in",
+        label="One of the two half-maps",
+        relion_label="One of the 2 unfiltered half-maps:",
+        help="Either of the unfiltered half-maps of a refinement; the other is found beside it, "
+        "with half1 and half2 swapped in its name.",
+        reads=HALF_MAP,
+        pattern="MRC map files (*half1*.mrc)",
+    )
+    mask: str = option(
+        key="fn_mask",
+        label="Solvent mask",
+        relion_label="Solvent mask:",
+        help="Soft mask around the particle. Its edge must be soft enough: the FSC with "
+        "randomised phases shows how much it adds.",
+        reads=MASK,
+        pattern="Image Files (*.{spi,vol,msk,mrc})",
+    )
+    pixel_size_A: float = option(
+        default=-1,
+        key="angpix",
+        label="Calibrated pixel size (Å)",
+        relion_label="Calibrated pixel size (A)",
+        help="Pixel size, if a better one is known than that in the file. -1 takes it from the "
+        "file.",
+        low=0.3,
+        high=5,
+        step=0.1,
+        off=-1,
+        on_continue="free",
+    )
+    fit_bfactor: bool = option(
+        default=True,
+        key="do_auto_bfac",
+        tab="Sharpen",
+        label="Estimate the B-factor",
+        relion_label="Estimate B-factor automatically?",
+        help="Fit a line to the Guinier plot. Needs a map better than about 10 Å.",
+        on_continue="free",
+    )
+    fit_from_A: float = option(
+        default=10,
+        key="autob_lowres",
+        tab="Sharpen",
+        label="Fit from (Å)",
+        relion_label="Lowest resolution for auto-B fit (A):",
+        help="Low-resolution end of the line, below which the shape of the particle dominates. "
+        "10 Å is usual.",
+        low=8,
+        high=15,
+        step=0.5,
+        at_least=0.1,
+        when="fit_bfactor",
+        on_continue="free",
+    )
+    use_given_bfactor: bool = option(
+        default=False,
+        key="do_adhoc_bfac",
+        tab="Sharpen",
+        label="Use a B-factor of your own",
+        relion_label="Use your own B-factor?",
+        help="Sharpen with a given B-factor rather than the fitted one.",
+        on_continue="free",
+    )
+    given_bfactor_A2: float = option(
+        default=-1000,
+        key="adhoc_bfac",
+        tab="Sharpen",
+        label="B-factor (Å²)",
+        relion_label="User-provided B-factor:",
+        help="Negative numbers sharpen: -50 to -200 for most maps.",
+        low=-2000,
+        high=0,
+        step=-50,
+        when="use_given_bfactor",
+        on_continue="free",
+    )
+    skip_fsc_weighting: bool = option(
+        default=False,
+        key="do_skip_fsc_weighting",
+        tab="Sharpen",
+        label="Skip FSC weighting",
+        relion_label="Skip FSC-weighting?",
+        help="Do not weight by the FSC; filter at the resolution below instead. For looking at "
+        "details at a chosen resolution.",
+        on_continue="free",
+    )
+    low_pass_A: float = option(
+        default=5,
+        key="low_pass",
+        tab="Sharpen",
+        label="Low-pass filter (Å)",
+        relion_label="Ad-hoc low-pass filter (A):",
+        help="Resolution to filter at.",
+        low=1,
+        high=40,
+        step=1,
+        at_least=0.1,
+        when="skip_fsc_weighting",
+        on_continue="free",
+    )
+    mtf: str = option(
+        default="",
+        key="fn_mtf",
+        tab="Sharpen",
+        label="Detector MTF",
+        relion_label="MTF of the detector (STAR file)",
+        help="STAR file with the modulation transfer function of the detector, which is divided "
+        "out. Empty if the optics table of the particles has it.",
+        pattern="STAR Files (*.star)",
+        directory=".",
+        on_continue="free",
+    )
+    mtf_pixel_size_A: float = option(
+        default=1,
+        key="mtf_angpix",
+        tab="Sharpen",
+        label="Pixel size of the detector (Å)",
+        relion_label="Original detector pixel size:",
+        help="Pixel size of the original images, before any binning, to which the MTF belongs.",
+        low=0.3,
+        high=2,
+        step=0.1,
+        at_least=0.001,
+        on_continue="free",
+    )
+    running: Running = shared(default_factory=Running, without=("n_ranks", "n_threads"))
+
+    def check(self, start: Start) -> Iterator[Problem]:
+        """Yield what cannot work."""
+        yield from check_half_map(self)
+
+    def outputs(self, start: Start) -> Iterator[Output]:
+        """Yield the sharpened maps, the report and the numbers."""
+        yield Output("postprocess.mrc", f"{DENSITY_MAP}.relion.postprocess")
+        yield Output("postprocess_masked.mrc", f"{DENSITY_MAP}.relion.postprocess.masked")
+        yield Output("logfile.pdf", f"{LOG_PDF}.postprocess")
+        yield Output("postprocess.star", POSTPROCESS)
+
+    def results(self) -> Iterator[Result]:
+        """Yield what a page about the job shows."""
+        yield Result("headline", "resolution", "Final resolution", "Å")
+        yield Result("headline", "bfactor", "B-factor", "Å²")
+        yield Result("headline", "mask_volume", "Part of the box inside the mask", "%")
+        yield Result("plot", "fsc", "Fourier shell correlation")
+        yield Result("plot", "guinier", "Guinier plot")
