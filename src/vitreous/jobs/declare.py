@@ -73,6 +73,14 @@ class Start:
         """Tell whether a file is there; where no project is given, a path counts as there."""
         return bool(path) and (self.project is None or (self.project / path).is_file())
 
+    def rows(self, path: str) -> int:
+        """Return the number of rows of the first table of a STAR file; 0 where it is not there."""
+        if self.project is None or not self.exists(path):
+            return 0
+        from vitreous.io import read_star
+
+        return len(read_star(self.project / path).first)
+
 
 @dataclass(frozen=True)
 class Input:

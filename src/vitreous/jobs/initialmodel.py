@@ -1,0 +1,160 @@
+"""3D initial reference: a first map from particles alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vitreous.errors import Problem
+from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
+from vitreous.jobs.needs import check_continuation, needed
+from vitreous.jobs.shared import Compute, CtfModel, Running
+from vitreous.project.cleaning import Cleanup, Iterations
+from vitreous.project.node_types import DENSITY_MAP, PARTICLES
+
+
+@job(
+    "relion.initialmodel",
+    folder="InitialModel",
+    gui_name="3D initial reference",
+    number=18,
+    hidden_prefix=".gui_inimodel",
+    place=8,
+)
+class InitialModel(Options):
+    """Make a first map from particles alone."""
+
+    particles: str = option(
+        default="",
+        key="fn_img",
+        label="Particles",
+        relion_label="Input images STAR file:",
+        help="Particles to work on, from an Extract, Select or another refinement job.",
+        reads=PARTICLES,
+        pattern="STAR files (*.star) \t Image stacks (not recommended, read help!) (*.{spi,mrcs})",
+    )
+    continue_from: str = option(
+        default="",
+        key="fn_cont",
+        label="Continue from",
+        relion_label="Continue from here: ",
+        help="Optimiser file of the iteration to go on from, such as run_it017_optimiser.star "
+        "of this job.",
+        pattern="STAR Files (*_optimiser.star)",
+        directory="CURRENT_ODIR",
+        on_continue="only",
+    )
+    ctf: CtfModel = shared(default_factory=CtfModel)
+    n_iterations: int = option(
+        default=200,
+        key="nr_iter",
+        tab="Optimisation",
+        label="Number of VDAM mini-batches",
+        relion_label="Number of VDAM mini-batches:",
+        help="Total number. 200 is usual; 100 is faster and often enough.",
+        low=50,
+        high=500,
+        step=10,
+        at_least=1,
+        on_continue="free",
+    )
+    regularisation: float = option(
+        default=4,
+        key="tau_fudge",
+        tab="Optimisation",
+        label="Regularisation T",
+        relion_label="Regularisation parameter T:",
+        help="How far the data are trusted over smoothness. 4 is usual.",
+        low=0.1,
+        high=10,
+        step=0.1,
+        at_least=0,
+        on_continue="free",
+    )
+    n_classes: int = option(
+        default=1,
+        key="nr_classes",
+        tab="Optimisation",
+        label="Number of classes",
+        relion_label="Number of classes:",
+        help="More than 1 lets bad particles go to classes of their own.",
+        low=1,
+        high=50,
+        step=1,
+        at_least=1,
+    )
+    mask_diameter_A: float = option(
+        default=200,
+        key="particle_diameter",
+        tab="Optimisation",
+        label="Mask diameter (Å)",
+        relion_label="Mask diameter (A):",
+        help="Diameter of the soft circular mask around each particle: 10 to 20 % more than the "
+        "particle's longest axis.",
+        low=0,
+        high=1000,
+        step=10,
+        at_least=0,
+        on_continue="free",
+    )
+    flatten_solvent: bool = option(
+        default=True,
+        key="do_solvent",
+        tab="Optimisation",
+        label="Flatten the solvent",
+        relion_label="Flatten and enforce non-negative solvent?",
+        help="Mask the map with a sphere and allow no negative density: finds the right "
+        "solution more often.",
+    )
+    point_group: str = option(
+        default="C1",
+        key="sym_name",
+        tab="Optimisation",
+        label="Symmetry",
+        relion_label="Symmetry:",
+        help="Point group of the particle: C1, C4, D2, T, O, I1 and so on.",
+    )
+    symmetrise_later: bool = option(
+        default=True,
+        key="do_run_C1",
+        tab="Optimisation",
+        label="Run in C1 and apply symmetry later",
+        relion_label="Run in C1 and apply symmetry later? ",
+        help="Find the map without symmetry, then turn it to its axes and symmetrise: succeeds "
+        "more often.",
+    )
+    compute: Compute = shared(default_factory=Compute, without=("skip_padding",))
+    running: Running = shared(default_factory=Running)
+
+    def check(self, start: Start) -> Iterator[Problem]:
+        """Yield what cannot work."""
+        if self.running.n_ranks > 1:
+            yield Problem(
+                "n_ranks",
+                f"is {self.running.n_ranks}; this runs as one process, with many threads or GPUs",
+            )
+        yield from check_continuation(self, start, of_iteration=False)
+        if start.is_new:
+            yield from needed(self, "particles")
+
+    def inputs(self, start: Start) -> Iterator[Input]:
+        """Yield the particles of a new job."""
+        if start.is_new:
+            yield Input("particles")
+
+    def outputs(self, start: Start) -> Iterator[Output]:
+        """Yield the final map, and the map of every class where there are several."""
+        yield Output("initial_model.mrc", f"{DENSITY_MAP}.relion.initialmodel")
+        for number in range(1, self.n_classes + 1 if self.n_classes > 1 else 1):
+            name = f"run_it{self.n_iterations:03d}_class{number:03d}.mrc"
+            yield Output(name, f"{DENSITY_MAP}.relion.initialmodel")
+
+    def cleanup(self) -> Cleanup:
+        """Return the files of all iterations but the last."""
+        return Cleanup(gentle=(Iterations(),))
+
+    def results(self) -> Iterator[Result]:
+        """Yield what a page about the job shows."""
+        yield Result("headline", "resolution", "Resolution of the map", "Å")
+        yield Result("headline", "particles", "Particles")
+        yield Result("plot", "occupancy", "Particles in every class")
+        yield Result("plot", "directions", "Distribution of directions")

@@ -1,0 +1,219 @@
+"""3D auto-refine: the best map from one kind of particle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vitreous.errors import Problem
+from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
+from vitreous.jobs.needs import check_continuation, needed
+from vitreous.jobs.shared import SAMPLING, Compute, CtfModel, Helix3D, Reference, Running
+from vitreous.project.cleaning import Cleanup, Iterations
+from vitreous.project.node_types import DENSITY_MAP, MASK, OPTIMISER, PARTICLES
+
+# What stands for "no reference".
+NO_MAP = "None"
+
+
+@job(
+    "relion.refine3d",
+    folder="Refine3D",
+    gui_name="3D auto-refine",
+    number=10,
+    hidden_prefix=".gui_auto3d",
+    place=10,
+)
+class Refine3D(Options):
+    """Refine one map to the highest resolution, in two independent halves."""
+
+    particles: str = option(
+        default="",
+        key="fn_img",
+        label="Particles",
+        relion_label="Input images STAR file:",
+        help="Particles to work on, from an Extract, Select or another refinement job.",
+        reads=PARTICLES,
+        pattern="STAR files (*.star)",
+    )
+    map: str = option(
+        default="",
+        key="fn_ref",
+        label="Reference map",
+        relion_label="Reference map:",
+        help="Map to start from, low-pass filtered first. Of a half-map, each half starts from "
+        "its own. The word None starts from nothing.",
+        reads=DENSITY_MAP,
+        pattern="Image Files (*.{spi,vol,mrc})",
+    )
+    mask: str = option(
+        default="",
+        key="fn_mask",
+        label="Mask",
+        relion_label="Reference mask (optional):",
+        help="Soft mask of the particle, values 0 to 1. Empty uses a sphere of the mask diameter.",
+        reads=MASK,
+        pattern="Image Files (*.{spi,vol,msk,mrc})",
+        on_continue="free",
+    )
+    continue_from: str = option(
+        default="",
+        key="fn_cont",
+        label="Continue from",
+        relion_label="Continue from here: ",
+        help="Optimiser file of the iteration to go on from, such as run_it017_optimiser.star "
+        "of this job.",
+        pattern="STAR Files (*_it*_optimiser.star)",
+        directory="CURRENT_ODIR",
+        on_continue="only",
+    )
+    reference: Reference = shared(default_factory=Reference)
+    ctf: CtfModel = shared(default_factory=CtfModel)
+    mask_diameter_A: float = option(
+        default=200,
+        key="particle_diameter",
+        tab="Optimisation",
+        label="Mask diameter (Å)",
+        relion_label="Mask diameter (A):",
+        help="Diameter of the soft circular mask around each particle: 10 to 20 % more than the "
+        "particle's longest axis.",
+        low=0,
+        high=1000,
+        step=10,
+        at_least=0,
+        on_continue="free",
+    )
+    mask_with_zeros: bool = option(
+        default=True,
+        key="do_zero_mask",
+        tab="Optimisation",
+        label="Mask particles with zeros",
+        relion_label="Mask individual particles with zeros?",
+        help="Fill the outside of the mask with zeros. No fills it with noise: use that where "
+        "density reaches beyond the mask.",
+    )
+    solvent_flattened_fsc: bool = option(
+        default=False,
+        key="do_solvent_fsc",
+        tab="Optimisation",
+        label="Correct the FSC for the mask",
+        relion_label="Use solvent-flattened FSCs?",
+        help="Measure resolution inside the mask while refining, with randomised phases. For "
+        "particles that fill little of the box.",
+        on_continue="free",
+    )
+    use_blush: bool = option(
+        default=False,
+        key="do_blush",
+        tab="Optimisation",
+        label="Use Blush regularisation",
+        relion_label="Use Blush regularisation?",
+        help="Denoise the map with a trained network in every iteration instead of assuming "
+        "smoothness. Helps with small or noisy particles; needs the network.",
+    )
+    angular_sampling: str = option(
+        default="7.5 degrees",
+        key="sampling",
+        tab="Auto-sampling",
+        label="First angular step",
+        relion_label="Initial angular sampling:",
+        help="Step of the first search of orientations, made finer as the map improves. 7.5 "
+        "degrees; 3.7 degrees for icosahedral particles.",
+        choices=SAMPLING,
+    )
+    shift_range_px: float = option(
+        default=5,
+        key="offset_range",
+        tab="Auto-sampling",
+        label="Range of shifts (px)",
+        relion_label="Initial offset range (pix):",
+        help="Shifts are searched in a circle of this radius, around those of the last iteration.",
+        low=0,
+        high=30,
+        step=1,
+        at_least=0,
+    )
+    shift_step_px: float = option(
+        default=1,
+        key="offset_step",
+        tab="Auto-sampling",
+        label="Step of shifts (px)",
+        relion_label="Initial offset step (pix):",
+        help="Step of the search for shifts.",
+        low=0.1,
+        high=5,
+        step=0.1,
+        at_least=0.01,
+    )
+    local_sampling: str = option(
+        default="1.8 degrees",
+        key="auto_local_sampling",
+        tab="Auto-sampling",
+        label="Local searches from",
+        relion_label="Local searches from auto-sampling:",
+        help="From this angular step on only orientations near the present ones are searched. "
+        "1.8 degrees; 0.9 degrees for icosahedral particles.",
+        choices=SAMPLING,
+    )
+    relax_point_group: str = option(
+        default="",
+        key="relax_sym",
+        tab="Auto-sampling",
+        label="Relax symmetry",
+        relion_label="Relax symmetry:",
+        help="Point group whose copies of each orientation are tried too, where a particle is "
+        "only nearly symmetric. Usually empty.",
+        on_continue="free",
+    )
+    finer_sampling_sooner: bool = option(
+        default=False,
+        key="auto_faster",
+        tab="Auto-sampling",
+        label="Use finer steps sooner",
+        relion_label="Use finer angular sampling faster?",
+        help="Go to finer angles without waiting for convergence. Faster, with a small risk for "
+        "hard particles.",
+        on_continue="free",
+    )
+    helix: Helix3D = shared(default_factory=Helix3D)
+    compute: Compute = shared(default_factory=Compute)
+    running: Running = shared(default_factory=Running)
+
+    def check(self, start: Start) -> Iterator[Problem]:
+        """Yield what cannot work."""
+        yield from check_continuation(self, start)
+        if start.is_new:
+            yield from needed(self, "particles")
+            yield from needed(self, "map", f"or the word {NO_MAP}")
+
+    def sublabels(self, start: Start) -> Iterator[str]:
+        """Yield what is added to the label."""
+        if start.is_new and self.helix.is_helix:
+            yield "helical"
+
+    def inputs(self, start: Start) -> Iterator[Input]:
+        """Yield particles and reference of a new job, and the mask."""
+        if start.is_new:
+            yield Input("particles")
+            if self.map != NO_MAP:
+                yield Input("map")
+        yield Input("mask")
+
+    def outputs(self, start: Start) -> Iterator[Output]:
+        """Yield particles, state and maps of the finished refinement."""
+        yield Output("run_data.star", f"{PARTICLES}.refine3d")
+        yield Output("run_optimiser.star", f"{OPTIMISER}.refine3d")
+        yield Output("run_half1_class001_unfil.mrc", f"{DENSITY_MAP}.relion.halfmap.refine3d")
+        yield Output("run_class001.mrc", f"{DENSITY_MAP}.relion.refine3d")
+
+    def cleanup(self) -> Cleanup:
+        """Return the files of all iterations but the last."""
+        return Cleanup(gentle=(Iterations(),))
+
+    def results(self) -> Iterator[Result]:
+        """Yield what a page about the job shows."""
+        yield Result("headline", "resolution", "Final resolution, without a mask", "Å")
+        yield Result("headline", "particles", "Particles")
+        yield Result("headline", "accuracy_rotation", "Accuracy of orientations", "°")
+        yield Result("headline", "accuracy_shift", "Accuracy of shifts", "Å")
+        yield Result("plot", "fsc", "Fourier shell correlation by iteration")
+        yield Result("plot", "directions", "Distribution of directions")
