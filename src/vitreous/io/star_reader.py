@@ -100,7 +100,7 @@ class _Reader:
                 self.parsed.version = int(version[1])
         elif self.name is None:
             self.parsed.comments.append(text)
-        else:
+        elif text:
             self.comment.append(text)
 
     def _stray(self, offset: int, what: str) -> None:

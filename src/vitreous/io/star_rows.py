@@ -15,6 +15,7 @@ import numpy as np
 from vitreous.io.star_values import (
     float_text,
     int_text,
+    padded,
     quoted,
     text_cell,
     to_bool,
@@ -287,7 +288,7 @@ def format_rows(
 def first_cell(text: str) -> str:
     """Return the first text of a row, quoted where it would pass for a label or a block."""
     needed = text.startswith(("_", "data_", "loop_", ";"))
-    return quoted(text, always=True) if needed else text_cell(text)
+    return padded(quoted(text, always=True)) if needed else text_cell(text)
 
 
 def _tail(comment: str) -> str:
@@ -304,6 +305,6 @@ WRITE: dict[str, Callable[[Any], str]] = {
     "i": int_text,
     "b": int_text,
     "s": text_cell,
-    "D": lambda value: vector_text(value).rjust(10),
-    "I": lambda value: vector_text(value).rjust(10),
+    "D": lambda value: padded(vector_text(value)),
+    "I": lambda value: padded(vector_text(value)),
 }

@@ -129,5 +129,11 @@ def quoted(text: str, *, always: bool = False) -> str:
 
 
 def text_cell(text: str) -> str:
-    """Return a text as a cell of a row, right-aligned to 10 characters."""
-    return quoted(text).rjust(_TEXT_WIDTH)
+    """Return a text as a cell of a row, right-aligned to 10 bytes."""
+    return padded(quoted(text))
+
+
+def padded(text: str) -> str:
+    """Right-align to 10 bytes, as RELION counts."""
+    n_bytes = len(text) if text.isascii() else len(text.encode(errors="surrogateescape"))
+    return " " * (_TEXT_WIDTH - n_bytes) + text

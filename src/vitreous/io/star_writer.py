@@ -81,7 +81,7 @@ def _list(table: Table) -> str:
     lines = []
     for label, column in table.columns.items():
         try:
-            lines.append(f"{'_' + label:<{width}}{_list_value(kind_of(label), column[0])}\n")
+            lines.append(f"{'_' + label:<{width}}{_list_value(kind_of(label), column.tolist()[0])}\n")
         except ValueError as error:
             raise InputError(f"data_{table.name}, {label}: {error}") from None
     return "".join(lines)
