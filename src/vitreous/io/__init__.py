@@ -2,6 +2,7 @@
 
 from vitreous.io.image_refs import ImageRef, format_ref, parse_ref
 from vitreous.io.images import Image, ImageStack, read_image, read_images
+from vitreous.io.movies import Movie, open_movie
 from vitreous.io.mrc import (
     FormatWarning,
     MrcHeader,
@@ -22,6 +23,7 @@ __all__ = [
     "Image",
     "ImageRef",
     "ImageStack",
+    "Movie",
     "MrcHeader",
     "StackWriter",
     "Star",
@@ -31,6 +33,7 @@ __all__ = [
     "format_ref",
     "format_star",
     "map_images",
+    "open_movie",
     "parse_ref",
     "parse_star",
     "read_header",

@@ -174,7 +174,7 @@ def require_whole(header: MrcHeader, *, permissive: bool = False) -> None:
         f"{header.path}: the header says {nz} images of {nx} x {ny} ({MODE_NAMES[header.mode]}), "
         f"the file ends after {header.n_present}. It is truncated: copy or make it again."
     )
-    if not permissive:
+    if not permissive or header.n_present == 0:
         raise FormatError(message)
     warnings.warn(message, FormatWarning, stacklevel=3)
 

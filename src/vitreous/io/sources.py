@@ -121,8 +121,22 @@ def _unpack(path: Path, data: bytes) -> bytes:
             case ".xz":
                 return lzma.decompress(data)
             case _:
-                return zstandard.ZstdDecompressor().stream_reader(data).readall()
+                return _unpack_zst(data)
     except (OSError, ValueError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
         raise FormatError(
             f"{path}: cannot be unpacked ({error}). It is damaged or truncated: copy it again."
         ) from error
+
+
+def _unpack_zst(data: bytes) -> bytes:
+    """Unpack all frames of a zst file; the library's own reader does not notice truncation."""
+    import zstandard
+
+    parts = []
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        parts.append(frame.decompress(data))
+        if not frame.eof:
+            raise EOFError("the last frame is not complete")
+        data = frame.unused_data
+    return b"".join(parts)

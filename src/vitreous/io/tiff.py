@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from vitreous.errors import FormatError
+from vitreous.errors import FormatError, InputError
+from vitreous.io.atomic import replacing
 from vitreous.io.movies import Movie
 from vitreous.io.sources import open_descriptor
 
@@ -104,6 +106,52 @@ def read_tiff(path: Path | str, *, flip: bool = True) -> npt.NDArray[Any]:
     return page if flip else page[::-1]
 
 
+def write_tiff(
+    path: Path | str,
+    frames: Iterable[npt.NDArray[Any]],
+    *,
+    compression: Literal["lzw", "deflate", "none"] = "lzw",
+) -> int:
+    """Write frames ``(y, x)`` as the pages of a TIFF file, upside down; whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    frames
+        8, 16 or 32-bit integers or float32, all of one shape and type.
+    compression
+        Of whole pages.
+
+    Returns
+    -------
+    int
+        Number of pages.
+    """
+    import tifffile
+
+    codec = {"lzw": "lzw", "deflate": "adobe_deflate", "none": None}[compression]
+    first: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+    number = 0
+    with replacing(path) as stream, tifffile.TiffWriter(stream, bigtiff=True) as writer:
+        for number, frame in enumerate(frames, start=1):
+            first = first or (frame.shape, frame.dtype)
+            if (frame.shape, frame.dtype) != first or frame.ndim != 2:
+                raise InputError(
+                    f"{path}, page {number}: {frame.shape} {frame.dtype}, the first is {first}."
+                )
+            writer.write(
+                np.ascontiguousarray(frame[::-1]),
+                compression=codec,
+                photometric="minisblack",
+                rowsperstrip=frame.shape[0],
+                metadata=None,
+            )
+        if number == 0:
+            raise InputError(f"{path}: a movie without frames cannot be written.")
+    return number
+
+
 def open_pages(path: Path) -> tuple[TiffFile, list[TiffPage]]:
     """Open a TIFF file and list its pages.
 
@@ -135,8 +183,8 @@ def damaged(path: Path, error: BaseException, where: str = "") -> FormatError:
     if isinstance(error, FormatError):
         return error
     return FormatError(
-        f"{path}{where}: cannot be read as TIFF ({str(error) or type(error).__name__}). "
-        "It is damaged, truncated or not a TIFF file."
+        f"{path}{where}: cannot be read ({str(error) or type(error).__name__}). "
+        "It is damaged, truncated or not of the TIFF family."
     )
 
 
