@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,15 +79,16 @@ def family(pid: int) -> list[int]:
         and the process group that this process leads, also when it is itself dead.
     """
     table = everyone()
-    members = {pid}
-    grown = True
-    while grown:
-        more = {one.pid for one in table.values() if one.parent in members} - members
-        members |= more
-        grown = bool(more)
+    members = {pid, *_below(pid, table)}
     members |= {one.pid for one in table.values() if pid in (one.group, one.session)}
     living = [number for number in members if number in table and table[number].is_alive]
     return sorted(living, key=lambda number: (number == pid, number))
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the living children of a process, their children, and so on."""
+    table = everyone()
+    return sorted(number for number in _below(pid, table) if table[number].is_alive)
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
@@ -124,3 +125,12 @@ def _collect(pid: int) -> None:
     """Let go of a dead child of our own, which would otherwise stay in the table."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def _below(pid: int, table: Mapping[int, Entry]) -> set[int]:
+    found: set[int] = set()
+    newest = {pid}
+    while newest:
+        newest = {one.pid for one in table.values() if one.parent in newest} - found
+        found |= newest
+    return found

@@ -7,6 +7,8 @@ environment variables.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,10 +24,22 @@ _LAUNCHERS: Final = (
     ("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
 )
 
+# What all ranks of one start have in common and no other start has.
+_STARTS: Final = (
+    "TORCHELASTIC_RUN_ID",
+    "PMIX_NAMESPACE",
+    "SLURM_JOB_ID",
+    "SLURM_STEP_ID",
+    "SLURM_RESTART_COUNT",
+    "PBS_JOBID",
+    "LSB_JOBID",
+    "JOB_ID",
+)
+
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of its job.
+    """One process among those of its job.
 
     Parameters
     ----------
@@ -81,3 +95,18 @@ def to_environment(ranks: Ranks, rendezvous: str) -> dict[str, str]:
         "LOCAL_RANK": str(ranks.local_rank),
         RENDEZVOUS: rendezvous,
     }
+
+
+def meeting_name(environ: Mapping[str, str]) -> str:
+    """Return a name that all ranks of one start agree on, for the file where they meet.
+
+    Without a launcher or a scheduler all ranks are children of this process.
+    """
+    known = [environ[name] for name in _STARTS if environ.get(name)]
+    return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(known)) if known else str(os.getpid())
+
+
+def without_ranks(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment that tells a child nothing of ranks, as a new job needs it."""
+    told = {name for _, *names in _LAUNCHERS for name in names} | {RENDEZVOUS}
+    return {name: value for name, value in environ.items() if name not in told}

@@ -57,6 +57,8 @@ class ProcessRecord:
         Why it ended, in one sentence; its exit code, negative for a signal, None if unknown.
     peak_memory_MiB
         Most memory that one of its processes held.
+    memory_kills
+        How often the kernel had killed for memory when the job began.
     """
 
     state: State = "starting"
@@ -78,6 +80,7 @@ class ProcessRecord:
     exit_reason: str = ""
     exit_code: int | None = None
     peak_memory_MiB: float = 0.0
+    memory_kills: int = 0
 
     @property
     def is_over(self) -> bool:

@@ -1,0 +1,42 @@
+"""Whether the process that a record names still lives on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vitreous.errors import ProjectError
+from vitreous.running import process_table
+from vitreous.running.record import ProcessRecord
+
+
+def is_here(found: ProcessRecord) -> bool:
+    """Tell whether the process was started on this machine since this machine was started."""
+    return (
+        bool(found.pid)
+        and found.host == process_table.host()
+        and found.boot_id == process_table.boot_id()
+    )
+
+
+def is_alive_here(found: ProcessRecord) -> bool:
+    """Tell whether the process, or anybody whom it left behind in its session, lives here."""
+    if not is_here(found):
+        return False
+    if process_table.is_alive(found.pid, found.start_ticks):
+        return True
+    return process_table.entry(found.pid) is None and bool(process_table.family(found.pid))
+
+
+def refuse_if_alive(job_dir: Path, found: ProcessRecord) -> None:
+    """Refuse to start a job that is running.
+
+    Raises
+    ------
+    ProjectError
+        It runs on this machine.
+    """
+    if not found.is_over and is_alive_here(found):
+        raise ProjectError(
+            f"{job_dir}: is running already, as process {found.pid} since"
+            f" {found.started or found.submitted}. Wait for it, or stop it with `vitreous abort`."
+        )

@@ -1,0 +1,263 @@
+"""The body of ``vitreous exec JOB``: run the program of a job that exists, tell how it ended.
+
+A supervisor (`supervise`) forks one process for each rank; the program runs there, by its
+dotted name. The supervisor alone writes ``process.json`` and the exit marker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from vitreous.errors import InputError, ProjectError, VitreousError
+from vitreous.jobs import job_star
+from vitreous.jobs.context import Aborted
+from vitreous.jobs.job_star import JobFile
+from vitreous.project import markers
+from vitreous.project.pipeline import Status
+from vitreous.running import alive, endings, process_table, ranks, record, resources, results
+from vitreous.running.commands import command_lines
+from vitreous.running.job_run import JobRun, Place
+from vitreous.running.ranks import Ranks
+from vitreous.running.record import ProcessRecord
+from vitreous.running.supervise import Main, Report, Watch
+
+GRACE_S: Final = 2.0
+EXTERNAL_GRACE_S: Final = 10.0
+_MARKER_OF: Final = {
+    "succeeded": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "aborted": Status.ABORTED,
+}
+
+
+def execute(project_root: Path, job_name: str) -> int:
+    """Run the program of a job in this process and its children.
+
+    Parameters
+    ----------
+    project_root
+        The project folder; it becomes the working directory.
+    job_name
+        The job folder below it: ``Import/job001/``.
+
+    Returns
+    -------
+    int
+        0 where the job succeeded, 1 where it failed or was stopped.
+
+    Raises
+    ------
+    ProjectError
+        There is no such job, or it is running.
+    InputError
+        Its ``job.star`` cannot be read, or its program is not built yet.
+    """
+    root = project_root.resolve()
+    folder = job_name.rstrip("/") + "/"
+    if not (root / folder).is_dir():
+        raise ProjectError(f"{root / folder}: there is no such job; `vitreous status` lists them")
+    os.chdir(root)
+    _flush_every_line()
+    mine = ranks.from_environment(os.environ)
+    if mine.rank == 0:
+        claimed = _claim(root / folder)
+    try:
+        job = _read(root / folder)
+    except VitreousError as error:
+        if mine.rank == 0:
+            _close(root / folder, "failed", str(error), None, 0.0)
+        raise
+    asked = resources.of(job.options)
+    n_local = 1 if mine.n_ranks > 1 else asked.ranks
+    if mine.rank == 0:
+        record.update_process(
+            root / folder,
+            ranks=max(n_local, mine.n_ranks),
+            threads=asked.threads,
+            devices=asked.devices,
+            command=claimed.command
+            or tuple(command_lines(root, job.job_type, job.options, folder)),
+        )
+    return _watch(root, folder, job, _local_ranks(mine, n_local), asked.threads)
+
+
+def grace_s(job_type_word: str) -> float:
+    """Return how long a job has to stop by itself, in seconds."""
+    return EXTERNAL_GRACE_S if job_type_word == "external" else GRACE_S
+
+
+def _claim(job_dir: Path) -> ProcessRecord:
+    """Take the job, unless somebody else runs it; leave who we are in ``process.json``."""
+    here = process_table.entry(os.getpid())
+    with record.locked(job_dir):
+        found = record.read_process(job_dir) or ProcessRecord()
+        if found.pid != os.getpid() and found.state == "running":
+            alive.refuse_if_alive(job_dir, found)
+        was_launched = found.state in ("starting", "queued") and found.host != ""
+        if not was_launched:  # typed by hand: what is left of the last run goes
+            markers.clear_markers(job_dir)
+        mine = replace(
+            found if was_launched else ProcessRecord(),
+            state="running",
+            host=process_table.host(),
+            boot_id=process_table.boot_id(),
+            pid=os.getpid(),
+            start_ticks=here.start_ticks if here else 0,
+            started=record.now(),
+            heartbeat=record.now(),
+            memory_kills=process_table.kills_for_memory(),
+        )
+        record.write_process(job_dir, mine)
+    return mine
+
+
+def _read(job_dir: Path) -> JobFile:
+    job = job_star.read_job(job_dir)
+    if not job.job_type.is_built():
+        raise InputError(
+            f"{job_dir}: {job.job_type.gui_name} jobs are not part of this version of vitreous yet"
+        )
+    return job
+
+
+def _local_ranks(mine: Ranks, n_local: int) -> list[Ranks]:
+    if n_local == 1:
+        return [mine]
+    return [Ranks(rank, n_local, rank, "vitreous") for rank in range(n_local)]
+
+
+def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_threads: int) -> int:
+    job_dir = root / folder
+    leads = all_ranks[0].rank == 0
+    rendezvous = job_dir / f".rendezvous_{ranks.meeting_name(os.environ)}"
+    watch = Watch(
+        job_dir,
+        grace_s(job.job_type.word),
+        on_beat=(lambda: _beat(job_dir)) if leads else (lambda: None),
+    )
+    mains = [
+        _main(job, Place(root, folder, job.is_continue, n_threads, one), str(rendezvous))
+        for one in all_ranks
+    ]
+    ended = watch.run(mains)
+    with contextlib.suppress(FileNotFoundError):
+        rendezvous.unlink()
+    state, reason, code = endings.judge(job_dir, ended, watch.stopped_by, watch.memory_kills)
+    if leads:
+        with contextlib.suppress(OSError):
+            results.merge_rank_warnings(job_dir)
+        _close(job_dir, state, reason, code, max(one.peak_memory_MiB for one in ended))
+    elif state == "failed" and markers.read_marker(job_dir) is None:
+        markers.write_marker(job_dir, Status.FAILED)
+    return 0 if state == "succeeded" else 1
+
+
+def _beat(job_dir: Path) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not end the job
+        record.update_process(job_dir, heartbeat=record.now())
+
+
+def _close(job_dir: Path, state: str, reason: str, code: int | None, peak_MiB: float) -> None:
+    """Leave the exit marker and the last record; markers that are there already stay."""
+    with contextlib.suppress(FileNotFoundError):
+        (job_dir / markers.ABORT_NOW).unlink()
+    if markers.read_marker(job_dir) is None:
+        markers.write_marker(job_dir, _MARKER_OF[state])
+    record.update_process(
+        job_dir,
+        state=state,
+        ended=record.now(),
+        heartbeat=record.now(),
+        exit_reason=reason,
+        exit_code=code,
+        peak_memory_MiB=peak_MiB,
+    )
+
+
+def _main(job: JobFile, place: Place, rendezvous: str) -> Main:
+    """Return what one rank does in its own process."""
+
+    def main(report: Report) -> int:
+        if place.ranks.n_ranks > 1:
+            os.environ.update(ranks.to_environment(place.ranks, rendezvous))
+        if job.job_type.word != "external":
+            os.environ["OMP_NUM_THREADS"] = str(place.n_threads)
+        with _quiet_stderr() as (errors, restore):
+            run = JobRun(place, sys.stdout, restore)
+            run.listen()
+            return _run_program(job, run, report, errors)
+
+    return main
+
+
+def _run_program(job: JobFile, run: JobRun, report: Report, errors: TextIO) -> int:
+    try:
+        _program(job.job_type.run)(job.options, run)
+    except (Aborted, KeyboardInterrupt):
+        run.finish("Stopped on request")
+        report("aborted", "stopped on request")
+        return 1
+    except Exception as error:  # noqa: BLE001 - the one place that records every failure
+        cause = _cause(error)
+        errors.write(f"{cause}\n\n{''.join(traceback.format_exception(error))}")
+        errors.flush()
+        run.finish("Failed")
+        report("failed", cause)
+        return 1
+    run.finish("Finished")
+    report("done", "")
+    return 0
+
+
+def _program(dotted: str) -> Callable[..., Any]:
+    module, _, name = dotted.partition(":")
+    program: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return program
+
+
+def _cause(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, VitreousError):
+        return text
+    if isinstance(error, MemoryError):
+        return (
+            f"memory ran out {text}".rstrip() + "; use fewer threads or ranks, or a larger machine"
+        )
+    return f"{type(error).__name__}: {text}"
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[tuple[TextIO, Callable[[], object]]]:
+    """Send what libraries print as errors to standard output; a job that succeeds has none.
+
+    Yields
+    ------
+    TextIO
+        The real standard error.
+    Callable
+        Puts it back.
+    """
+    sys.stderr.flush()
+    saved = os.dup(sys.stderr.fileno())
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    errors = os.fdopen(saved, "w")
+    faulthandler.enable(errors)
+    try:
+        yield errors, lambda: os.dup2(saved, sys.stderr.fileno())
+    finally:
+        sys.stderr.flush()
+
+
+def _flush_every_line() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
