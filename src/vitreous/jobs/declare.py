@@ -38,7 +38,7 @@ from vitreous.errors import Problem
 from vitreous.jobs import when as rules
 from vitreous.jobs.job_type import JobType, value_of
 from vitreous.jobs.spec import OnContinue, OptionSpec, Value
-from vitreous.project.cleaning import Cleanup
+from vitreous.project.clean_rules import Cleanup
 
 T = TypeVar("T")
 _OPTION = "vitreous.option"

@@ -12,7 +12,7 @@ from vitreous.jobs.checks import check_files, check_values, matters
 from vitreous.jobs.declare import Options, Output, Result, Start
 from vitreous.jobs.job_type import JobType, build, extras_of, value_of, values_of, with_extras
 from vitreous.jobs.spec import OptionSpec, Value
-from vitreous.project.cleaning import Cleanup
+from vitreous.project.clean_rules import Cleanup
 
 
 def full_label(options: Options, is_continue: bool = False) -> str:

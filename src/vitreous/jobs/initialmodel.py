@@ -8,7 +8,7 @@ from vitreous.errors import Problem
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import Compute, CtfModel, Running
-from vitreous.project.cleaning import Cleanup, Iterations
+from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP, PARTICLES
 
 

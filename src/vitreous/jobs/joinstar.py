@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
-from vitreous.project.cleaning import Cleanup
+from vitreous.project.clean_rules import Cleanup
 from vitreous.project.node_types import MICROGRAPHS, MOVIES, PARTICLES
 
 

@@ -8,7 +8,7 @@ from vitreous.errors import Problem
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_half_map, needed
 from vitreous.jobs.shared import Running
-from vitreous.project.cleaning import Cleanup
+from vitreous.project.clean_rules import Cleanup
 from vitreous.project.node_types import DENSITY_MAP, HALF_MAP, LOCRES_MAP, LOG_PDF, MASK
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
-from vitreous.project.cleaning import Cleanup
+from vitreous.project.clean_rules import Cleanup
 from vitreous.project.node_types import COORDINATES, MICROGRAPHS
 
 

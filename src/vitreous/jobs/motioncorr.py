@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
-from vitreous.project.cleaning import Cleanup, Files, Subfolders
+from vitreous.project.clean_rules import Cleanup, Files, Subfolders
 from vitreous.project.node_types import LOG_PDF, MICROGRAPHS, MOVIES
 
 GAIN_ROTATIONS = ("No rotation (0)", "90 degrees (1)", "180 degrees (2)", "270 degrees (3)")

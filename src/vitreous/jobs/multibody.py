@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import SAMPLING, Compute, Running
-from vitreous.project.cleaning import Cleanup, Iterations
+from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP, LOG_PDF, OPTIMISER, PARTICLES
 
 # From here on a limit of a component does not appear in a file name.

@@ -8,7 +8,7 @@ from vitreous.errors import Problem
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import needed
 from vitreous.jobs.shared import Running
-from vitreous.project.cleaning import Cleanup, Files
+from vitreous.project.clean_rules import Cleanup, Files
 from vitreous.project.node_types import LOG_PDF, MICROGRAPHS, PARTICLES, POLISH_PARAMS, POSTPROCESS
 
 
