@@ -1,0 +1,88 @@
+"""Read every image once and find those whose pixels are unlike the others."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitreous.dataset.image_statistics import mean_and_sd, ordinary
+from vitreous.errors import AbsentError, InputError
+from vitreous.io import ImageStack, Table, parse_ref
+from vitreous.jobs.context import Run
+
+_BATCH_BYTES = 64 << 20
+
+
+def ordinary_rows(
+    rows: Table, label: str, n_sigma: float, run: Run
+) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
+    """Return which rows to keep, and the values that decided.
+
+    Rows whose image cannot be read are named and not kept.
+
+    Parameters
+    ----------
+    rows
+        Particles or micrographs.
+    label
+        The column with the names of the images.
+    n_sigma
+        How far from the average an image may be, in standard deviations of all images.
+    """
+    if label not in rows or rows[label].dtype != object:
+        names = ", ".join(name for name in rows.labels if rows[name].dtype == object)
+        raise AbsentError(
+            f"data_{rows.name}: there is no column {label} with names of images. Columns of text: "
+            f"{names}."
+        )
+    means, sds = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    with run.phase("Measuring images", len(rows), "images") as progress:
+        for path, wanted in _by_file(rows[label].tolist(), run).items():
+            _measure_file(path, wanted, means, sds, run)
+            progress.advance(len(wanted))
+    if not np.isfinite(means).any():
+        raise InputError(f"None of the {len(rows):,} images can be read; is {label} right?")
+    return ordinary(means, sds, n_sigma), {"mean": means, "standard deviation": sds}
+
+
+def _by_file(names: list[str], run: Run) -> dict[str, list[tuple[int, int | None]]]:
+    by_file: dict[str, list[tuple[int, int | None]]] = {}
+    for row, name in enumerate(names):
+        try:
+            ref = parse_ref(name)
+        except InputError as error:
+            run.warn(f"Rows whose image cannot be read are left out: {error}", f"row {row + 1}")
+            continue
+        by_file.setdefault(ref.path, []).append((row, ref.index0))
+    return by_file
+
+
+def _measure_file(
+    path: str,
+    wanted: list[tuple[int, int | None]],
+    means: NDArray[np.float64],
+    sds: NDArray[np.float64],
+    run: Run,
+) -> None:
+    """Measure the images of one file, in batches."""
+    try:
+        with ImageStack(run.project / path, permissive=True) as stack:
+            places = [(row, stack.only(index)) for row, index in wanted]
+            present = [(row, place) for row, place in places if place < len(stack)]
+            for row, _ in sorted(set(places) - set(present)):
+                run.warn(
+                    "Rows whose image is not in its stack are left out.", f"row {row + 1}, {path}"
+                )
+            size = max(1, _BATCH_BYTES // (4 * stack.shape[1] * stack.shape[2]))
+            for first in range(0, len(present), size):
+                run.check_abort()
+                batch = present[first : first + size]
+                numbers = [row for row, _ in batch]
+                images = stack.read([place for _, place in batch])
+                means[numbers], sds[numbers] = mean_and_sd(images)
+                for row in np.array(numbers)[~np.isfinite(means[numbers])].tolist():
+                    run.warn(
+                        "Images with values that are not numbers are left out.", f"row {row + 1}"
+                    )
+    except InputError as error:
+        run.warn("Rows whose image cannot be read are left out.", f"{len(wanted):,} rows: {error}")
