@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from vitreous._version import __version__
-from vitreous.cli import manage, report, run, tools
+from vitreous.cli import describe, manage, report, run, tools
 from vitreous.errors import (
     ComputeError,
     EnvironmentMissing,
@@ -72,7 +72,7 @@ def _root(
     del version
 
 
-for section in (run, report, manage, tools):
+for section in (run, report, describe, manage, tools):
     section.register(app)
 
 

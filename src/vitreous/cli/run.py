@@ -1,10 +1,239 @@
-"""Commands of this section."""
+"""Commands that run: run, exec, autorun, abort."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from vitreous.cli import complete
+from vitreous.cli.options import HERE, JobRef, JobRefs, Json, ProjectDir, open_project
+from vitreous.cli.output import paint, print_json, warn
+from vitreous.errors import InputError
+
+if TYPE_CHECKING:
+    from vitreous.actions import Job, Plan, Project
+    from vitreous.actions.planning import Request
+    from vitreous.running.progress import Report
+
+_CLEAR = "\r\x1b[K"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this section."""
-    del app
+    """Add the commands."""
+    for command in (run, abort):
+        app.command(rich_help_panel="Jobs")(command)
+    app.command("exec", rich_help_panel="Jobs")(execute)
+
+
+def run(  # noqa: PLR0913 - one parameter for each flag
+    job_type: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[JOBTYPE]",
+            help="Such as class2d; not needed with --continue, --overwrite or --from.",
+            autocompletion=complete.job_types,
+        ),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE...]",
+            help="Options; `vitreous describe JOBTYPE` lists them.",
+            autocompletion=complete.values,
+        ),
+    ] = None,
+    *,
+    background: Annotated[
+        bool, typer.Option("--background", "-b", help="Return at once; the job goes on.")
+    ] = False,
+    schedule: Annotated[
+        bool, typer.Option("--schedule", help="Only put it in the graph, to run later.")
+    ] = False,
+    continue_job: Annotated[
+        str | None,
+        typer.Option(
+            "--continue", metavar="JOB", help="Go on with a job.", autocompletion=complete.jobs
+        ),
+    ] = None,
+    overwrite: Annotated[
+        str | None,
+        typer.Option(
+            "--overwrite",
+            metavar="JOB",
+            help="Run a job anew under its number.",
+            autocompletion=complete.jobs,
+        ),
+    ] = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", metavar="NAME", help="A meaningful name for it.")
+    ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Take the options of a job.star first."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show the command, write nothing.")
+    ] = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Make a job and run it, showing how far it is.
+
+    Ctrl-C stops the job. Everything that is wrong is told at once, before anything is written.
+    """
+    words = list(values or ())
+    if job_type is not None and "=" in job_type:  # the job type was left out
+        words.insert(0, job_type)
+        job_type = None
+    opened = open_project(project, read_only=dry_run)
+    request = _request(
+        job_type, words, continue_job, overwrite, alias=alias, from_file=from_file, later=schedule
+    )
+    if dry_run:
+        _show_plan(opened, opened.plan(request), json=json)
+        return
+    watch = not (background or schedule or json)
+    job = opened.make(
+        request,
+        background=background,
+        echo=_echo if watch else None,
+        on_progress=_show_progress if watch and sys.stdout.isatty() else None,
+        on_warning=lambda problem: warn(str(problem)),
+    )
+    _tell(job, json=json)
+    raise typer.Exit(1 if job.status in ("Failed", "Aborted") else 0)
+
+
+def _request(
+    job_type: str | None,
+    words: list[str],
+    continue_job: str | None,
+    overwrite: str | None,
+    *,
+    alias: str | None,
+    from_file: Path | None,
+    later: bool,
+) -> Request:
+    from vitreous.actions.planning import Mode, Request
+
+    if continue_job is not None and overwrite is not None:
+        raise InputError("a job is continued or overwritten, not both")
+    mode = Mode.NEW
+    if continue_job is not None:
+        mode = Mode.CONTINUE
+    elif overwrite is not None:
+        mode = Mode.OVERWRITE
+    return Request(
+        job_type=job_type,
+        values=_pairs(words),
+        mode=mode,
+        target=continue_job if overwrite is None else overwrite,
+        alias=alias,
+        from_file=from_file,
+        schedule=later,
+    )
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    """Turn `key=value` words into a mapping; all that are no such words are told at once."""
+    wrong = [word for word in words if "=" not in word]
+    if wrong:
+        shown = ", ".join(f"'{word}'" for word in wrong)
+        raise InputError(f"{shown}: options are given as key=value, such as n_classes=20")
+    pairs: dict[str, str] = {}
+    twice = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key in pairs:
+            twice.append(key)
+        pairs[key] = value
+    if twice:
+        raise InputError(f"given twice: {', '.join(twice)}")
+    return pairs
+
+
+def _show_plan(project: Project, plan: Plan, *, json: bool) -> None:
+    """Print what would be done."""
+    commands = project.commands(plan)
+    if json:
+        print_json(
+            {
+                "name": plan.name,
+                "type": plan.label,
+                "mode": plan.mode.value,
+                "commands": commands,
+                "inputs": [{"path": path, "type": kind} for path, kind in plan.inputs],
+                "outputs": [{"path": one.path, "type": one.node_type} for one in plan.outputs],
+                "warnings": [str(problem) for problem in plan.warnings],
+            }
+        )
+        return
+    for problem in plan.warnings:
+        warn(str(problem))
+    print(f"{paint(plan.name, 'bold')} ({plan.label})")
+    for path, _ in plan.inputs:
+        print(f"  reads   {path}")
+    for output in plan.outputs:
+        print(f"  makes   {output.path}")
+    for command in commands:
+        print(f"  runs    {command}")
+    print("Nothing was written.")
+
+
+def _echo(line: str) -> None:
+    if sys.stdout.isatty():
+        sys.stdout.write(_CLEAR)
+    print(line, flush=True)
+
+
+def _show_progress(report: Report) -> None:
+    from vitreous.running.progress import mouse
+
+    sys.stdout.write(_CLEAR + mouse(report, get_terminal_size().columns - 1))
+    sys.stdout.flush()
+
+
+def _tell(job: Job, *, json: bool) -> None:
+    """Say what became of a job."""
+    state = job.state
+    if json:
+        print_json(job.project.show(job))
+        return
+    if sys.stdout.isatty():
+        sys.stdout.write(_CLEAR)
+    name = job.alias or job.name
+    if job.is_interactive and state.status == "Running":
+        print(f"{name} waits for you: it ends when you have saved your choice.")
+    elif state.status == "Scheduled":
+        print(f"{name} is scheduled. `vitreous autorun {job.number}` runs it.")
+    elif state.status == "Running":
+        print(f"{name} is running. `vitreous log {job.number} --follow` shows what it prints.")
+    elif state.status == "Succeeded":
+        print(f"{paint(f'{name} succeeded', 'green')}. `vitreous show {job.number}` tells more.")
+    else:
+        print(f"vitreous: {name} {state.status.lower()}: {state.reason}", file=sys.stderr)
+        print(f"`vitreous log {job.number} --err` shows all of it.", file=sys.stderr)
+
+
+def abort(jobs: JobRefs, project: ProjectDir = HERE, json: Json = False) -> None:
+    """Stop running or queued jobs: ask, wait, insist, kill."""
+    opened = open_project(project)
+    stopped = [opened.abort(job) for job in jobs]
+    if json:
+        print_json([{"name": job.name, "status": job.status.value} for job in stopped])
+        return
+    for job in stopped:
+        print(f"{job.name} is {job.status.lower()}.")
+
+
+def execute(job: JobRef, project: ProjectDir = HERE) -> None:
+    """Run the program of a job that exists: what a queue script calls."""
+    from vitreous.project.folder import ProjectFolder
+    from vitreous.running.execute import execute as run_program
+
+    folder = ProjectFolder.open(project)
+    raise typer.Exit(run_program(folder.root, folder.read().find(job).name))

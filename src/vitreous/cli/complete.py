@@ -1,0 +1,86 @@
+"""What the shell offers when the Tab key is pressed. Errors give no offer, never a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from vitreous.errors import VitreousError
+
+Offer = tuple[str, str]
+"""A word and its explanation (zsh and fish show it)."""
+
+
+def jobs(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the jobs of the project: alias or name, and the number where one is typed."""
+    return [offer for offer in _jobs(context) if offer[0].startswith(incomplete)]
+
+
+def _jobs(context: typer.Context) -> Iterator[Offer]:
+    from vitreous.project.folder import ProjectFolder
+
+    root = context.params.get("project") or Path()
+    try:
+        pipeline = ProjectFolder.open(root, read_only=True).read()
+    except (VitreousError, OSError):
+        return
+    for process in reversed(list(pipeline)):
+        about = f"{process.type_label}, {process.status}"
+        yield process.name.rstrip("/"), about
+        yield str(process.number), f"{process.shown_name.rstrip('/')}, {process.status}"
+        if process.alias:
+            yield process.alias.rstrip("/"), f"{process.name.rstrip('/')}, {process.status}"
+
+
+def job_types(incomplete: str) -> list[Offer]:
+    """Offer the job types."""
+    from vitreous.jobs import registry
+
+    types = [(job_type.word, job_type.gui_name) for job_type in registry.all_types()]
+    return [offer for offer in types if offer[0].startswith(incomplete)]
+
+
+def keys(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the options of the job type that stands before."""
+    from vitreous.jobs import registry
+
+    try:
+        options = registry.find(str(context.params.get("job_type") or "")).options.values()
+    except VitreousError:
+        return []
+    names = [(spec.name, spec.label) for spec in options]
+    names += [(spec.key, spec.label) for spec in options if spec.key != spec.name]
+    return [offer for offer in names if offer[0].startswith(incomplete)]
+
+
+def values(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer `key=` words, and after the `=` what the option takes: choices, answers, nodes."""
+    name, equals, begun = incomplete.partition("=")
+    if not equals:
+        return [(f"{key}=", label) for key, label in keys(context, name)]
+    return [
+        (f"{name}={value}", about)
+        for value, about in _values(context, name)
+        if value.startswith(begun)
+    ]
+
+
+def _values(context: typer.Context, name: str) -> Iterator[Offer]:
+    from vitreous.jobs import registry
+    from vitreous.project.folder import ProjectFolder
+    from vitreous.project.node_types import accepts
+
+    try:
+        spec = registry.find(str(context.params.get("job_type") or "")).spec(name)
+        if spec.kind == "boolean":
+            yield from (("Yes", spec.label), ("No", spec.label))
+        yield from ((choice, "") for choice in spec.choices)
+        if spec.kind == "node":
+            root = context.params.get("project") or Path()
+            for node in ProjectFolder.open(root, read_only=True).read().nodes.values():
+                if accepts(spec.reads, node.type_label):
+                    yield node.name, node.type_label
+    except (VitreousError, OSError):
+        return
