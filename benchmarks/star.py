@@ -67,20 +67,19 @@ def main() -> None:
 def compare(n_rows: int, rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "particles.star"
-        columns = make_columns(n_rows)
-        write_input(source, columns)
+        n_columns = call("make", str(n_rows), str(source), "")["columns"]
         measured: dict[str, list[dict]] = {}
         for _ in range(rounds):
             for what in ("read", "write"):
                 for who in ("vitreous", "starfile"):
                     target = Path(folder) / f"{who}.star"
-                    run = measure(who, what, source, target)
+                    run = call(who, what, str(source), str(target))
                     measured.setdefault(f"{who}_{what}", []).append(run)
         file_size = source.stat().st_size / 1e6
     best = {name: min(runs, key=lambda run: run["seconds"]) for name, runs in measured.items()}
     columns_size = best["vitreous_read"]["columns_MB"]
     return {
-        "table": {"rows": n_rows, "columns": len(columns), "file_MB": round(file_size, 1)},
+        "table": {"rows": n_rows, "columns": n_columns, "file_MB": round(file_size, 1)},
         "columns_MB": columns_size,
         "runs": best,
         "all_seconds": {name: [run["seconds"] for run in runs] for name, runs in measured.items()},
@@ -117,25 +116,30 @@ def make_columns(n_rows: int) -> dict[str, object]:
     return columns
 
 
-def write_input(path: Path, columns: dict[str, object]) -> None:
-    from vitreous.io import Table, write_star
-
-    write_star(path, [Table.from_columns("particles", columns)])
-
-
-def measure(who: str, what: str, source: Path, target: Path) -> dict:
+def call(*arguments: str) -> dict:
+    """Run `one` in a new process; this one stays small, as children inherit its peak memory."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.star", "--one", who, what, str(source), str(target)],
+        [sys.executable, "-m", "benchmarks.star", "--one", *arguments],
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
     )
     return json.loads(done.stdout)
 
 
+def make_input(n_rows: int, path: str) -> dict:
+    from vitreous.io import Table, write_star
+
+    columns = make_columns(n_rows)
+    write_star(path, [Table.from_columns("particles", columns)])
+    return {"columns": len(columns)}
+
+
 def one(who: str, what: str, source: str, target: str) -> dict:
     """Run one operation in this process, which does nothing else."""
+    if who == "make":
+        return make_input(int(what), source)
     if who == "vitreous":
         from vitreous.io import read_star as read
         from vitreous.io import star_kernel, write_star

@@ -119,7 +119,7 @@ class Star(Mapping[str, Table]):
         return f"<Star {', '.join(repr(table) for table in self.tables)}>"
 
 
-def read_star(path: Path | str, *, permissive: bool = False) -> Star:
+def read_star(path: Path | str, *, permissive: bool = False, upgrade: bool = False) -> Star:
     """Read a STAR file.
 
     Parameters
@@ -129,6 +129,8 @@ def read_star(path: Path | str, *, permissive: bool = False) -> Star:
     permissive
         Do as RELION where it goes on: unreadable numbers become 0. Each kind of trouble is
         told in `Star.notes`.
+    upgrade
+        Give particles and micrographs of RELION 3.0 optics groups; see `convert30`.
 
     Returns
     -------
@@ -145,11 +147,23 @@ def read_star(path: Path | str, *, permissive: bool = False) -> Star:
     path = Path(path)
     try:
         with _content(path) as content:
-            return _star(parse(content, os.fspath(path), permissive=permissive))
+            star = _star(parse(content, os.fspath(path), permissive=permissive))
     except FileNotFoundError:
         raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; a STAR file is wanted") from None
+    return _upgraded(star, path) if upgrade else star
+
+
+def _upgraded(star: Star, path: Path) -> Star:
+    from vitreous.io import convert30
+
+    if not convert30.needs_optics_groups(star):
+        return star
+    try:
+        return convert30.with_optics_groups(star)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -81,9 +81,10 @@ def _list(table: Table) -> str:
     lines = []
     for label, column in table.columns.items():
         try:
-            lines.append(f"{'_' + label:<{width}}{_list_value(kind_of(label), column.tolist()[0])}\n")
+            value = _list_value(kind_of(label), column.tolist()[0])
         except ValueError as error:
             raise InputError(f"data_{table.name}, {label}: {error}") from None
+        lines.append(f"{'_' + label:<{width}}{value}\n")
     return "".join(lines)
 
 
