@@ -93,18 +93,27 @@ def test_nothing_asked_nothing_read():
 def test_neighbours_are_read_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write(tmp_path / "a.mrcs", np.zeros((100, 64, 64), np.float32), 1)
     reads = []
-    read_into = FileSource.read_into
+    scatter = FileSource.scatter
 
-    def counting(self: FileSource, offset: int, target: memoryview) -> int:
-        reads.append((offset, len(target)))
-        return read_into(self, offset, target)
+    def counting(self: FileSource, offset: int, targets: list[memoryview]) -> int:
+        reads.append((offset, sum(len(target) for target in targets)))
+        return scatter(self, offset, targets)
 
-    monkeypatch.setattr(FileSource, "read_into", counting)
+    monkeypatch.setattr(FileSource, "scatter", counting)
     with ImageStack(tmp_path / "a.mrcs") as stack:
-        reads.clear()
         stack.read([70, 5, 3, 4, 2, 71, 6])
     image = 64 * 64 * 4
     assert reads == [(1024 + 2 * image, 5 * image), (1024 + 70 * image, 2 * image)]
+
+
+def test_thousands_of_small_images(tmp_path: Path):
+    pixels = np.arange(3000, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    write(tmp_path / "a.mrcs", pixels, 1)
+    with ImageStack(tmp_path / "a.mrcs") as stack:
+        order = np.random.default_rng(0).permutation(3000)
+        np.testing.assert_array_equal(stack.read(order.tolist()), pixels[order])
+        every_third = list(range(0, 3000, 3))
+        np.testing.assert_array_equal(stack.read(every_third), pixels[::3])
 
 
 def test_sizes_that_differ_are_named(tmp_path: Path):

@@ -232,10 +232,20 @@ def fill(source: Source, offset: int, target: npt.NDArray[np.generic]) -> None:
     """Read bytes at an offset into a contiguous array; a file that ends before is an error."""
     if target.size == 0:
         return
-    view = memoryview(target.reshape(-1).view(np.uint8).data)
-    if (n_read := source.read_into(offset, view)) != len(view):
+    view = bytes_of(target)
+    require_read(source, source.read_into(offset, view), len(view))
+
+
+def bytes_of(target: npt.NDArray[np.generic]) -> memoryview:
+    """Return the memory of a contiguous array."""
+    return memoryview(target.reshape(-1).view(np.uint8).data)
+
+
+def require_read(source: Source, n_read: int, n_wanted: int) -> None:
+    """Refuse a read that the end of the file cut short."""
+    if n_read != n_wanted:
         raise FormatError(
-            f"{source.path}: the file ends {len(view) - n_read} bytes before the images wanted. "
+            f"{source.path}: the file ends {n_wanted - n_read} bytes before the images wanted. "
             "It is truncated, or another program is writing it."
         )
 
@@ -289,6 +299,9 @@ def require_fitting(image: npt.NDArray[np.generic], mode: int, where: str) -> No
 
 def require_finite(values: npt.NDArray[np.float32], where: str) -> None:
     """Refuse NaN and infinite pixels, naming how many there are and where the first is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # one fast pass; only what spoils it is looked for
+            return
     finite = np.isfinite(values)
     if finite.all():
         return

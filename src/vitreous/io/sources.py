@@ -6,7 +6,7 @@ import bz2
 import contextlib
 import lzma
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,10 @@ class Source(Protocol):
 
     def read_into(self, offset: int, target: memoryview) -> int:
         """Fill `target` from `offset` on and return how many bytes there were."""
+        ...
+
+    def scatter(self, offset: int, targets: Sequence[memoryview]) -> int:
+        """Fill `targets` one after the other and return how many bytes there were."""
         ...
 
     def expect(self, offset: int, n_bytes: int) -> None:
@@ -48,6 +52,13 @@ class FileSource:
             done += n
         return done
 
+    def scatter(self, offset: int, targets: Sequence[memoryview]) -> int:
+        """Fill `targets` (at most 1024) one after the other, in one call of the kernel."""
+        wanted = sum(len(target) for target in targets)
+        if os.preadv(self._descriptor, targets, offset) == wanted:
+            return wanted
+        return _one_by_one(self, offset, targets)
+
     def expect(self, offset: int, n_bytes: int) -> None:
         """Let the kernel start reading."""
         if hasattr(os, "posix_fadvise") and n_bytes <= _ADVICE_BYTES:
@@ -67,6 +78,10 @@ class MemorySource:
         part = self._data[offset : offset + len(target)]
         target[: len(part)] = part
         return len(part)
+
+    def scatter(self, offset: int, targets: Sequence[memoryview]) -> int:
+        """Fill `targets` one after the other and return how many bytes there were."""
+        return _one_by_one(self, offset, targets)
 
     def expect(self, offset: int, n_bytes: int) -> None:
         """Nothing to do: it is in memory."""
@@ -109,6 +124,13 @@ def open_descriptor(path: Path, flags: int = os.O_RDONLY) -> int:
         os.close(descriptor)
         raise FormatError(f"{path}: is not a file but a folder or device; wanted an image file.")
     return descriptor
+
+
+def _one_by_one(source: Source, offset: int, targets: Sequence[memoryview]) -> int:
+    done = 0
+    for target in targets:
+        done += source.read_into(offset + done, target)
+    return done
 
 
 def _unpack(path: Path, data: bytes) -> bytes:
