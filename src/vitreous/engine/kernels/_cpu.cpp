@@ -22,6 +22,7 @@ struct Kernels {
   const char* name;
   decltype(&generic::gather_slab) gather;
   decltype(&generic::insert_slab) insert;
+  decltype(&generic::symmetrise_plane) symmetrise;
 };
 
 const Kernels& kernels() {
@@ -31,10 +32,10 @@ const Kernels& kernels() {
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (v4) return Kernels{"x86-64-v4", v4::gather_slab, v4::insert_slab};
-    if (v3) return Kernels{"x86-64-v3", v3::gather_slab, v3::insert_slab};
+    if (v4) return Kernels{"x86-64-v4", v4::gather_slab, v4::insert_slab, v4::symmetrise_plane};
+    if (v3) return Kernels{"x86-64-v3", v3::gather_slab, v3::insert_slab, v3::symmetrise_plane};
 #endif
-    return Kernels{"generic", generic::gather_slab, generic::insert_slab};
+    return Kernels{"generic", generic::gather_slab, generic::insert_slab, generic::symmetrise_plane};
   }();
   return chosen;
 }
@@ -127,6 +128,20 @@ void insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const floa
     kernels().insert(g, target, p, n, cuts[slab], cuts[slab + 1], every_pixel, v, w);
 }
 
+void symmetrise(Array<const float, 4> grid, Array<const float, 3> operators, Array<float, 4> out,
+                int threads) {
+  const int side = int(grid.shape(0)), centre = int(grid.shape(2)) - 1;
+  if (side != 2 * centre + 1 || int(grid.shape(1)) != side || grid.shape(3) != 4)
+    throw std::invalid_argument("grid: sides must be 2 width - 1, with four numbers a point");
+  const float *source = grid.data(), *matrices = operators.data();
+  const int64_t n = operators.shape(0);
+  float* target = out.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int z = 0; z < side; ++z)
+    kernels().symmetrise(source, centre, matrices, n, z - centre, target);
+}
+
 }  // namespace
 
 NB_MODULE(_cpu, m) {
@@ -138,4 +153,6 @@ NB_MODULE(_cpu, m) {
   m.def("insert", &insert, nb::arg("grid"), nb::arg("planes"), nb::arg("values"),
         nb::arg("weights"), nb::arg("image_radius"), nb::arg("grid_radius2"),
         nb::arg("every_pixel"), nb::arg("threads"));
+  m.def("symmetrise", &symmetrise, nb::arg("grid"), nb::arg("operators"), nb::arg("out"),
+        nb::arg("threads"));
 }

@@ -20,6 +20,8 @@ struct Geometry {
                    int64_t last, int low, int high, float* out);                                 \
   void insert_slab(const Geometry&, float* grid, const float* planes, int64_t n, int low,       \
                    int high, bool every_pixel, const float* values, const float* weights);                         \
+  void symmetrise_plane(const float* grid, int centre, const float* operators,                  \
+                        int64_t n_operators, int z, float* out);                                \
   }
 VITREOUS_DECLARE(generic)
 #if defined(__x86_64__)

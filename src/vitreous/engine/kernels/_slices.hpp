@@ -343,4 +343,39 @@ void insert_slab(const Geometry& g, float* grid, const float* planes, int64_t n_
   }
 }
 
+// Sum the grid (four numbers a point) at R k over all operators R, for one plane of points k.
+void symmetrise_plane(const float* grid, int centre, const float* operators, int64_t n_operators,
+                      int z, float* out) {
+  const int64_t width = centre + 1, side = 2 * int64_t(centre) + 1;
+  const int64_t y_step = 4 * width, z_step = y_step * side;
+  const int64_t radius2 = int64_t(centre - 1) * (centre - 1);
+  for (int y = -centre; y <= centre; ++y) {
+    const int64_t left = radius2 - int64_t(y) * y - int64_t(z) * z;
+    if (left < 0) continue;
+    const int end = static_cast<int>(std::sqrt(static_cast<double>(left)) + 1e-9) + 1;
+    float* row = out + (z + centre) * z_step + (y + centre) * y_step;
+    for (int64_t n = 0; n < n_operators; ++n) {
+      const float* m = operators + 9 * n;
+      const float y0 = m[1] * y + m[2] * z, y1 = m[4] * y + m[5] * z, y2 = m[7] * y + m[8] * z;
+      for (int x = 0; x < end; ++x) {
+        const float px = x * m[0] + y0;
+        const float sign = px < 0.f ? -1.f : 1.f;
+        const float qx = sign * px, qy = sign * (x * m[3] + y1) + centre,
+                    qz = sign * (x * m[6] + y2) + centre;
+        const int ix = static_cast<int>(qx), iy = static_cast<int>(qy), iz = static_cast<int>(qz);
+        const float fx = qx - ix, fy = qy - iy, fz = qz - iz;
+        const float* at = grid + iz * z_step + iy * y_step + 4 * int64_t(ix);
+        auto along_x = [&](const float* p) { return load(p) + fx * (load(p + 4) - load(p)); };
+        const float4v a = along_x(at), b = along_x(at + y_step);
+        const float4v c = along_x(at + z_step), d = along_x(at + z_step + y_step);
+        const float4v low = a + fy * (b - a), high = c + fy * (d - c);
+        const float4v value = low + fz * (high - low);
+        const float4v signs = {1.f, sign, 1.f, 1.f};
+        const float4v sum = load(row + 4 * x) + signs * value;
+        std::memcpy(row + 4 * x, &sum, sizeof sum);
+      }
+    }
+  }
+}
+
 }  // namespace vitreous::VITREOUS_ISA

@@ -1,0 +1,293 @@
+"""Slices of a volume's Fourier transform, and their insertion (refinement.md sections 7.1, 7.2).
+
+A volume (or a 2D class average) is divided by the transform of the interpolation kernel, padded
+with zeros, transformed and kept as a grid of frequencies `padding` times finer than those of an
+image. A projection is a central slice of it. Insertion is the exact adjoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from vitreous.engine import fourier, grids
+from vitreous.engine.kernels import slices as kernels
+from vitreous.engine.kernels import symmetrise
+
+
+@dataclass(frozen=True)
+class Projector:
+    """A reference ready to be sliced.
+
+    Parameters
+    ----------
+    grid
+        ``z y xh`` (volume) or ``y xh`` (image), see `grids`; values on the scale of image
+        transforms.
+    box_px
+        Side of the reference.
+    padding
+        Grid steps per image frequency.
+    r_max
+        Largest image frequency that the grid holds.
+    """
+
+    grid: Complex[Tensor, "*grid"]
+    box_px: int
+    padding: float
+    r_max: int
+
+
+def projector(
+    reference: Float[Tensor, "*zyx"],
+    padding: float = 2,
+    r_max: int | None = None,
+    *,
+    correct_gridding: bool = True,
+) -> Projector:
+    """Prepare a volume or an image for slicing.
+
+    Parameters
+    ----------
+    reference
+        ``z y x`` or ``y x``, square, centred at ``size // 2``.
+    padding
+        Zero padding, 1 or more; 2 is usual.
+    r_max
+        Largest frequency wanted, in pixels of the image transform; by default Nyquist.
+    correct_gridding
+        Divide by the transform of the linear interpolation kernel, ``sinc^2``.
+    """
+    ndim, box = reference.ndim, reference.shape[-1]
+    if len(set(reference.shape)) != 1:
+        message = f"a reference must be a cube or a square; its shape is {tuple(reference.shape)}"
+        raise ValueError(message)
+    side = padded_side(box, padding)
+    exact = side / box
+    r_max = box // 2 if r_max is None else min(r_max, box // 2)
+    if correct_gridding:
+        reference = reference / gridding_correction(reference, side)
+    padded = pad_real(reference, side)
+    transform = fourier.forward(padded, ndim)
+    # The sum along the beam has the box in it, and padding spread it over more samples.
+    transform *= exact**ndim * box ** (ndim - 2)
+    return Projector(grids.centred(transform, round(exact * r_max)), box, exact, r_max)
+
+
+def project(
+    source: Projector,
+    rotations: Float[Tensor, "n c c"],
+    size: int | None = None,
+    *,
+    scale: float = 1.0,
+    magnification: Float[Tensor, "2 2"] | None = None,
+) -> Complex[Tensor, "n y xh"]:
+    """Take central slices.
+
+    Parameters
+    ----------
+    source
+        What to slice.
+    rotations
+        Pose matrices A (geometry.matrix_from_euler); 2x2 in-plane rotations for images.
+    size
+        Side of the slices; by default the box of the reference.
+    scale, magnification
+        Optics of the images, as in `central_planes`.
+
+    Returns
+    -------
+    Tensor
+        Half transforms of the projections; zero beyond the frequencies of the reference.
+    """
+    size = source.box_px if size is None else size
+    planes = central_planes(rotations, source.padding, scale=scale, magnification=magnification)
+    radius = min(source.r_max, size // 2) if scale == 1 else size // 2
+    return kernels.gather(source.grid, planes, size, radius, source.padding * source.r_max)
+
+
+def central_planes(
+    rotations: Float[Tensor, "n c c"],
+    padding: float,
+    *,
+    scale: float = 1.0,
+    magnification: Float[Tensor, "2 2"] | None = None,
+) -> Float[Tensor, "n c 2"]:
+    """Return the grid coordinates of the unit steps of image frequency (section 1.6).
+
+    Parameters
+    ----------
+    rotations
+        Pose matrices A.
+    padding
+        Grid steps per frequency of the reference.
+    scale
+        ``(image box x image pixel size) / (reference box x reference pixel size)``: image
+        frequencies are so much finer than those of the reference.
+    magnification
+        Anisotropic magnification M of the images.
+
+    Returns
+    -------
+    Tensor
+        ``padding * A'^-1`` without its third column, with ``A' = M^-1 A scale``.
+    """
+    planes = rotations.transpose(-1, -2)[..., :2] * (padding / scale)
+    if magnification is not None:
+        planes = planes @ magnification.to(planes)
+    return planes.contiguous()
+
+
+class Accumulator:
+    """Sums of slices and of their weights: the one thing that grows while particles pass.
+
+    Sums run in float32; after `flush_every` slices they are moved to float64, so that a million
+    particles lose no digits. Data sets that never reach that number never pay for it.
+
+    Parameters
+    ----------
+    box_px
+        Side of the reconstruction.
+    padding
+        Grid steps per frequency.
+    r_max
+        Largest frequency accumulated; by default Nyquist.
+    ndim
+        3 for a volume, 2 for an image.
+    """
+
+    flush_every = 50_000
+
+    def __init__(
+        self,
+        box_px: int,
+        padding: float = 2,
+        r_max: int | None = None,
+        *,
+        ndim: int = 3,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.box_px = box_px
+        self.padding = padded_side(box_px, padding) / box_px
+        self.r_max = box_px // 2 if r_max is None else min(r_max, box_px // 2)
+        self.ndim = ndim
+        width = round(self.padding * self.r_max) + 2
+        shape = [2 * width - 1] * (ndim - 1) + [width, 4]
+        self._grid = torch.zeros(shape, dtype=dtype, device=device)
+        self._total: Tensor | None = None
+        self._since_flush = 0
+
+    @property
+    def grid(self) -> Float[Tensor, "*grid 4"]:
+        """Real part, imaginary part and weight along the last axis (the fourth is unused)."""
+        self._flush_()
+        return self._grid if self._total is None else self._total
+
+    @property
+    def data(self) -> Complex[Tensor, "*grid"]:
+        """Sum of the slices."""
+        return torch.view_as_complex(self.grid[..., :2].contiguous())
+
+    @property
+    def weight(self) -> Float[Tensor, "*grid"]:
+        """Sum of the weights."""
+        return self.grid[..., 2]
+
+    def add_(
+        self,
+        values: Complex[Tensor, "n y xh"],
+        weights: Float[Tensor, "n y xh"],
+        rotations: Float[Tensor, "n c c"],
+        *,
+        scale: float = 1.0,
+        magnification: Float[Tensor, "2 2"] | None = None,
+    ) -> None:
+        """Insert slices with their weights; pixels of weight 0 or less are left out.
+
+        Parameters
+        ----------
+        values
+            Image transforms, already multiplied by CTF over noise.
+        weights
+            CTF^2 over noise.
+        rotations, scale, magnification
+            As for `project`.
+        """
+        planes = central_planes(
+            rotations.to(self._grid.dtype), self.padding, scale=scale, magnification=magnification
+        )
+        size = values.shape[-2]
+        radius = min(self.r_max, size // 2) if scale == 1 else size // 2
+        limit = self.padding * self.r_max
+        kernels.insert_(self._grid, planes, values, weights, radius, limit)
+        self._since_flush += len(values)
+        if self._since_flush >= self.flush_every:
+            self._total = torch.zeros_like(self._grid, dtype=torch.float64) + (
+                0 if self._total is None else self._total
+            )
+            self._flush_()
+
+    def merge_(self, other: Accumulator) -> None:
+        """Add the sums of another accumulator of the same shape."""
+        self._flush_()
+        (self._grid if self._total is None else self._total).add_(other.grid)
+
+    def finish_(self, operators: Float[Tensor, "g 3 3"] | None = None) -> None:
+        """Bring together what is one measurement: Friedel mates, then symmetry mates.
+
+        Parameters
+        ----------
+        operators
+            All operators of the point group, the identity among them; sums are added, not
+            averaged (section 7.2).
+        """
+        grid = self.grid
+        grids.fold_friedel_(grid)
+        if operators is not None and len(operators) > 1:
+            grid.copy_(symmetrise.symmetrise(grid, operators))
+
+    def _flush_(self) -> None:
+        if self._total is not None and self._since_flush:
+            self._total.add_(self._grid)
+            self._grid.zero_()
+        self._since_flush = 0
+
+
+def padded_side(box_px: int, padding: float) -> int:
+    """Return the even side of the padded box."""
+    return max(2 * round(padding * box_px / 2), box_px)
+
+
+def pad_real(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor, "*padded"]:
+    """Surround an array with zeros; its centre becomes the centre of the larger one."""
+    before = side // 2 - array.shape[-1] // 2
+    after = side - array.shape[-1] - before
+    return torch.nn.functional.pad(array, (before, after) * array.ndim)
+
+
+def crop_real(array: Float[Tensor, "*padded"], side: int) -> Float[Tensor, "*zyx"]:
+    """Cut the centre out of an array."""
+    start = array.shape[-1] // 2 - side // 2
+    return array[(slice(start, start + side),) * array.ndim].contiguous()
+
+
+def gridding_correction(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor, "*zyx"]:
+    """Return ``sinc^2(r / side)``: the real-space image of linear interpolation on a grid.
+
+    Parameters
+    ----------
+    array
+        Gives shape, type and device; centred at ``size // 2``.
+    side
+        Side of the padded box, in pixels.
+    """
+    total = torch.zeros((), dtype=torch.float64, device=array.device)
+    for axis, size in enumerate(array.shape):
+        distance = torch.arange(size, device=array.device, dtype=torch.float64) - size // 2
+        total = total + (distance**2).reshape([-1] + [1] * (array.ndim - 1 - axis))
+    result: Tensor = (torch.special.sinc(total.sqrt() / side) ** 2).to(array.dtype)
+    return result

@@ -1,0 +1,225 @@
+"""From accumulated slices to a map (refinement.md sections 7.3 to 7.6).
+
+The map is the Wiener solution ``data / (weight + 1 / (p^d T tau2))`` on the padded grid, without
+regularisation ``data / weight``; ``p`` is the padding factor and ``d`` the dimension.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Complex, Float, Int64
+from torch import Tensor
+
+from vitreous.engine import fourier, grids
+from vitreous.engine.projection import (
+    Accumulator,
+    crop_real,
+    gridding_correction,
+    padded_side,
+)
+
+
+def reconstruct(
+    sums: Accumulator,
+    *,
+    tau2: Float[Tensor, " s"] | None = None,
+    first_regularised: int = 5,
+    gridding_iterations: int = 0,
+) -> Float[Tensor, "*zyx"]:
+    """Solve for the map.
+
+    Parameters
+    ----------
+    sums
+        Finished sums (`Accumulator.finish_`).
+    tau2
+        Power of the signal per shell, already times T; None for no regularisation. Where it is
+        zero the weight is multiplied by 1001, as RELION does.
+    first_regularised
+        Shells below it are not regularised (`minres_map`).
+    gridding_iterations
+        0 divides by the weights; more (RELION: 10) refines the division by convolving with a
+        Kaiser-Bessel blob, which costs two transforms each.
+
+    Returns
+    -------
+    Tensor
+        ``z y x`` (or ``y x``) of the accumulator's box, centred, masked by a soft sphere.
+    """
+    weight = regularised_weight(sums, tau2, first_regularised)
+    data = sums.data
+    if gridding_iterations:
+        transform = data * gridding_weights(weight, sums, gridding_iterations)
+    else:
+        transform = data / floored_weight(weight, sums.padding)
+    return from_transform(transform, sums.box_px, sums.padding)
+
+
+def regularised_weight(
+    sums: Accumulator, tau2: Float[Tensor, " s"] | None, first_regularised: int = 5
+) -> Float[Tensor, "*grid"]:
+    """Return the weight plus the inverse signal power (section 7.5)."""
+    weight = sums.weight
+    if tau2 is None:
+        return weight
+    shells = grids.shell_of(weight, sums.padding)
+    power = tau2.to(torch.float64)[shells.clamp(max=len(tau2) - 1)]
+    extra = 1 / (sums.padding**sums.ndim * power)
+    extra = torch.where(power > 0, extra, 1000 * weight.to(torch.float64))
+    used = (shells >= first_regularised) & (shells < len(tau2))
+    return weight + torch.where(used, extra, torch.zeros_like(extra)).to(weight.dtype)
+
+
+def floored_weight(weight: Float[Tensor, "*grid"], padding: float) -> Float[Tensor, "*grid"]:
+    """Return weights of at least a thousandth of their shell's mean, and never zero."""
+    shells = grids.shell_of(weight, padding, floor=True)
+    n_shells = math.floor((weight.shape[-1] - 2) / padding) + 1
+    floor = grids.shell_mean(weight, shells, n_shells) / 1000
+    floor = floor.clamp(min=torch.finfo(weight.dtype).tiny).to(weight.dtype)
+    return torch.maximum(weight, floor[shells.clamp(max=n_shells - 1)])
+
+
+def gridding_weights(
+    weight: Float[Tensor, "*grid"], sums: Accumulator, iterations: int
+) -> Float[Tensor, "*grid"]:
+    """Find factors g with (g x weight) convolved with the blob equal to 1 (section 7.5).
+
+    The iteration is that of Pipe and Menon, Magn. Reson. Med. 41, 179 (1999).
+    """
+    inside = grids.radius_squared(weight) <= (weight.shape[-1] - 2) ** 2
+    factors = inside.to(torch.float64)
+    side = padded_side(sums.box_px, sums.padding)
+    window = blob_window(side, sums.ndim, 1.9 * sums.padding, 15.0, weight.device)
+    scaled = weight.to(torch.float64)
+    scaled = scaled / scaled[inside].mean().clamp(min=torch.finfo(torch.float64).tiny)
+    for _ in range(iterations):
+        transform = grids.uncentred((factors * scaled).to(torch.complex128), side)
+        real = fourier.inverse(transform, sums.ndim, side) * window
+        smoothed = grids.centred(fourier.forward(real, sums.ndim), weight.shape[-1] - 2)
+        factors = torch.where(inside, factors / smoothed.abs().clamp(min=1e-6), factors)
+    mean = weight.to(torch.float64)[inside].mean().clamp(min=torch.finfo(torch.float64).tiny)
+    return (factors / mean).to(weight.dtype)
+
+
+def blob_window(
+    side: int,
+    ndim: int,
+    radius: float,
+    alpha: float,
+    device: torch.device | str | None = None,
+) -> Float[Tensor, "*zyx"]:
+    """Return the transform of a Kaiser-Bessel blob of order 0, 1 at the centre.
+
+    Lewitt, J. Opt. Soc. Am. A 7, 1834 (1990), equation A3 with m = 0, in three dimensions.
+
+    Parameters
+    ----------
+    side
+        Side of the array, centred at ``side // 2``.
+    ndim
+        Its dimensions.
+    radius, alpha
+        Radius of the blob in grid steps, and its taper.
+    """
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for axis in range(ndim):
+        line = torch.arange(side, device=device, dtype=torch.float64) - side // 2
+        total = total + (line**2).reshape([-1] + [1] * axis)
+    argument = (2 * math.pi * radius * total.sqrt() / side) ** 2
+    values = _bessel_three_halves(alpha**2 - argument)
+    window: Tensor = values / _bessel_three_halves(torch.tensor(alpha**2, dtype=torch.float64))
+    return window
+
+
+def _bessel_three_halves(square: Tensor) -> Tensor:
+    """Return I_3/2(x) / x^3/2 for x^2 = `square`, or J_3/2(|x|) / |x|^3/2 where it is negative."""
+    x = square.abs().sqrt().clamp(min=1e-4)
+    growing = (torch.cosh(x) - torch.sinh(x) / x) / x**2
+    waving = (torch.sin(x) / x - torch.cos(x)) / x**2
+    return math.sqrt(2 / math.pi) * torch.where(square > 0, growing, waving)
+
+
+def from_transform(
+    grid: Complex[Tensor, "*grid"], box_px: int, padding: float
+) -> Float[Tensor, "*zyx"]:
+    """Turn a grid of frequencies into a map: the inverse of `projection.projector`.
+
+    Parameters
+    ----------
+    grid
+        ``z y xh`` or ``y xh`` on the scale of image transforms.
+    box_px, padding
+        Box of the map and grid steps per frequency.
+
+    Returns
+    -------
+    Tensor
+        The map, its corners replaced through a soft sphere of 3 pixels by the mean outside.
+    """
+    side = padded_side(box_px, padding)
+    real = fourier.inverse(grids.uncentred(grid, side), grid.ndim, side)
+    volume = crop_real(real, box_px) / (padding**grid.ndim * box_px ** (grid.ndim - 2))
+    volume = soft_sphere(volume)
+    return volume / gridding_correction(volume, side)
+
+
+def soft_sphere(volume: Float[Tensor, "*zyx"], edge_px: float = 3) -> Float[Tensor, "*zyx"]:
+    """Fade a map to the mean of its corners outside the largest sphere that fits."""
+    radius_px = volume.shape[-1] // 2
+    total = torch.zeros((), dtype=torch.float64, device=volume.device)
+    for axis, size in enumerate(volume.shape):
+        line = torch.arange(size, device=volume.device, dtype=torch.float64) - size // 2
+        total = total + (line**2).reshape([-1] + [1] * (volume.ndim - 1 - axis))
+    depth = ((total.sqrt() - (radius_px - edge_px)) / edge_px).clamp(0, 1)
+    outside = (0.5 - 0.5 * torch.cos(math.pi * depth)).to(volume.dtype)
+    background = (outside * volume).sum() / outside.sum().clamp(min=1e-9)
+    return volume + outside * (background - volume)
+
+
+def noise_power(sums: Accumulator) -> Float[Tensor, " s"]:
+    """Return the noise power of the map per shell, 1 / mean(p^d weight) (section 7.3)."""
+    mean = _shell_mean(sums.weight, sums) * sums.padding**sums.ndim
+    return torch.where(mean > 0, 1 / mean.clamp(min=1e-300), torch.zeros_like(mean))
+
+
+def tau2_from_fsc(
+    fsc: Float[Tensor, " s"],
+    sigma2: Float[Tensor, " s"],
+    *,
+    fudge: float = 1.0,
+    whole_set: bool = False,
+) -> Float[Tensor, " s"]:
+    """Return the signal power that an FSC between halves implies (section 7.4), times T once.
+
+    Parameters
+    ----------
+    fsc
+        Correlation per shell, clipped here to 0.001 ... 0.999.
+    sigma2
+        `noise_power` of the map.
+    fudge
+        T.
+    whole_set
+        The map is of both halves: the correlation is raised to that of the whole set.
+    """
+    clipped = fsc.to(torch.float64).clamp(0.001, 0.999)
+    if whole_set:
+        clipped = (2 * clipped / (1 + clipped)).sqrt()
+    n = min(len(clipped), len(sigma2))
+    return fudge * clipped[:n] / (1 - clipped[:n]) * sigma2[:n]
+
+
+def signal_to_noise(
+    sums: Accumulator, tau2: Float[Tensor, " s"], fudge: float = 1.0
+) -> Float[Tensor, " s"]:
+    """Return data versus prior, mean(weight p^d T tau2) per shell (section 7.4)."""
+    mean = _shell_mean(sums.weight, sums)
+    n = min(len(mean), len(tau2))
+    return mean[:n] * sums.padding**sums.ndim * fudge * tau2[:n].to(torch.float64)
+
+
+def _shell_mean(values: Tensor, sums: Accumulator) -> Tensor:
+    shells: Int64[Tensor, "*grid"] = grids.shell_of(values, sums.padding)
+    return grids.shell_mean(values, shells, sums.r_max + 1)
