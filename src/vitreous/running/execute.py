@@ -173,11 +173,12 @@ def _close(job_dir: Path, state: str, reason: str, code: int | None, peak_MiB: f
         (job_dir / markers.ABORT_NOW).unlink()
     if markers.read_marker(job_dir) is None:
         markers.write_marker(job_dir, _MARKER_OF[state])
+    now = record.now()
     record.update_process(
         job_dir,
         state=state,
-        ended=record.now(),
-        heartbeat=record.now(),
+        ended=now,
+        heartbeat=now,
         exit_reason=reason,
         exit_code=code,
         peak_memory_MiB=peak_MiB,
