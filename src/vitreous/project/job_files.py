@@ -7,10 +7,11 @@ that repair uses (pipeline.md section 3).
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Final
 
-from vitreous.io.atomic import write_text
 from vitreous.project.pipeline import Pipeline
 from vitreous.project.pipeline_file import format_pipeline
 
@@ -24,9 +25,25 @@ def write_job_pipeline(root: Path, pipeline: Pipeline, job: str) -> None:
     """
     part = pipeline.part([job])
     part.counter = 2
-    write_text(root / job / JOB_PIPELINE, format_pipeline(part))
+    _replace(root / job / JOB_PIPELINE, format_pipeline(part))
 
 
 def write_backup(root: Path, name: str, job: str, text: str) -> None:
     """Copy the text of the whole pipeline into the folder of a job."""
-    write_text(root / job / f"{name}_pipeline.star", text)
+    _replace(root / job / f"{name}_pipeline.star", text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace a file as a whole, without waiting for the disk.
+
+    Waiting twice would double the time of every change. After a power cut such a file may be
+    empty; repair then takes the one of the job before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

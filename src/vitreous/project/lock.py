@@ -44,8 +44,8 @@ class LockPolicy:
     retry_s
         Seconds between two tries.
     nameless_s
-        A lock without any text is a program that died between two system calls once it is
-        older than this.
+        A lock without any text, once it is older than this, is of a program that died between
+        two system calls.
     """
 
     timeout_s: float = 60.0
@@ -86,7 +86,8 @@ class Owner:
         """Say who holds the lock since when."""
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         if self.pid is None:
-            return f"a program that left no name (RELION does not), since {when} ({self.reason})"
+            reason = self.reason or "no reason given"
+            return f"a program that left no name (RELION does not), since {when} ({reason})"
         return f"process {self.pid} on {self.host}, since {when} ({self.reason})"
 
 
@@ -155,7 +156,7 @@ def read_owner(root: Path) -> Owner | None:
         return None
     lines = text.splitlines()
     if not lines or not lines[0].startswith(f"{_MARK}: "):
-        return Owner(" ".join(lines) or "no reason given", since)
+        return Owner(" ".join(lines), since)
     fields = dict(line.split(": ", 1) for line in lines if ": " in line)
     try:
         return Owner(
@@ -166,8 +167,8 @@ def read_owner(root: Path) -> Owner | None:
             int(fields["pid"]),
             int(fields["started"]),
         )
-    except (KeyError, ValueError):
-        return Owner(fields[_MARK], since)
+    except (KeyError, ValueError):  # it died while it signed
+        return Owner("", since)
 
 
 def break_stale_lock(root: Path, *, force: bool = False) -> Owner | None:
@@ -277,11 +278,7 @@ def _is_stale(root: Path, owner: Owner, policy: LockPolicy) -> bool:
     if owner.pid is not None:
         # Read again: it may have given the lock back and ended between our two looks.
         return owner.is_dead and read_owner(root) == owner
-    try:
-        is_empty = not any((root / FOLDER).iterdir())
-    except FileNotFoundError:
-        return False
-    return is_empty and time.time() - owner.since > policy.nameless_s
+    return not owner.reason and time.time() - owner.since > policy.nameless_s
 
 
 def _cannot_write(root: Path, error: OSError) -> ProjectError:

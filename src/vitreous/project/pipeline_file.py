@@ -5,7 +5,7 @@ Five blocks in fixed order; an empty one is not written. Unknown columns and blo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,8 @@ _KNOWN: Final = {
     PROCESSES: {_NAME, _ALIAS, _TYPE, _TYPE_LABEL, _STATUS, _STATUS_LABEL},
     NODES: {_NODE, _NODE_TYPE, _NODE_LABEL, _NODE_DEPTH},
 }
+_NONE: Final = "None"
+_UNNUMBERED: Final = -1
 _STATUSES: Final = tuple(Status)  # the numbers of RELION 3.1 are the positions
 _VERSIONS: Final[dict[Form, int]] = {"3.1": 30001, "4.0": 30001, "5.0": 50001}
 _REPAIR: Final = (
@@ -105,6 +107,10 @@ def from_star(star: Star) -> Pipeline:
 def _form(star: Star) -> Form:
     """Tell the form from the columns; the version line decides where there are none."""
     processes, nodes = star.get(PROCESSES), star.get(NODES)
+    if (processes is not None and _TYPE in processes) or (
+        nodes is not None and _NODE_TYPE in nodes
+    ):
+        return "3.1"
     if (star.version or 0) >= _VERSIONS["5.0"] or (nodes is not None and _NODE_DEPTH in nodes):
         return "5.0"
     if processes is not None and _TYPE_LABEL in processes:
@@ -117,18 +123,28 @@ def _form(star: Star) -> Form:
 def _read_processes(pipeline: Pipeline, table: Table) -> None:
     names = _texts(table, _NAME)
     aliases = _texts(table, _ALIAS) if _ALIAS in table else ["None"] * len(names)
-    if _TYPE_LABEL in table:
-        types = _texts(table, _TYPE_LABEL)
-    else:
-        types = [process_types.from_number(int(number)) for number in _column(table, _TYPE)]
+    types = _types(table, _TYPE, _TYPE_LABEL, process_types.from_number)
     for name, alias, label, status in zip(names, aliases, types, _statuses(table), strict=True):
         folder = name if name.endswith("/") else f"{name}/"
         if folder in pipeline.processes:
             pipeline.problems.append(f"{folder} is listed twice; the first entry counts.")
             continue
-        known_alias = None if alias in {"None", ""} else alias
+        known_alias = None if alias in {_NONE, ""} else alias
         pipeline.processes[folder] = Process(folder, known_alias, label, status)
     _keep_columns(pipeline, table, _NAME)
+
+
+def _types(
+    table: Table, number_column: str, label_column: str, from_number: Callable[[int], str]
+) -> list[str]:
+    """Return the labels of a table; where it has both columns the label is the finer one."""
+    if number_column not in table:
+        return _texts(table, label_column)
+    numbers = [from_number(int(number)) for number in _column(table, number_column)]
+    if label_column not in table:
+        return numbers
+    labels = _texts(table, label_column)
+    return [n if label == _NONE else label for n, label in zip(numbers, labels, strict=True)]
 
 
 def _statuses(table: Table) -> list[Status]:
@@ -151,10 +167,8 @@ def _statuses(table: Table) -> list[Status]:
 
 def _read_nodes(pipeline: Pipeline, table: Table) -> None:
     names = _texts(table, _NODE)
-    if _NODE_LABEL in table:
-        labels = [node_types.to_form(label, "5.0") for label in _texts(table, _NODE_LABEL)]
-    else:
-        labels = [node_types.from_number(int(number)) for number in _column(table, _NODE_TYPE)]
+    found = _types(table, _NODE_TYPE, _NODE_LABEL, node_types.from_number)
+    labels = [node_types.to_form(label, "5.0") for label in found]
     depths = (
         [int(d) for d in _column(table, _NODE_DEPTH)] if _NODE_DEPTH in table else [1] * len(names)
     )
@@ -241,10 +255,11 @@ def _processes(pipeline: Pipeline) -> Table:
     processes = list(pipeline)
     columns: dict[str, Sequence[object]] = {
         _NAME: [process.name for process in processes],
-        _ALIAS: [process.alias or "None" for process in processes],
+        _ALIAS: [process.alias or _NONE for process in processes],
     }
     if pipeline.form == "3.1":
-        columns[_TYPE] = [process_types.to_number(process.type_label) for process in processes]
+        labels = [process.type_label for process in processes]
+        columns |= _numbered(labels, _TYPE, _TYPE_LABEL, process_types.to_number)
         columns[_STATUS] = [_STATUSES.index(process.status) for process in processes]
     else:
         columns[_TYPE_LABEL] = [process.type_label for process in processes]
@@ -256,12 +271,31 @@ def _nodes(pipeline: Pipeline) -> Table:
     nodes = list(pipeline.nodes.values())
     columns: dict[str, Sequence[object]] = {_NODE: [node.name for node in nodes]}
     if pipeline.form == "3.1":
-        columns[_NODE_TYPE] = [node_types.to_number(node.type_label) for node in nodes]
+        labels = [node.type_label for node in nodes]
+        columns |= _numbered(labels, _NODE_TYPE, _NODE_LABEL, node_types.to_number)
     else:
         columns[_NODE_LABEL] = [node_types.to_form(n.type_label, pipeline.form) for n in nodes]
     if pipeline.form == "5.0":
         columns[_NODE_DEPTH] = [node.depth for node in nodes]
     return _with_kept(NODES, columns, pipeline.kept.columns, _NODE)
+
+
+def _numbered(
+    labels: list[str], number_column: str, label_column: str, to_number: Callable[[str], int]
+) -> dict[str, Sequence[object]]:
+    """Return the types as RELION 3.1 numbers them.
+
+    One without a number is -1, which RELION 3.1 keeps; its label goes into a second column,
+    which RELION 3.1 passes over.
+    """
+    numbers = [to_number(label) for label in labels]
+    if _UNNUMBERED not in numbers:
+        return {number_column: numbers}
+    named = [
+        label if number == _UNNUMBERED and label != str(_UNNUMBERED) else _NONE
+        for label, number in zip(labels, numbers, strict=True)
+    ]
+    return {number_column: numbers, label_column: named}
 
 
 def _edge_tables(pipeline: Pipeline) -> tuple[Table, Table]:
