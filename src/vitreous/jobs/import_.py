@@ -240,9 +240,10 @@ class Import(Options):
         """Name of the file in the job folder that lists or holds what was imported."""
         if self.import_images:
             return "movies.star" if self.are_movies else "micrographs.star"
-        if self.other_type == COORDINATES:
+        if self.other_type == COORDINATES and "*" in self.other_file:
             return "coords_suffix" + self.other_file.rpartition("*")[2]
-        return PurePosixPath(self.other_file).name
+        path = PurePosixPath(self.other_file)
+        return f"{path.stem}.star" if path.suffix == ".cs" else path.name
 
     def check(self, start: Start) -> Iterator[Problem]:
         """Yield what cannot work."""
