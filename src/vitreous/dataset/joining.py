@@ -10,14 +10,13 @@ import numpy as np
 from vitreous.dataset.findings import Finding, name_a_few
 from vitreous.dataset.optics_tables import (
     GROUP,
-    OPTICS,
     blank,
     main_table,
     merge_optics,
+    optics_of,
     renumber,
     require_known_groups,
 )
-from vitreous.errors import FormatError
 from vitreous.io import Star, Table
 
 SCALE_GROUP, SCALE_GROUP_NUMBER = "rlnGroupName", "rlnGroupNumber"
@@ -65,7 +64,7 @@ def join(stars: Sequence[Star], sources: Sequence[str], label: str, *, force: bo
         Optics groups of one name differ.
     """
     tables = [main_table(star, label, name) for star, name in zip(stars, sources, strict=True)]
-    optics = [_optics(star, name) for star, name in zip(stars, sources, strict=True)]
+    optics = [optics_of(star, name) for star, name in zip(stars, sources, strict=True)]
     for table, groups, name in zip(tables, optics, sources, strict=True):
         require_known_groups(table, groups, name)
     merged = merge_optics(optics, sources, force=force)
@@ -85,15 +84,6 @@ def repeated(table: Table, label: str) -> list[str]:
     """Return the values of `label` that stand in more than one row."""
     values, counts = np.unique(table[label].astype(str), return_counts=True)
     return [str(value) for value in values[counts > 1]]
-
-
-def _optics(star: Star, source: str) -> Table:
-    if OPTICS not in star:
-        raise FormatError(
-            f"{source}: there is no data_optics. Import the file with an Import job first, which "
-            "converts files of RELION 3.0."
-        )
-    return star[OPTICS]
 
 
 def _follow_groups(table: Table, numbers: Mapping[int, int], *, is_first: bool) -> Table:

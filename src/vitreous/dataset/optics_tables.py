@@ -98,6 +98,16 @@ def image_rows(star: Star, source: str) -> Table:
     raise FormatError(f"{source}: it lists neither particles nor micrographs nor movies.")
 
 
+def optics_of(star: Star, source: str) -> Table:
+    """Return the optics table of a file."""
+    if OPTICS not in star:
+        raise FormatError(
+            f"{source}: there is no data_optics. Import the file with an Import job first, which "
+            "makes optics groups for files of RELION 3.0."
+        )
+    return star[OPTICS]
+
+
 def require_known_groups(table: Table, optics: Table, source: str) -> None:
     """Refuse rows whose optics group is not in the optics table."""
     if GROUP not in table:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import glob
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from vitreous.dataset.coordinates import (
-    FILE,
-    MICROGRAPH,
-    below_job,
-    coordinate_list,
-    read_coordinates,
-)
 from vitreous.dataset.findings import name_a_few
 from vitreous.dataset.map_checks import map_findings, require_map, require_same_grid
 from vitreous.dataset.optics_tables import OPTICS, main_table
 from vitreous.errors import FormatError, InputError, MissingFileError
-from vitreous.io import read_header, read_star, write_star
+from vitreous.io import Table, read_header, read_star, write_star
 from vitreous.io.atomic import replacing, write_text
+from vitreous.io.coordinates import TABLE, read_picks
 from vitreous.jobs.context import Run
 from vitreous.jobs.import_ import Import, other_half
 from vitreous.programs.import_particles import import_particles
@@ -32,6 +27,10 @@ from vitreous.project.node_types import (
     MICROGRAPHS,
     PARTICLES,
 )
+
+
+MICROGRAPH, FILE = "rlnMicrographName", "rlnMicrographCoordinates"
+_JOB_FOLDER = re.compile(r"^[^/]+/job\d{3,}/")
 
 
 def import_other(options: Import, run: Run) -> None:
@@ -67,7 +66,7 @@ def _coordinates_by_pattern(options: Import, run: Run) -> None:
     files = sorted(glob.glob(pattern, root_dir=run.project))
     if not files:
         raise MissingFileError(f"No coordinate file matches {pattern}.")
-    n_files, n_picks = _copy_coordinates([(name, below_job(name)) for name in files], run)
+    n_files, n_picks = _copy_coordinates([(name, _below_job(name)) for name in files], run)
     write_text(run.path / options.output_name, pattern.rpartition("*")[0] + "*.mrc\n")
     _tell_coordinates(run, n_files, n_picks)
 
@@ -79,14 +78,14 @@ def _coordinates_by_list(options: Import, run: Run) -> None:
     if MICROGRAPH not in table:
         raise FormatError(f"{options.other_file}: data_{table.name} has no {MICROGRAPH}.")
     pairs = list(zip(table[MICROGRAPH].tolist(), table[FILE].tolist(), strict=True))
-    targets = {file: below_job(file.lstrip("/")) for _, file in pairs}
+    targets = {file: _below_job(file.lstrip("/")) for _, file in pairs}
     n_files, n_picks = _copy_coordinates(list(targets.items()), run)
     kept = [
         (micrograph, run.folder + targets[file])
         for micrograph, file in pairs
         if (run.path / targets[file]).is_file()
     ]
-    write_star(run.path / options.output_name, coordinate_list(kept))
+    write_star(run.path / options.output_name, [Table.from_rows(TABLE, (MICROGRAPH, FILE), kept)])
     _tell_coordinates(run, n_files, n_picks)
 
 
@@ -99,7 +98,7 @@ def _copy_coordinates(files: list[tuple[str, str]], run: Run) -> tuple[int, int]
             progress.advance()
             try:
                 _require_inside(target)
-                picks = len(read_coordinates(run.project / name))
+                picks = len(read_picks(run.project / name))
                 _copy(run.project / name, run.path / target)
             except InputError as error:
                 run.warn(f"A coordinate file is skipped: {error}", name)
@@ -108,6 +107,11 @@ def _copy_coordinates(files: list[tuple[str, str]], run: Run) -> tuple[int, int]
     if not n_files:
         raise InputError(f"None of the {len(files):,} coordinate files can be read.")
     return n_files, n_picks
+
+
+def _below_job(path: str) -> str:
+    """Return a path without a leading ``JobType/jobNNN/``: where jobs look for it."""
+    return _JOB_FOLDER.sub("", path)
 
 
 def _require_inside(target: str) -> None:

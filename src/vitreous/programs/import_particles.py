@@ -6,8 +6,8 @@ import numpy as np
 
 from vitreous.dataset.optics_tables import (
     GROUP_NAME,
-    OPTICS,
     main_table,
+    optics_of,
     pixel_size_A,
     require_known_groups,
 )
@@ -15,7 +15,9 @@ from vitreous.dataset.particle_checks import Report, check_particles
 from vitreous.dataset.particle_columns import IMAGE
 from vitreous.dataset.particle_sample import sample_rows
 from vitreous.errors import InputError, MissingFileError
-from vitreous.io import Table, read_star, write_star
+from vitreous.io import Star, Table, read_star, write_star
+from vitreous.io.convert30 import needs_optics_groups, with_optics_groups
+from vitreous.io.cryosparc import read_cs
 from vitreous.jobs.context import Run
 from vitreous.jobs.import_ import Import
 
@@ -25,11 +27,11 @@ def import_particles(options: Import, run: Run) -> None:
     source = run.project / options.other_file
     if not source.is_file():
         raise MissingFileError(f"{options.other_file}: no such file.")
-    star = read_star(source)
+    star = _read(options, run)
     particles = main_table(star, IMAGE, options.other_file)
     if not len(particles):
         raise InputError(f"{options.other_file}: there are no particles in it.")
-    optics = star[OPTICS]
+    optics = optics_of(star, options.other_file)
     require_known_groups(particles, optics, options.other_file)
     if options.particles_optics_group:
         optics = _renamed(optics, options.particles_optics_group, options.other_file)
@@ -41,6 +43,21 @@ def import_particles(options: Import, run: Run) -> None:
     sizes = {size for row in optics.rows() if (size := pixel_size_A(row))}
     if len(sizes) == 1:
         run.headline("pixel_size", sizes.pop(), "Å", "Pixel size")
+
+
+def _read(options: Import, run: Run) -> Star:
+    """Read a STAR file of any version, or particles of cryoSPARC."""
+    path = run.project / options.other_file
+    if path.suffix == ".cs":
+        star = read_cs(path)
+    else:
+        star = read_star(path)
+        if needs_optics_groups(star):
+            star = with_optics_groups(star)
+            run.say("The file is of RELION 3.0; optics groups were made from its columns")
+    for note in star.notes:
+        run.warn(note, options.other_file)
+    return star
 
 
 def _renamed(optics: Table, name: str, source: str) -> Table:
