@@ -180,7 +180,7 @@ class Extract(Options):
         off=-1,
         when="normalise",
     )
-    rescale: bool = option(
+    scale_down: bool = option(
         default=False,
         key="do_rescale",
         tab="Extract",
@@ -200,7 +200,7 @@ class Extract(Options):
         high=512,
         step=8,
         at_least=2,
-        when="rescale",
+        when="scale_down",
     )
     use_fom_threshold: bool = option(
         default=False,
@@ -307,7 +307,7 @@ class Extract(Options):
         """Radius of the background circle in the scaled box."""
         given = self.background_diameter_px
         diameter = 0.75 * self.box_px if given < 0 else float(given)
-        scale = self.scaled_box_px / self.box_px if self.rescale else 1.0
+        scale = self.scaled_box_px / self.box_px if self.scale_down else 1.0
         return int(diameter / 2 * scale)
 
     def check(self, start: Start) -> Iterator[Problem]:

@@ -240,9 +240,10 @@ class Import(Options):
         """Name of the file in the job folder that lists or holds what was imported."""
         if self.import_images:
             return "movies.star" if self.are_movies else "micrographs.star"
-        if self.other_type == COORDINATES and "*" in self.other_file:
-            return "coords_suffix" + self.other_file.rpartition("*")[2]
         path = PurePosixPath(self.other_file)
+        is_list = path.suffix == ".star" and "*" not in self.other_file
+        if self.other_type == COORDINATES and not is_list:
+            return "coords_suffix" + self.other_file.rpartition("*")[2]
         return f"{path.stem}.star" if path.suffix == ".cs" else path.name
 
     def check(self, start: Start) -> Iterator[Problem]:
@@ -253,7 +254,7 @@ class Import(Options):
             yield Problem("import_images", "nothing is imported; switch one kind of import on")
         if self.import_images:
             yield from self._check_images()
-        elif self.other_type == PARTICLES and self.import_other:
+        if self.import_other and self.other_type == PARTICLES:
             yield from _check_group("particles_optics_group", self.particles_optics_group)
 
     def _check_images(self) -> Iterator[Problem]:
