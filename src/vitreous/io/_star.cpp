@@ -103,7 +103,36 @@ class Buffer {
 
 // ---------------------------------------------------------------- text to number
 
+// Plain decimals such as -12.345678: digits and power of ten are exact, so their quotient is the
+// correctly rounded number. Everything else is left to `to_float`.
+bool to_plain_float(string_view text, double& value) {
+  static constexpr double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
+                                      1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const bool negative = at != end && *at == '-';
+  at += negative;
+  if (end - at < 1 || end - at > 16) return false;
+  uint64_t digits = 0;
+  const char* point = nullptr;
+  for (; at != end; ++at) {
+    const unsigned digit = static_cast<unsigned char>(*at) - '0';
+    if (digit < 10) {
+      digits = digits * 10 + digit;
+    } else if (*at == '.' && !point) {
+      point = at;
+    } else {
+      return false;
+    }
+  }
+  if (digits >= (uint64_t{1} << 53) || (point && text.size() - negative == 1)) return false;
+  const double size = static_cast<double>(digits) / powers[point ? end - point - 1 : 0];
+  value = negative ? -size : size;
+  return true;
+}
+
 bool to_float(string_view text, double& value) {
+  if (to_plain_float(text, value)) return true;
   if (!text.empty() && text.front() == '+') {
     text.remove_prefix(1);
     if (!text.empty() && text.front() == '-') return false;
