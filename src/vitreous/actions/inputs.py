@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import glob
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vitreous.actions import paths
 from vitreous.actions.nodes import noun, what_fits
 from vitreous.errors import InputError, Problem
+from vitreous.jobs.checks import matters
+from vitreous.jobs.declare import Options, Start
 from vitreous.jobs.job_type import JobType
 from vitreous.jobs.spec import OptionSpec
 from vitreous.project.node_types import accepts
@@ -33,8 +37,8 @@ def with_stored_paths(
     dict
         The values: aliases turned into ``jobNNN``, absolute paths into relative ones.
     list of Problem
-        Paths that lie outside the project; a warning where the file may lie anywhere (gain
-        reference, MTF, programs).
+        Paths that lie outside the project; programs, and files that are no part of the graph
+        (gain reference, MTF), may lie anywhere.
     """
     stored: dict[str, object] = {}
     problems: list[Problem] = []
@@ -44,21 +48,24 @@ def with_stored_paths(
             spec = job_type.spec(key)
         except InputError:
             continue  # told by the one who makes the options
-        if not spec.is_file or not isinstance(value, str | Path):
+        if not spec.is_file or not isinstance(value, str | Path) or is_program(spec):
             continue
         try:
             stored[key] = pipeline.resolve(paths.inside(root, str(value)))
         except paths.OutsideError as error:
-            if _may_lie_outside(spec):
-                stored[key] = str(Path(value).expanduser())
-            else:
+            if not _may_lie_outside(spec):
                 problems.append(Problem(spec.name, str(error)))
     return stored, problems
 
 
 def _may_lie_outside(spec: OptionSpec) -> bool:
-    """Tell whether a file is no part of the graph: programs, scripts, gain, MTF, models."""
+    """Tell whether a file is no part of the graph: gain, MTF, defects, trained models."""
     return spec.kind == "file" and spec.directory in ("", ".") and not spec.key.startswith("fn_in")
+
+
+def is_program(spec: OptionSpec) -> bool:
+    """Tell whether a file is a program or a script, which a site puts where it likes."""
+    return spec.kind == "file" and (spec.default_env != "" or spec.key == "fn_exe")
 
 
 def check_inputs(
@@ -104,3 +111,46 @@ def _absent(root: Path, pipeline: Pipeline, path: str, wanted: str, *, may_wait:
     close = paths.nearest(path, (name for name in pipeline.nodes if (root / name).is_file()), n=1)
     near = f"; did you mean {close[0]}?" if close else "."
     return f"there is no file {path}{near} {what_fits(pipeline, root, wanted)}"
+
+
+def check_files(options: Options, start: Start, *, may_wait: bool) -> Iterator[Problem]:
+    """Yield the files that are named and are not there, input nodes and programs apart.
+
+    Parameters
+    ----------
+    options, start
+        The job and how it is started.
+    may_wait
+        Whether files may come later (a scheduled job).
+    """
+    root = start.project
+    if root is None or may_wait:
+        return
+    nodes = {item.option for item in options.inputs(start)}
+    for spec in options.job_type.options.values():
+        text = str(options.value(spec.name) or "")
+        if spec.kind != "file" or spec.name in nodes or is_program(spec) or not text:
+            continue
+        if text.startswith("$$") or not matters(options, spec, start):
+            continue
+        if glob.has_magic(text):
+            if next(glob.iglob(text, root_dir=root), None) is None:
+                yield Problem(spec.name, f"no file matches {text}{_similar(root, text)}")
+        elif not (root / text).is_file():
+            yield Problem(spec.name, f"there is no file {text}{_similar(root, text)}")
+
+
+def _similar(root: Path, text: str) -> str:
+    """Return a hint: what lies in the folder that was named, or where the way ends."""
+    folder = (root / text).parent
+    shown = folder.relative_to(root) if folder.is_relative_to(root) else folder
+    if glob.has_magic(str(folder)):
+        return ""
+    if not folder.is_dir():
+        return f": there is no folder {shown}"
+    endings = Counter(path.suffix for path in folder.iterdir() if path.is_file() and path.suffix)
+    if not endings:
+        return f": the folder {shown} holds no files"
+    ending, count = endings.most_common(1)[0]
+    files = "file that ends" if count == 1 else "files that end"
+    return f": {shown} has {count} {files} in {ending}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from vitreous.actions.inputs import check_inputs, with_stored_paths
+from vitreous.actions.inputs import check_files, check_inputs, with_stored_paths
 from vitreous.errors import InputError, OptionError, Problem
 from vitreous.jobs import evaluate, job_star, registry
 from vitreous.jobs.checks import check_values
@@ -159,6 +159,7 @@ def make_plan(root: Path, pipeline: Pipeline, request: Request, environ: Mapping
     found = [
         *check_inputs(root, pipeline, wanted_inputs, may_wait=request.schedule),
         *check_values(options, start),
+        *check_files(options, start, may_wait=request.schedule),
         *options.check(start),
         *launch.check(root, job_type, options, environ),
     ]
@@ -176,6 +177,12 @@ def make_plan(root: Path, pipeline: Pipeline, request: Request, environ: Mapping
         target=target,
         warnings=tuple(_in_order(job_type, problems)),
     )
+
+
+def type_of_request(root: Path, pipeline: Pipeline, request: Request) -> JobType:
+    """Return the job type that a request is about; see `make_plan` for what may be raised."""
+    target = None if request.target is None else pipeline.find(request.target)
+    return _job_type(request, _base(root, request, target))
 
 
 def _base(root: Path, request: Request, target: Process | None) -> JobFile | None:
@@ -264,7 +271,7 @@ def _options(
     environ: Mapping[str, str],
 ) -> Options:
     """Make the options from the values that can be used; add what is wrong with the others."""
-    bad = {problem.option for problem in problems if problem.severity == "error"}
+    bad = {problem.option for problem in problems if problem.severity == "error"} - {""}
     usable = {key: value for key, value in values.items() if _name(job_type, key) not in bad}
     start = base.options if base is not None else job_type.new({}, environ)
     try:

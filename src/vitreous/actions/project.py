@@ -10,8 +10,9 @@ from typing import Literal, TypeAlias, overload
 
 from vitreous.actions import describe, drawing, noting, removing, report, starting, states, stopping
 from vitreous.actions.job import Job
-from vitreous.actions.planning import Mode, Plan, Request, make_plan
+from vitreous.actions.planning import Mode, Plan, Request, make_plan, type_of_request
 from vitreous.errors import InputError, Problem, ProjectError
+from vitreous.jobs.job_type import JobType
 from vitreous.project import aliases, lock, repair, trash
 from vitreous.project import outputs as endings
 from vitreous.project import undelete as restoring
@@ -216,6 +217,10 @@ class Project:
     def plan(self, request: Request) -> Plan:
         """Check everything that can be checked before a job is made; nothing is written."""
         return make_plan(self.root, self.pipeline, request, os.environ)
+
+    def job_type(self, request: Request) -> JobType:
+        """Return the job type that a request is about."""
+        return type_of_request(self.root, self.pipeline, request)
 
     def make(
         self,

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from vitreous._version import __version__
 from vitreous.cli import describe, manage, report, run, tools
+from vitreous.cli.output import warn
 from vitreous.errors import (
     ComputeError,
     EnvironmentMissing,
@@ -108,11 +109,22 @@ def _tell(error: VitreousError | OSError) -> int:
     """Print an error without its traceback and return the exit code that it deserves."""
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
-    if isinstance(error, OptionError) and len(error.problems) > 1:
-        print(f"vitreous: {len(error.problems)} things stand in the way:", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  - {problem}", file=sys.stderr)
+    if isinstance(error, OptionError):
+        _tell_problems(error)
     else:
         print(f"vitreous: {error}", file=sys.stderr)
     failed = isinstance(error, ComputeError | EnvironmentMissing | LockedError)
     return 1 if failed or not isinstance(error, VitreousError) else 2
+
+
+def _tell_problems(error: OptionError) -> None:
+    wrong = [problem for problem in error.problems if problem.severity == "error"]
+    if len(wrong) == 1:
+        print(f"vitreous: {wrong[0]}", file=sys.stderr)
+    else:
+        print(f"vitreous: {len(wrong)} things stand in the way:", file=sys.stderr)
+        for problem in wrong:
+            print(f"  - {problem}", file=sys.stderr)
+    for problem in error.problems:
+        if problem.severity == "warning":
+            warn(str(problem))

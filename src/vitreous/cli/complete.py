@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import typer
@@ -56,15 +56,24 @@ def keys(context: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def values(context: typer.Context, incomplete: str) -> list[Offer]:
-    """Offer `key=` words, and after the `=` what the option takes: choices, answers, nodes."""
+    """Offer `key=` words, and after the `=` what the option takes: choices, answers, nodes.
+
+    bash takes `key=value` for three words (and typer drops the `=` where it is the last one);
+    what is offered is then the value alone.
+    """
+    before = [word for word in context.params.get("values") or () if word != "="]
+    if before and "=" not in before[-1]:
+        offers = list(_values(context, before[-1]))
+        if offers:
+            return _fitting(offers, incomplete, "")
     name, equals, begun = incomplete.partition("=")
     if not equals:
         return [(f"{key}=", label) for key, label in keys(context, name)]
-    return [
-        (f"{name}={value}", about)
-        for value, about in _values(context, name)
-        if value.startswith(begun)
-    ]
+    return _fitting(_values(context, name), begun, f"{name}=")
+
+
+def _fitting(offers: Iterable[Offer], begun: str, before: str) -> list[Offer]:
+    return [(f"{before}{word}", about) for word, about in offers if word.startswith(begun)]
 
 
 def _values(context: typer.Context, name: str) -> Iterator[Offer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
@@ -12,11 +13,12 @@ import typer
 from vitreous.cli import complete
 from vitreous.cli.options import HERE, JobRef, JobRefs, Json, ProjectDir, open_project
 from vitreous.cli.output import paint, print_json, warn
-from vitreous.errors import InputError
+from vitreous.errors import InputError, OptionError, Problem
 
 if TYPE_CHECKING:
     from vitreous.actions import Job, Plan, Project
     from vitreous.actions.planning import Request
+    from vitreous.jobs.job_type import JobType
     from vitreous.running.progress import Report
 
 _CLEAR = "\r\x1b[K"
@@ -93,17 +95,20 @@ def run(  # noqa: PLR0913 - one parameter for each flag
     request = _request(
         job_type, words, continue_job, overwrite, alias=alias, from_file=from_file, later=schedule
     )
-    if dry_run:
-        _show_plan(opened, opened.plan(request), json=json)
-        return
-    watch = not (background or schedule or json)
-    job = opened.make(
-        request,
-        background=background,
-        echo=_echo if watch else None,
-        on_progress=_show_progress if watch and sys.stdout.isatty() else None,
-        on_warning=lambda problem: warn(str(problem)),
-    )
+    try:
+        if dry_run:
+            _show_plan(opened, opened.plan(request), json=json)
+            return
+        watch = not (background or schedule or json)
+        job = opened.make(
+            request,
+            background=background,
+            echo=_echo if watch else None,
+            on_progress=_show_progress if watch and sys.stdout.isatty() else None,
+            on_warning=lambda problem: warn(str(problem)),
+        )
+    except OptionError as error:
+        raise _with_keys(error, opened.job_type(request)) from None
     _tell(job, json=json)
     raise typer.Exit(1 if job.status in ("Failed", "Aborted") else 0)
 
@@ -139,21 +144,39 @@ def _request(
 
 
 def _pairs(words: list[str]) -> dict[str, str]:
-    """Turn `key=value` words into a mapping; all that are no such words are told at once."""
-    wrong = [word for word in words if "=" not in word]
-    if wrong:
-        shown = ", ".join(f"'{word}'" for word in wrong)
-        raise InputError(f"{shown}: options are given as key=value, such as n_classes=20")
+    """Turn `key=value` words into a mapping; all that are no such words are told at once.
+
+    Shells put a blank behind a `key=` that they complete, so `key= value` is understood too.
+    """
     pairs: dict[str, str] = {}
-    twice = []
+    wrong = []
+    last = ""
     for word in words:
-        key, _, value = word.partition("=")
-        if key in pairs:
-            twice.append(key)
-        pairs[key] = value
-    if twice:
-        raise InputError(f"given twice: {', '.join(twice)}")
+        key, equals, value = word.partition("=")
+        if equals and key in pairs:
+            wrong.append(f"{key} is given twice")
+        elif equals:
+            pairs[key] = value
+        elif last and not pairs[last]:
+            pairs[last] = word
+        else:
+            wrong.append(f"'{word}' is no option; options are given as key=value")
+        last = key if equals and not value else ""
+    if wrong:
+        raise InputError("; ".join(wrong))
     return pairs
+
+
+def _with_keys(error: OptionError, job_type: JobType) -> OptionError:
+    """Add RELION's keys to the names of options, since either may have been typed."""
+
+    def shown(problem: Problem) -> Problem:
+        spec = job_type.options.get(problem.option)
+        if spec is None or spec.key == spec.name:
+            return problem
+        return dataclasses.replace(problem, option=f"{spec.name} ({spec.key})")
+
+    return OptionError([shown(problem) for problem in error.problems])
 
 
 def _show_plan(project: Project, plan: Plan, *, json: bool) -> None:
