@@ -105,7 +105,7 @@ class Slurm:
             "--num-threads=2",
             user="munge",
         )
-        _until(lambda: (folder / "socket").exists(), "munged")
+        _until((folder / "socket").exists, "munged")
 
     def _spawn(self, *words, user=None):
         log = (self.folder / f"{Path(words[0]).name}.out").open("wb")

@@ -1,17 +1,15 @@
 """Jobs sent to a real Slurm, started on loopback for these tests."""
 
 import stat
-import subprocess
 import time
 
 import pytest
+
 import requirements
 from running import slurm_daemons
-
 from vitreous.errors import EnvironmentMissing, ProjectError
-from vitreous.io import read_star
 from vitreous.project.pipeline import Status
-from vitreous.running import follow, launch, queue, record, stop
+from vitreous.running import launch, queue, record, stop
 from vitreous.running.state import job_state
 
 TEMPLATE = """#!/bin/bash
@@ -120,7 +118,7 @@ def test_a_waiting_job_says_since_when_and_can_be_cancelled(cluster, slurm):
 def test_a_running_queued_job_can_be_aborted(cluster, slurm):
     name = queued(cluster, "works_for_long")
     number = launch.start(cluster.root, name).queue_id
-    wait_until(lambda: (cluster.dir(name) / "progress.jsonl").exists())
+    wait_until((cluster.dir(name) / "progress.jsonl").exists)
     assert not state(cluster, name).is_queued
     assert stop.abort(cluster.root, name).status is Status.ABORTED
     assert "RUNNING" not in slurm.run("scontrol", "show", "job", number).stdout
@@ -130,7 +128,7 @@ def test_a_running_queued_job_can_be_aborted(cluster, slurm):
 def test_scancel_by_hand_aborts_the_job(cluster, slurm):
     name = queued(cluster, "works_for_long")
     number = launch.start(cluster.root, name).queue_id
-    wait_until(lambda: (cluster.dir(name) / "progress.jsonl").exists())
+    wait_until((cluster.dir(name) / "progress.jsonl").exists)
     slurm.run("scancel", number)
     wait_until(lambda: state(cluster, name).status is not Status.RUNNING)
     assert state(cluster, name).status is Status.ABORTED

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vitreous.actions import starting
+from vitreous.actions.planning import INTERACTIVE
 from vitreous.errors import InputError, ProjectError, VitreousError
 from vitreous.jobs import job_star
 from vitreous.project import process_types
@@ -79,7 +80,7 @@ class Outcome:
     reason: str = ""
 
 
-class _EndedEarly(Exception):
+class _EndedError(Exception):
     """The run cannot or must not go on; the text says why."""
 
 
@@ -187,7 +188,7 @@ class _Runner:
             while repeats < self._rhythm.times:
                 self._run_all(is_last=repeats == self._rhythm.times - 1)
                 repeats += 1
-        except (_EndedEarly, VitreousError) as error:
+        except (_EndedError, VitreousError) as error:
             self._log(f"ends early: {error}")
             return Outcome(repeats, str(error))
         finally:
@@ -213,7 +214,7 @@ class _Runner:
         except KeyboardInterrupt:
             stop.abort(self._project.root, job)
             self._project.refresh()
-            raise _EndedEarly(f"{job} was stopped with Ctrl-C") from None
+            raise _EndedError(f"{job} was stopped with Ctrl-C") from None
 
     def _wait_for_inputs(self, job: str) -> None:
         told: list[str] = []
@@ -232,7 +233,7 @@ class _Runner:
             self._pause(self._rhythm.poll_s, f"{job} goes on")
         self._log(f"{job} is over: {state}")
         if state.status is not Status.SUCCEEDED:
-            raise _EndedEarly(f"{job} {state.status.lower()}: {state.reason or 'no reason given'}")
+            raise _EndedError(f"{job} {state.status.lower()}: {state.reason or 'no reason given'}")
 
     def _pause(self, seconds: float, meanwhile: str = "") -> None:
         """Wait, unless somebody removes the stop file."""
@@ -240,7 +241,7 @@ class _Runner:
         while True:
             if not self._stop_file.exists():
                 rest = f"; {meanwhile}" if meanwhile else ""
-                raise _EndedEarly(f"{self._stop_file.name} was removed{rest}")
+                raise _EndedError(f"{self._stop_file.name} was removed{rest}")
             left = end - time.monotonic()
             if left <= 0:
                 return
@@ -259,7 +260,7 @@ def start_scheduled(project: Project, job: str) -> None:
     A job that cannot be started is a failed one, which its state tells.
     """
     options = starting.restart(project.folder, job)
-    if getattr(options, "is_interactive", False):
+    if project.job(job).type.startswith(INTERACTIVE):
         launch.open_interactive(project.root, job)
         return
     with contextlib.suppress(VitreousError):

@@ -65,7 +65,7 @@ def fails(options, run):
 def is_wrong(options, run):
     """Fail as a program with a mistake fails."""
     del options, run
-    [][1]
+    {}["wool"]
 
 
 def is_killed(options, run):
