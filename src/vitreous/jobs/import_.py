@@ -240,10 +240,9 @@ class Import(Options):
         """Name of the file in the job folder that lists or holds what was imported."""
         if self.import_images:
             return "movies.star" if self.are_movies else "micrographs.star"
-        path = PurePosixPath(self.other_file)
-        is_list = path.suffix == ".star" and "*" not in self.other_file
-        if self.other_type == COORDINATES and not is_list:
+        if self.other_type == COORDINATES:
             return "coords_suffix" + self.other_file.rpartition("*")[2]
+        path = PurePosixPath(self.other_file)
         return f"{path.stem}.star" if path.suffix == ".cs" else path.name
 
     def check(self, start: Start) -> Iterator[Problem]:

@@ -28,7 +28,6 @@ from vitreous.project.node_types import (
     PARTICLES,
 )
 
-
 MICROGRAPH, FILE = "rlnMicrographName", "rlnMicrographCoordinates"
 _JOB_FOLDER = re.compile(r"^[^/]+/job\d{3,}/")
 
@@ -85,7 +84,9 @@ def _coordinates_by_list(options: Import, run: Run) -> None:
         for micrograph, file in pairs
         if (run.path / targets[file]).is_file()
     ]
-    write_star(run.path / options.output_name, [Table.from_rows(TABLE, (MICROGRAPH, FILE), kept)])
+    target = run.path / options.output_name  # as RELION names it, which may add a folder
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_star(target, [Table.from_rows(TABLE, (MICROGRAPH, FILE), kept)])
     _tell_coordinates(run, n_files, n_picks)
 
 
