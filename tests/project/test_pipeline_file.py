@@ -123,6 +123,21 @@ def test_a_corrupted_file_is_recognised_and_the_repair_named(content: bytes, mes
     assert "p.star" in str(caught.value)
 
 
+def test_a_file_cut_off_anywhere_is_recognised_but_for_the_ends_of_its_tables() -> None:
+    whole = RELION_31.encode()
+    unnoticed = []
+    for end in range(len(whole) - 1):
+        try:
+            parse_pipeline(whole[:end], "x")
+        except ProjectError:
+            continue
+        unnoticed.append(end)
+    rest = {whole[:end].rstrip(b"\n")[-2:] for end in unnoticed}
+    first_table = whole.index(b"\n \n") + 3
+    assert all(end < first_table or whole[:end].rstrip(b"\n").endswith(b"\n ") for end in unnoticed)
+    assert rest <= {b"\n ", b" 5"}
+
+
 def test_edges_into_nothing_are_left_out_and_told() -> None:
     text = RELION_31.replace("mask.mrc Odd/job004/", "mask.mrc Odd/job009/")
     pipeline = parse_pipeline(text.encode(), "x")

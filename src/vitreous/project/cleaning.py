@@ -42,6 +42,11 @@ __all__ = [
 ]
 
 NO_HARSH_CLEAN: Final = "NO_HARSH_CLEAN"
+_RECORDS: Final = (
+    *("job.star", "run.job", "note.txt", "job_pipeline.star", "default_pipeline.star"),
+    *("run.out", "run.err", "process.json", "progress.jsonl", "results.json"),
+    *("RELION_OUTPUT_NODES.star", "RELION_JOB_EXIT_SUCCESS", NO_HARSH_CLEAN),
+)
 _DATA_FILE: Final = re.compile(r"(run_(?:ct(\d{1,3})_)?it\d{3})_data\.star")
 
 
@@ -233,7 +238,9 @@ def _reasons_to_keep(
     exposed = {n for n in names if not harsh or n.endswith(".ctf")}
     if exposed:
         reasons |= _named_in_star_files(folder, pipeline, process, exposed)
-    return reasons | {n: "it is in the pipeline" for n in names if n in pipeline.nodes}
+    reasons |= {n: "it is in the pipeline" for n in names if n in pipeline.nodes}
+    records = {process.name + record for record in _RECORDS}
+    return reasons | {n: "it is the record of the job" for n in names if n in records}
 
 
 def _named_iterations(pipeline: Pipeline, process: Process, names: list[str]) -> dict[str, str]:
@@ -260,7 +267,7 @@ def _named_in_star_files(
     reasons: dict[str, str] = {}
     for job in pipeline.descendants([process.name]):
         for node in pipeline.outputs(job):
-            if node.name.endswith(".star") and node.name not in names:
+            if node.name.endswith(".star"):
                 for match in _matches(folder.root / node.name, pattern):
                     if (name := match.decode(errors="replace")) in names:
                         reasons.setdefault(name, f"{node.name} names it")

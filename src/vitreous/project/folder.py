@@ -199,6 +199,8 @@ class ProjectFolder:
         try:
             for name in pipeline.added:
                 self.job_dir(name).mkdir(parents=True, exist_ok=True)
+            for left_over in self.root.glob(f".{self.file.name}.*.tmp"):
+                left_over.unlink()  # of a writer that was killed; nobody else writes now
             write_text(self.file, text)
             (self.root / HAS_CHANGED).touch()
         except OSError as error:

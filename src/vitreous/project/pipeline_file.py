@@ -40,6 +40,8 @@ _KNOWN: Final = {
     PROCESSES: {_NAME, _ALIAS, _TYPE, _TYPE_LABEL, _STATUS, _STATUS_LABEL},
     NODES: {_NODE, _NODE_TYPE, _NODE_LABEL, _NODE_DEPTH},
 }
+# RELION and we end each table with this line, also the last one; other writers do not.
+_TABLE_END: Final = b"\n \n"
 _NONE: Final = "None"
 _UNNUMBERED: Final = -1
 _STATUSES: Final = tuple(Status)  # the numbers of RELION 3.1 are the positions
@@ -68,12 +70,20 @@ def parse_pipeline(data: bytes, source: str) -> Pipeline:
     """
     if not data.strip(b" \t\r\n\0"):
         raise ProjectError(f"{source}: the file is empty. {_REPAIR}")
+    if _TABLE_END in data and not _has_end(data):
+        raise ProjectError(f"{source}: the file is cut off, its last table has no end. {_REPAIR}")
     try:
         return from_star(parse_star(data, source))
     except FormatError as error:
         raise ProjectError(f"This is not a whole pipeline file: {error}. {_REPAIR}") from error
     except ProjectError as error:
         raise ProjectError(f"{source}: {error} {_REPAIR}") from error
+
+
+def _has_end(data: bytes) -> bool:
+    """Tell whether an empty line follows the last table: an editor may have taken its blank."""
+    tail = data[len(data.rstrip()) :]
+    return tail.count(b"\n") > 1 or b"\n " in tail
 
 
 def read_pipeline(path: Path) -> Pipeline:

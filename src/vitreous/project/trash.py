@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -91,12 +92,20 @@ def delete(folder: ProjectFolder, plan: DeletePlan) -> DeletePlan:
                 to_trash(folder, moves, name)
             pipeline.remove(done.names)
     except OSError as error:
-        moves.undo()
+        _put_back(folder, moves, plan)
         raise cannot_write(folder.root, error) from error
     except BaseException:
-        moves.undo()
+        _put_back(folder, moves, plan)
         raise
     return done
+
+
+def _put_back(folder: ProjectFolder, moves: Moves, plan: DeletePlan) -> None:
+    """Bring the folders back after a delete that failed, without the record of it."""
+    moves.undo()
+    for name in plan.names:
+        with contextlib.suppress(OSError):
+            (folder.job_dir(name) / DELETED_PIPELINE).unlink()
 
 
 def overwrite(
