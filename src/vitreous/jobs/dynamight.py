@@ -79,7 +79,7 @@ class DynaMight(Options):
         key="gpu_id",
         label="Which GPU",
         relion_label="Which (single) GPU to use:",
-        help="One GPU.",
+        help="Number of the GPU; DynaMight uses one.",
         on_continue="free",
     )
     preload_images: bool = option(

@@ -1,0 +1,90 @@
+"""Write the manual page of every job type from its declaration: `docs/jobs/<word>.md`.
+
+Prose written by hand, `docs/jobs/prose/<word>.md`, comes between the summary and the options.
+The pages are not kept in the repository; `make docs` makes them.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from vitreous.jobs import describe, evaluate, registry
+from vitreous.jobs.job_type import JobType
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "jobs"
+WHEN_CONTINUED = {
+    "locked": "",
+    "free": "May be changed when the job goes on.",
+    "only": "Only when the job goes on.",
+}
+
+
+def main(folder: Path = DOCS) -> int:
+    """Write all pages; return how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    types = registry.all_types()
+    for job_type in types:
+        (folder / f"{job_type.word}.md").write_text(page(job_type, folder / "prose"), "utf-8")
+    (folder / "index.md").write_text(index(types), "utf-8")
+    return len(types)
+
+
+def index(types: tuple[JobType, ...]) -> str:
+    """Return the page that lists all job types."""
+    rows = [f"| [{t.gui_name}]({t.word}.md) | `{t.word}` | {t.title} |" for t in types]
+    head = ["# Job types", "", "In the order in which they are usually run.", ""]
+    return "\n".join([*head, "| Job | Word | What it does |", "| --- | --- | --- |", *rows, ""])
+
+
+def page(job_type: JobType, prose: Path) -> str:
+    """Return the page of a job type."""
+    parts = [f"# {job_type.gui_name}", job_type.title]
+    text = prose / f"{job_type.word}.md"
+    if text.is_file():
+        parts.append(text.read_text("utf-8").strip())
+    parts.append(facts(job_type))
+    parts.append("## Options")
+    for tab, rows in groupby(describe.table(job_type), key=lambda row: row.tab):
+        parts.append(f"### {tab}")
+        parts.append(options_table(job_type, list(rows)))
+    results = list(evaluate.from_text(job_type, {})[0].results())
+    if results:
+        parts.append("## What it reports")
+        parts.append("\n".join(f"- {r.label}{f' ({r.unit})' if r.unit else ''}" for r in results))
+    return "\n\n".join(parts) + "\n"
+
+
+def facts(job_type: JobType) -> str:
+    """Return how to start it and where its results go."""
+    can = {"ranks": job_type.uses_mpi, "threads": job_type.uses_threads, "GPUs": job_type.uses_gpu}
+    uses = ", ".join(word for word, is_so in can.items() if is_so) or "one process"
+    queue = "may be sent to a queue" if job_type.uses_queue else "is not sent to a queue"
+    return (
+        f"`vitreous run {job_type.word} key=value …` makes a job in `{job_type.folder}/`. "
+        f"RELION calls it `{job_type.label}`. It uses {uses}, and {queue}."
+    )
+
+
+def options_table(job_type: JobType, rows: list[describe.OptionRow]) -> str:
+    """Return the options of one tab as a table."""
+    lines = ["| Option | Key | Default | Values | Meaning |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        notes = [row.meaning]
+        if row.when:
+            notes.append(f"*While {row.when}.*")
+        notes.append(WHEN_CONTINUED[job_type.options[row.name].on_continue])
+        cells = (
+            f"**{row.label}**<br>`{row.name}`",
+            f"`{row.key}`",
+            row.default if row.default in ("required", "empty") else f"`{row.default}`",
+            row.range,
+            " ".join(note for note in notes if note),
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(f"{main(*map(Path, sys.argv[1:]))} pages of job types")
