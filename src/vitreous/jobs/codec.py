@@ -116,9 +116,19 @@ def _choice(spec: OptionSpec, text: str) -> str:
     lowered = {choice.lower(): choice for choice in spec.choices}
     if text.strip().lower() in lowered:
         return lowered[text.strip().lower()]
-    near = difflib.get_close_matches(text, spec.choices, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    near = _nearest_choice(spec.choices, text)
+    hint = f" (did you mean {near!r}?)" if near else ""
     raise TextError(f"is {text!r}{hint}, wanted one of: {'; '.join(spec.choices)}")
+
+
+def _nearest_choice(choices: tuple[str, ...], text: str) -> str:
+    """Return the choice with the nearest number, or else the one spelt most alike."""
+    try:
+        number = float(text.split()[0])
+        return min(choices, key=lambda choice: abs(float(choice.split()[0]) - number))
+    except (ValueError, IndexError):
+        near = difflib.get_close_matches(text, choices, n=1, cutoff=0.5)
+        return near[0] if near else ""
 
 
 def _wanted(spec: OptionSpec) -> str:
