@@ -7,6 +7,7 @@ A label or number that nobody knows is kept as it is: an unknown number as its d
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 MOVIES: Final = "MicrographMovieGroupMetadata.star.relion"
@@ -88,6 +89,7 @@ def from_number(number: int) -> str:
     return _OF_NUMBER.get(number, str(number))
 
 
+@lru_cache(maxsize=4096)
 def to_number(label: str) -> int:
     """Return the number of RELION 3.1 for a label of any form, or `NO_NUMBER`."""
     if label.lstrip("-").isdigit():
@@ -99,6 +101,7 @@ def to_number(label: str) -> int:
     return _OF_STEM.get(first, NO_NUMBER)
 
 
+@lru_cache(maxsize=4096)
 def to_form(label: str, form: str) -> str:
     """Return `label` as a pipeline of `form` spells it: ``"4.0"`` or ``"5.0"``."""
     for old, new in _STEMS_4_5:

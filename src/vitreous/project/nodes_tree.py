@@ -67,13 +67,11 @@ def remove_entries(root: Path, pipeline: Pipeline, nodes: Iterable[Node]) -> Non
 
 def update(root: Path, before: Pipeline, after: Pipeline) -> None:
     """Bring the tree from one state of the pipeline to the next, touching only what changed."""
-    old = {name: before.processes.get(name) for name in after.processes}
-    moved = {name for name, process in after.processes.items() if process != old[name]}
-    changed = [
-        node
-        for node in after.nodes.values()
-        if before.nodes.get(node.name) != node or after.producer(node.name) in moved
-    ]
+    # Unchanged jobs and nodes are the same objects in both: a copy shares them.
+    changed = [node for name, node in after.nodes.items() if before.nodes.get(name) is not node]
+    for name, process in after.processes.items():
+        if before.processes.get(name) is not process:
+            changed += after.outputs(name)
     gone = [node for name, node in before.nodes.items() if name not in after.nodes]
     renamed = [node for node in changed if node.name in before.nodes]
     remove_entries(root, before, [*gone, *renamed])

@@ -18,6 +18,7 @@ from vitreous.errors import ProjectError
 Form = Literal["3.1", "4.0", "5.0"]
 
 _JOB_NUMBER: Final = re.compile(r"(?:^|/)job(\d{3,})/?$")
+_SLASHES: Final = re.compile(r"/{2,}")
 _JOB_PREFIX: Final = re.compile(r"^(?:.*?/)?job\d{3,}/")
 
 
@@ -127,7 +128,7 @@ class Pipeline:
     counter
         Number of the next job.
     processes, nodes
-        By name, in the order of the file.
+        By name, in the order of the file. Change them through the methods.
     number_is_taken
         Tells whether a number is in use outside this graph (a folder on disk).
     problems
@@ -152,6 +153,7 @@ class Pipeline:
     _outputs: dict[str, dict[str, None]] = field(default_factory=dict, repr=False, compare=False)
     _consumers: dict[str, dict[str, None]] = field(default_factory=dict, repr=False, compare=False)
     _producer: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _named: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     # Asking
 
@@ -229,13 +231,12 @@ class Pipeline:
 
     def resolve(self, path: str) -> str:
         """Return a path in the form it is stored in: no ``./``, an alias turned into ``jobNNN``."""
-        path = re.sub(r"/{2,}", "/", path)
+        path = _SLASHES.sub("/", path) if "//" in path else path
         while path.startswith("./"):
             path = path[2:]
-        for process in self:
-            if process.alias and path.startswith(process.alias):
-                return process.name + path[len(process.alias) :]
-        return path
+        parts = path.split("/", 2)
+        name = self._named.get("/".join(parts[:2]) + "/") if len(parts) > 2 else None
+        return f"{name}{parts[2]}" if name else path
 
     # Changing
 
@@ -269,13 +270,13 @@ class Pipeline:
         if name in self.processes:
             raise ProjectError(f"{name} exists already in the pipeline; delete it first.")
         process = Process(name, alias, type_label, Status(status))
-        self.processes[name] = process
+        self._put(process)
         self.added.append(name)
         return process
 
     def put_process(self, process: Process) -> None:
         """Add a job that has its name already (from Trash, a folder or another file)."""
-        self.processes[process.name] = process
+        self._put(process)
         self.counter = max(self.counter, process.number + 1)
 
     def set_status(self, name: str, status: Status) -> Process:
@@ -343,6 +344,7 @@ class Pipeline:
             for node in (*self._inputs.get(name, ()), *self._outputs.get(name, ()))
         )
         self.processes = {n: p for n, p in self.processes.items() if n not in gone}
+        self._named = {alias: name for alias, name in self._named.items() if name not in gone}
         self._keep_edges(
             [edge for edge in self.input_edges if edge[1] not in gone],
             [edge for edge in self.output_edges if edge[0] not in gone],
@@ -363,8 +365,11 @@ class Pipeline:
     def part(self, names: Iterable[str]) -> Pipeline:
         """Return a pipeline of these jobs alone, with every node that they read or make."""
         wanted = set(names)
-        part = Pipeline(form=self.form, counter=self.counter)
-        part.processes = {n: p for n, p in self.processes.items() if n in wanted}
+        part = Pipeline(form=self.form)
+        for process in self:
+            if process.name in wanted:
+                part.put_process(process)
+        part.counter = self.counter
         inputs = [edge for edge in self.input_edges if edge[1] in wanted]
         outputs = [edge for edge in self.output_edges if edge[0] in wanted]
         named = {node for node, _ in inputs} | {node for _, node in outputs}
@@ -388,6 +393,7 @@ class Pipeline:
             _outputs={name: dict(found) for name, found in self._outputs.items()},
             _consumers={name: dict(found) for name, found in self._consumers.items()},
             _producer=dict(self._producer),
+            _named=dict(self._named),
         )
 
     # Within
@@ -409,8 +415,17 @@ class Pipeline:
         return f"No job '{text}' in this project. {hint}"
 
     def _change(self, name: str, **changes: object) -> Process:
-        self.processes[name] = replace(self._need(name), **changes)  # type: ignore[arg-type]  # fields of Process
-        return self.processes[name]
+        process = replace(self._need(name), **changes)  # type: ignore[arg-type]  # fields of Process
+        return self._put(process)
+
+    def _put(self, process: Process) -> Process:
+        old = self.processes.get(process.name)
+        if old and old.alias:
+            self._named.pop(old.alias, None)
+        if process.alias:
+            self._named[process.alias] = process.name
+        self.processes[process.name] = process
+        return process
 
     def _connect_input(self, node: str, process: str) -> None:
         self.input_edges[node, process] = None

@@ -82,8 +82,9 @@ def parse_pipeline(data: bytes, source: str) -> Pipeline:
 
 def _has_end(data: bytes) -> bool:
     """Tell whether an empty line follows the last table: an editor may have taken its blank."""
-    tail = data[len(data.rstrip()) :]
-    return tail.count(b"\n") > 1 or b"\n " in tail
+    text = data.rstrip()
+    last_line = text[text.rfind(b"\n") + 1 :]
+    return data[len(text) :].count(b"\n") > 1 and not last_line.startswith(b"# version")
 
 
 def read_pipeline(path: Path) -> Pipeline:
@@ -103,14 +104,17 @@ def from_star(star: Star) -> Pipeline:
     """Turn the blocks of a pipeline file into a graph."""
     if GENERAL not in star or _COUNTER not in star[GENERAL]:
         raise ProjectError(f"there is no block data_{GENERAL} with _{_COUNTER}.")
-    pipeline = Pipeline(form=_form(star), counter=int(star[GENERAL].value(_COUNTER)))
+    for name in _BLOCKS:
+        if name in star and not star[name].labels:
+            raise ProjectError(f"the block data_{name} has no columns: the file is cut off.")
+    pipeline = Pipeline(form=_form(star))
     if PROCESSES in star:
         _read_processes(pipeline, star[PROCESSES])
     if NODES in star:
         _read_nodes(pipeline, star[NODES])
     _read_edges(pipeline, star)
     pipeline.kept.blocks = [table for name, table in star.items() if name not in _BLOCKS]
-    _check_counter(pipeline)
+    _set_counter(pipeline, int(star[GENERAL].value(_COUNTER)))
     return pipeline
 
 
@@ -140,7 +144,7 @@ def _read_processes(pipeline: Pipeline, table: Table) -> None:
             pipeline.problems.append(f"{folder} is listed twice; the first entry counts.")
             continue
         known_alias = None if alias in {_NONE, ""} else alias
-        pipeline.processes[folder] = Process(folder, known_alias, label, status)
+        pipeline.put_process(Process(folder, known_alias, label, status))
     _keep_columns(pipeline, table, _NAME)
 
 
@@ -215,13 +219,14 @@ def _edges(star: Star, block: str, first: str, second: str) -> list[tuple[str, s
     return list(zip(_texts(star[block], first), _texts(star[block], second), strict=True))
 
 
-def _check_counter(pipeline: Pipeline) -> None:
-    last = max((process.number for process in pipeline), default=0)
-    if pipeline.counter <= last:
+def _set_counter(pipeline: Pipeline, counter: int) -> None:
+    """Believe the counter of the file, unless a job has that number or a higher one."""
+    if counter < pipeline.counter:
         pipeline.problems.append(
-            f"The next job number is {pipeline.counter}, but job {last} exists; {last + 1} is used."
+            f"The next job number is {counter}, but job {pipeline.counter - 1} exists; "
+            f"{pipeline.counter} is used."
         )
-        pipeline.counter = last + 1
+    pipeline.counter = max(counter, pipeline.counter)
 
 
 def _keep_columns(pipeline: Pipeline, table: Table, name_label: str) -> None:

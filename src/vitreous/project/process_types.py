@@ -6,6 +6,7 @@ only the table that reading and writing a pipeline needs (pipeline.md section 2)
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 NO_NUMBER: Final = -1
@@ -54,6 +55,7 @@ def from_number(number: int) -> str:
     return _TYPES[number][0] if number in _TYPES else str(number)
 
 
+@lru_cache(maxsize=4096)
 def to_number(label: str) -> int:
     """Return the number of a label, dropping dotted parts from the right until one is known.
 
@@ -65,6 +67,7 @@ def to_number(label: str) -> int:
     return _NUMBER_OF_LABEL.get(known, NO_NUMBER)
 
 
+@lru_cache(maxsize=4096)
 def base_label(label: str) -> str:
     """Return the label without the suffixes that RELION 4 and 5 add, or the label itself.
 
