@@ -3,8 +3,8 @@
     python benchmarks/images.py [--gib 2] [--box 256] [--folder DIR]
 
 Prints one JSON line. `warm` reads from the page cache; `cold` after the kernel was told to drop
-the file's pages (which it may ignore). Writing ends with fsync. Each reader gets the same batches, in turn, and their sums
-are compared.
+the file's pages (which it may ignore). Writing ends with fsync. Each reader gets the same batches,
+in turn, and their sums are compared.
 """
 
 from __future__ import annotations

@@ -1,0 +1,222 @@
+"""Fourier shell correlation, and what is read off it (postprocessing.md section 4).
+
+Shells are counted as RELION does: every coefficient of the stored half transform once, so that the
+plane kx = 0 weighs twice. Numbers that are published come from here.
+
+Correlation: Harauz & van Heel, Optik 73, 146 (1986). Phase randomisation: Chen et al.,
+Ultramicroscopy 135, 24 (2013). Threshold 0.143: Rosenthal & Henderson, J. Mol. Biol. 333, 721
+(2003).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from vitreous.engine import fourier
+
+THRESHOLD = 0.143
+RANDOMISE_BELOW = 0.8
+SPHERE_IN_BOX = 0.476
+DALTON_TO_A3 = 1 / 0.81
+
+
+@dataclass(frozen=True)
+class FscCurves:
+    """Correlation of two half maps by shell, with and without a mask.
+
+    Parameters
+    ----------
+    unmasked, masked, randomised, corrected
+        ``s`` each, float64; without a mask all but the first are None. `corrected` is what the
+        mask cannot have made.
+    randomised_from
+        Shell from which phases were randomised, 0 where there was no mask.
+    never_fell
+        The unmasked curve never fell below 0.8, so that only the last shell was randomised.
+    """
+
+    unmasked: Tensor
+    masked: Tensor | None = None
+    randomised: Tensor | None = None
+    corrected: Tensor | None = None
+    randomised_from: int = 0
+    never_fell: bool = False
+
+    @property
+    def best(self) -> Tensor:
+        """The corrected curve where there is a mask, else the unmasked one."""
+        return self.unmasked if self.corrected is None else self.corrected
+
+
+def fsc(
+    half1: Float[Tensor, "*half"], half2: Float[Tensor, "*half"], ndim: int
+) -> Float[Tensor, "*s"]:
+    """Correlate two images or volumes shell by shell.
+
+    Parameters
+    ----------
+    half1, half2
+        ``*b y x`` or ``*b z y x``, square or cubic.
+    ndim
+        2 for images (Fourier ring correlation), 3 for volumes.
+
+    Returns
+    -------
+    Tensor
+        ``*b s``, float64, shells 0 to ``size // 2``; 0 where a shell holds no signal.
+    """
+    return fsc_of_transforms(fourier.forward(half1, ndim), fourier.forward(half2, ndim), ndim)
+
+
+def fsc_of_transforms(
+    first: Complex[Tensor, "*half"], second: Complex[Tensor, "*half"], ndim: int
+) -> Float[Tensor, "*s"]:
+    """Correlate two half transforms of square arrays shell by shell; see `fsc`."""
+    wide = torch.promote_types(first.dtype, torch.complex128)
+    first, second = first.to(wide), second.to(wide)
+    common = fourier.shell_sum((first.conj() * second).real, ndim, stored=True)
+    power1 = fourier.shell_sum(first.abs().square(), ndim, stored=True)
+    power2 = fourier.shell_sum(second.abs().square(), ndim, stored=True)
+    power = (power1 * power2).sqrt()
+    return torch.where(power > 0, common / power.clamp(min=torch.finfo(power.dtype).tiny), 0.0)
+
+
+def fsc_curves(
+    half1: Float[Tensor, "z y x"],
+    half2: Float[Tensor, "z y x"],
+    mask: Float[Tensor, "z y x"] | None,
+    generator: torch.Generator,
+    *,
+    randomise_from: int | None = None,
+    n_random: int = 1,
+) -> FscCurves:
+    """Correlate two half maps, also inside a mask, and take out what the mask itself adds.
+
+    Parameters
+    ----------
+    half1, half2
+        Half maps.
+    mask
+        0 to 1, of the same shape, or None.
+    generator
+        Draws the random phases.
+    randomise_from
+        First shell whose phases are randomised; by default the first where the unmasked curve is
+        below 0.8.
+    n_random
+        How many sets of random phases are averaged.
+    """
+    transforms = fourier.forward(half1, 3), fourier.forward(half2, 3)
+    unmasked = fsc_of_transforms(*transforms, 3)
+    if mask is None:
+        return FscCurves(unmasked)
+    found = first_below(unmasked, RANDOMISE_BELOW)
+    shell = randomise_from or found or len(unmasked) - 1
+    masked = fsc(half1 * mask, half2 * mask, 3)
+    size = half1.shape[-1]
+    randomised = torch.zeros_like(masked)
+    for _ in range(n_random):
+        noise1, noise2 = (
+            fourier.inverse(randomise_phases(transform, shell, generator, 3), 3, size) * mask
+            for transform in transforms
+        )
+        randomised += fsc(noise1, noise2, 3) / n_random
+    corrected = correct(masked, randomised, shell)
+    never_fell = randomise_from is None and found is None
+    return FscCurves(unmasked, masked, randomised, corrected, shell, never_fell)
+
+
+def first_below(curve: Float[Tensor, " s"], threshold: float) -> int | None:
+    """Return the first shell above 0 where a curve is below a threshold, None if there is none."""
+    below = torch.nonzero(curve[1:] < threshold)
+    return int(below[0, 0]) + 1 if len(below) else None
+
+
+def randomise_phases(
+    transform: Complex[Tensor, "*half"], from_shell: int, generator: torch.Generator, ndim: int
+) -> Complex[Tensor, "*half"]:
+    """Give every coefficient with ``|k| >= from_shell`` a random phase and keep its amplitude.
+
+    Friedel pairs on the plane kx = 0 are drawn apart; the real inverse transform makes them agree,
+    as in RELION.
+    """
+    index = fourier.indices(fourier.real_sizes(transform, ndim), ndim, transform.device)
+    beyond = (index**2).sum(-1) >= from_shell**2
+    turns = torch.rand(
+        transform.shape, generator=generator, dtype=transform.real.dtype, device=generator.device
+    ).to(transform.device)
+    random = torch.polar(transform.abs(), 2 * torch.pi * turns)
+    return torch.where(beyond, random, transform)
+
+
+def correct(
+    masked: Float[Tensor, " s"], randomised: Float[Tensor, " s"], randomised_from: int
+) -> Float[Tensor, " s"]:
+    """Return the correlation that a mask did not make: (m - r) / (1 - r).
+
+    The masked curve is kept below ``randomised_from + 2``; a value at shell 0 that is not positive
+    becomes 1.
+    """
+    shells = torch.arange(len(masked), device=masked.device)
+    room = (1 - randomised).clamp(min=1e-12)
+    corrected = torch.where(shells < randomised_from + 2, masked, (masked - randomised) / room)
+    corrected[0] = torch.where(corrected[0] > 0, corrected[0], torch.ones_like(corrected[0]))
+    return corrected
+
+
+def resolution_shell(curve: Float[Tensor, " s"], threshold: float = THRESHOLD) -> int:
+    """Return the last shell before the curve first falls below a threshold (the last, if never)."""
+    below = first_below(curve, threshold)
+    return len(curve) - 1 if below is None else below - 1
+
+
+def resolution_A(
+    curve: Float[Tensor, " s"],
+    box_px: int,
+    pixel_size_A: float,
+    threshold: float = THRESHOLD,
+    *,
+    interpolate: bool = False,
+) -> float:
+    """Return the resolution at a threshold in ångström, infinity at shell 0.
+
+    Parameters
+    ----------
+    curve
+        Correlation by shell.
+    box_px, pixel_size_A
+        Of the map that the curve belongs to.
+    interpolate
+        Cross the threshold on the line between two shells, instead of at the last shell above.
+    """
+    shell = float(resolution_shell(curve, threshold))
+    if interpolate and int(shell) + 1 < len(curve):
+        high, low = float(curve[int(shell)]), float(curve[int(shell) + 1])
+        shell += (high - threshold) / (high - low) if high > low else 0.0
+    return box_px * pixel_size_A / shell if shell > 0 else float("inf")
+
+
+def shell_resolutions_A(box_px: int, pixel_size_A: float, n_shells: int) -> Float[Tensor, " s"]:
+    """Return the resolution of each shell in ångström, infinity at shell 0."""
+    return box_px * pixel_size_A / torch.arange(n_shells, dtype=torch.float64)
+
+
+def particle_fsc(unmasked: Float[Tensor, " s"], particle_in_box: float) -> Float[Tensor, " s"]:
+    """Scale the unmasked curve to the share of the box that the particle takes (cisTEM's rule).
+
+    Parameters
+    ----------
+    particle_in_box
+        ``0.476 / mean(mask > 0.5)``, or from the molecular weight: see `sphere_over_particle`.
+    """
+    factor = particle_in_box
+    return factor * unmasked / (1 + (factor - 1) * unmasked)
+
+
+def sphere_over_particle(box_px: int, pixel_size_A: float, weight_dalton: float) -> float:
+    """Return the volume of the sphere in the box over that of a protein of this weight."""
+    return SPHERE_IN_BOX * (box_px * pixel_size_A) ** 3 / (weight_dalton * DALTON_TO_A3)
