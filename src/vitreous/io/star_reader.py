@@ -209,7 +209,7 @@ class _Reader:
 
     def _add(self, columns: dict[str, np.ndarray], *, is_list: bool = False) -> None:
         for column in columns.values():
-            column.flags.writeable = False
+            column.setflags(write=False)
         table = Table(self.name or "", columns, is_list, "\n".join(self.comment), not self.empty)
         self.parsed.tables.append(table)
         self.comment, self.empty = [], False

@@ -328,7 +328,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the column holds
 
 def _frozen(values: np.ndarray) -> np.ndarray:
     view = values.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 

@@ -65,7 +65,7 @@ def _items(text: str) -> list[str]:
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:
-    values.flags.writeable = False
+    values.setflags(write=False)
     return values
 
 
