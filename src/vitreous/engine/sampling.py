@@ -155,7 +155,8 @@ def child_poses(
         ],
         -1,
     )
-    return geometry.matrix_from_euler(euler.reshape(-1, 3)).reshape(n, -1, 3, 3)
+    rotations = geometry.matrix_from_euler(euler.reshape(-1, 3))
+    return rotations.reshape(n, n_directions * n_psi, 3, 3)
 
 
 def next_perturbation(current: float, factor: float, generator: torch.Generator) -> float:

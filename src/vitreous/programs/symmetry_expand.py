@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vitreous.engine import geometry, helix, symmetry
 from vitreous.errors import FormatError, InputError, VitreousError
-from vitreous.io import Table, read_star, write_star
+from vitreous.io import Star, Table, read_star, write_star
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_A = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -42,9 +42,7 @@ def main(argv: list[str]) -> int:
 def run(arguments: argparse.Namespace) -> str:
     """Expand one STAR file and return what to tell the user."""
     star = read_star(Path(arguments.i))
-    name = "particles" if "particles" in star else star.first.name
-    table = star[name]
-    _check(table, arguments.i)
+    table = _particles(star, arguments.i)
     operators = _operators(arguments)
     expanded = expand(table, *operators, arguments.angpix)
     write_star(Path(arguments.o), star.with_table(expanded))
@@ -119,21 +117,25 @@ def _units(n_units: int, n_parts: int, range_units: float) -> Tensor:
     return torch.arange(-range_units, range_units - 1e-3, 1 / n_parts, dtype=torch.float64)
 
 
-def _check(table: Table, source: str) -> None:
+def _particles(star: Star, source: str) -> Table:
+    """Return the table of particles, or say what is wrong with it."""
+    names = [name for name in star if name != "optics"]
+    table = star["particles" if "particles" in names else names[0]] if names else None
+    if table is None or len(table) == 0:
+        raise FormatError(f"{source}: no particles, nothing to expand.")
     missing = [label for label in ANGLES if label not in table]
     if missing:
         raise FormatError(
             f"{source}, data_{table.name}: no column {', '.join(missing)}. Only particles with "
             "poses can be expanded: give the data file of a refinement or a 3D classification."
         )
-    if len(table) == 0:
-        raise FormatError(f"{source}, data_{table.name}: no particles, nothing to expand.")
     bad = np.nonzero(~np.isfinite(_columns(table, ANGLES)).all(1))[0]
     if len(bad):
         raise FormatError(
             f"{source}, data_{table.name} row {bad[0] + 1}: an angle is not a number "
             f"({len(bad)} such rows). Remove them first."
         )
+    return table
 
 
 def _columns(table: Table, labels: tuple[str, ...]) -> NDArray[np.float64]:
