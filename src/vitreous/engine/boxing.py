@@ -16,7 +16,7 @@ from vitreous.errors import InputError
 
 def new_box(
     images: Float[Tensor, "*real"], size: int, ndim: int, *, fill: float = 0.0
-) -> Float[Tensor, "*real"]:
+) -> Float[Tensor, "*boxed"]:
     """Cut a centred box out, or put the images into the middle of a larger one.
 
     Parameters
@@ -45,7 +45,7 @@ def new_box(
     return result
 
 
-def rescale(images: Float[Tensor, "*real"], size: int, ndim: int) -> Float[Tensor, "*real"]:
+def rescale(images: Float[Tensor, "*real"], size: int, ndim: int) -> Float[Tensor, "*scaled"]:
     """Resample to another number of pixels in Fourier space; grey values keep their mean.
 
     The pixel size becomes ``old size / new size`` times what it was. Enlarging leaves out the
