@@ -132,7 +132,7 @@ def read_picks(path: Path) -> Table:
 
 def _star_picks(path: Path) -> Table:
     star = read_star(path)
-    if not len(star):
+    if not any(one.labels for one in star.values()):  # nothing was picked
         return Table.from_columns("", {_X: np.zeros(0), _Y: np.zeros(0)})
     table = next((one for one in star.values() if _X in one and _Y in one), None)
     if table is None:

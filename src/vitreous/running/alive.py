@@ -12,7 +12,8 @@ from vitreous.running.record import ProcessRecord
 def is_here(found: ProcessRecord) -> bool:
     """Tell whether the process was started on this machine since this machine was started."""
     return (
-        bool(found.pid)
+        found.pid > 1
+        and found.start_ticks > 0
         and found.host == process_table.host()
         and found.boot_id == process_table.boot_id()
     )

@@ -76,9 +76,12 @@ def family(pid: int) -> list[int]:
     ----------
     pid
         Its first process. Descendants belong to the job, and so does everybody in the session
-        and the process group that this process leads, also when it is itself dead.
+        and the process group that this process leads, also when it is itself dead. Whoever
+        asks never does, nor does anybody above: a wrong number must not end the machine.
     """
     table = everyone()
+    if pid <= 1 or pid in _above(os.getpid(), table):
+        return []
     members = {pid, *_below(pid, table)}
     members |= {one.pid for one in table.values() if pid in (one.group, one.session)}
     living = [number for number in members if number in table and table[number].is_alive]
@@ -133,4 +136,13 @@ def _below(pid: int, table: Mapping[int, Entry]) -> set[int]:
     while newest:
         newest = {one.pid for one in table.values() if one.parent in newest} - found
         found |= newest
+    return found
+
+
+def _above(pid: int, table: Mapping[int, Entry]) -> set[int]:
+    """Return a process with its parent, the parent's parent, and so on."""
+    found: set[int] = set()
+    while pid in table and pid not in found:
+        found.add(pid)
+        pid = table[pid].parent
     return found

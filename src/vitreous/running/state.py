@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vitreous.errors import FormatError
 from vitreous.project import markers
 from vitreous.project.pipeline import Process, Status
 from vitreous.running import alive, endings, process_table, queue, record
@@ -71,6 +72,14 @@ def job_state(root: Path, process: Process) -> JobState:
         The job as the pipeline has it.
     """
     job_dir = root / process.name
+    try:
+        return _state(job_dir, process)
+    except FormatError as error:  # one damaged file must not hide the other jobs
+        marker = markers.read_marker(job_dir) if process.status is Status.RUNNING else None
+        return JobState(marker or process.status, str(error))
+
+
+def _state(job_dir: Path, process: Process) -> JobState:
     if process.status is not Status.RUNNING:
         found = record.read_process(job_dir)
         is_same = found is not None and found.state == process.status.value.lower()
