@@ -124,7 +124,7 @@ def _choice(spec: OptionSpec, text: str) -> str:
 def _nearest_choice(choices: tuple[str, ...], text: str) -> str:
     """Return the choice with the nearest number, or else the one spelt most alike."""
     try:
-        number = float(text.split()[0])
+        number = float(text.split(maxsplit=1)[0])
         return min(choices, key=lambda choice: abs(float(choice.split()[0]) - number))
     except (ValueError, IndexError):
         near = difflib.get_close_matches(text, choices, n=1, cutoff=0.5)

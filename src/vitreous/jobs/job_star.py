@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from vitreous.errors import FormatError, MissingFileError
 from vitreous.io import Table, read_star, write_star
-from vitreous.jobs import registry, run_job
+from vitreous.jobs import older, registry, run_job
 from vitreous.jobs.declare import Options
 from vitreous.jobs.evaluate import from_text, full_label, to_text
 from vitreous.jobs.job_type import JobType
@@ -149,14 +149,13 @@ def write_job(path: Path | str, job_file: JobFile, form: str = "5.0") -> None:
     path = Path(path)
     label = job_file.label if job_file.is_tomo else ""
     label = label or full_label(job_file.options, job_file.is_continue)
+    texts = {**job_file.unknown, **to_text(job_file.options)}
+    if form == "3.1":
+        label = str(job_file.job_type.type_number)
+        texts = older.to_form_3_1(job_file.job_type.word, texts)
     write_raw(
         path / JOB_STAR if path.is_dir() else path,
-        RawJob(
-            label if form != "3.1" else str(job_file.job_type.type_number),
-            job_file.is_continue,
-            job_file.is_tomo,
-            {**job_file.unknown, **to_text(job_file.options)},
-        ),
+        RawJob(label, job_file.is_continue, job_file.is_tomo, texts),
         form,
     )
 
@@ -206,4 +205,5 @@ def _settings_file(path: Path) -> Path:
 
 
 def _by_key(job_type: JobType, raw: RawJob, file: Path) -> Mapping[str, str]:
-    return run_job.by_key(job_type, raw.texts) if file.name == RUN_JOB else raw.texts
+    texts = run_job.by_key(job_type, raw.texts) if file.name == RUN_JOB else raw.texts
+    return older.to_today(job_type.word, texts) if raw.label.isdigit() else texts

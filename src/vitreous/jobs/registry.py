@@ -25,6 +25,7 @@ _VOCABULARY = {
     "job_star",
     "job_type",
     "needs",
+    "older",
     "registry",
     "run_job",
     "shared",
