@@ -34,11 +34,8 @@ def check_values(options: Options, start: Start) -> Iterator[Problem]:
         if not matters(options, spec, start):
             continue
         yield from _needed(spec, value)
-        unreadable = list(_readable(spec, text, value))
-        yield from unreadable
-        if not unreadable:
-            yield from hard_limits(spec, value, text)
-            yield from _suggested(spec, value, text)
+        wrong = list(_readable(spec, text, value)) or list(hard_limits(spec, value, text))
+        yield from wrong or _suggested(spec, value, text)
 
 
 def check_files(options: Options, start: Start) -> Iterator[Problem]:
@@ -106,20 +103,27 @@ def _pipeline(project: Path) -> Pipeline | None:
 def _node(
     spec: OptionSpec, path: str, wanted: str, project: Path, pipeline: Pipeline | None
 ) -> Iterator[Problem]:
-    node = pipeline.nodes.get(path) if pipeline else None
+    node = pipeline.nodes.get(pipeline.resolve(path)) if pipeline else None
     if node is not None and not node_types.accepts(wanted, node.type_label):
         yield Problem(
             spec.name,
             f"is {path}, which holds {node.type_label}; give {wanted_file(wanted)}",
         )
-    elif not (project / path).exists() and not _is_coming(path, pipeline):
+    elif not _is_there(project, path) and not _is_coming(path, pipeline):
         near = _like(path, wanted, pipeline)
         yield Problem(spec.name, f"is {path}, which does not exist{near}")
 
 
+def _is_there(project: Path, path: str) -> bool:
+    """Tell whether a file is there, or any that fits a pattern below the project."""
+    if "*" in path and not path.startswith("/"):
+        return next(project.glob(path), None) is not None
+    return (project / path).exists()
+
+
 def _is_coming(path: str, pipeline: Pipeline | None) -> bool:
     """Tell whether a job that has not ended is to write the file."""
-    producer = pipeline.producer(path) if pipeline and path in pipeline.nodes else None
+    producer = pipeline.producer(pipeline.resolve(path)) if pipeline else None
     if pipeline is None or producer is None:
         return False
     return pipeline.processes[producer].status in ("Scheduled", "Running")
