@@ -250,12 +250,23 @@ def test_a_repeated_label_in_a_loop_is_refused(kernel):
 
 
 def test_permissive_reads_as_relion_and_says_so(kernel):
-    text = "data_p\nloop_\n_rlnVoltage #1\n_rlnClassNumber #2\n_rlnX #3\nx 1.5 a\n2 3 b\ny 4 c\n"
+    text = "data_p\nloop_\n_rlnVoltage #1\n_rlnClassNumber #2\n_rlnX #3\nx 1.5 a\n2 3 b\n7y 4 c\n"
     star = parse_star(text, "f.star", permissive=True)
-    assert star.first["rlnVoltage"].tolist() == [0.0, 2.0, 0.0]
-    assert star.first["rlnClassNumber"].tolist() == [0, 3, 4]
-    assert len(star.notes) == 2
-    assert "rlnVoltage is 'x', a number is wanted; read as 0 (2 rows)" in star.notes[0]
+    assert star.first["rlnVoltage"].tolist() == [0.0, 2.0, 7.0]
+    assert star.first["rlnClassNumber"].tolist() == [1, 3, 4]
+    assert star.notes == (
+        "f.star, data_p line 6 (row 0): rlnVoltage is 'x', a number is wanted; read as 0.0, "
+        "and 1 more of this column alike",
+        "f.star, data_p line 6 (row 0): rlnClassNumber is '1.5', a whole number is wanted; "
+        "read as 1",
+    )
+    listed = parse_star("data_p\n_rlnVoltage 300kV\n_rlnOddZernike x\n", permissive=True)
+    assert listed.first.value("rlnVoltage") == 300.0
+    assert listed.first.value("rlnOddZernike").tolist() == []
+
+
+def test_a_byte_order_mark_is_passed_over(kernel):
+    assert parse_star(b"\xef\xbb\xbfdata_p\n_rlnX 1\n").first.value("rlnX") == "1"
 
 
 def test_other_files_are_refused_as_such(tmp_path, kernel):

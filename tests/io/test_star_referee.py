@@ -14,6 +14,7 @@ import numpy as np
 from vitreous.io import Table, parse_star, read_star, write_star
 
 N_ROWS = 50
+BAD = ["bad", "12abc", "5", "-", "0x10", "+5", "2,5", "1.5.2", "-.5x", '"7 x"', "+-1"]
 
 
 def handled(folder, *options):
@@ -114,9 +115,12 @@ def test_permissive_reads_an_unreadable_number_as_relion_does(relion, tmp_path):
         "\n# version 30001\n\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnVoltage #2\n"
         "_rlnSphericalAberration #3\n_rlnImagePixelSize #4\n1 300 2.7 1\n\n\n"
         "data_particles\n\nloop_\n_rlnImageName #1\n_rlnOpticsGroup #2\n_rlnDefocusU #3\n"
-        "1@a.mrcs 1 bad\n2@a.mrcs 1 5\n\n"
+        "_rlnClassNumber #4\n"
+        + "".join(f"{i + 1}@a.mrcs 1 {text} {text}\n" for i, text in enumerate(BAD))
+        + "\n"
     )
     (tmp_path / "ours.star").write_text(text)
-    theirs = handled(tmp_path)["particles"]["rlnDefocusU"]
-    ours = parse_star(text, permissive=True)["particles"]["rlnDefocusU"]
-    np.testing.assert_array_equal(ours, theirs)
+    theirs = handled(tmp_path)["particles"]
+    ours = parse_star(text, permissive=True)["particles"]
+    for label in ("rlnDefocusU", "rlnClassNumber"):
+        np.testing.assert_array_equal(ours[label], theirs[label], err_msg=label)

@@ -164,6 +164,31 @@ bool to_int(string_view text, int64_t& value) {
   return true;
 }
 
+// What RELION takes a text for that is no number: the number at its start, or 0.
+double leading_float(string_view text) {
+  const bool plus = !text.empty() && text.front() == '+';
+  if (plus) text.remove_prefix(1);
+  const size_t first = !plus && !text.empty() && text.front() == '-' ? 1 : 0;
+  const size_t digit = first < text.size() && text[first] == '.' ? first + 1 : first;
+  if (digit >= text.size() || text[digit] < '0' || text[digit] > '9') return 0;
+  double value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc::result_out_of_range) {
+    value = std::strtod(std::string(text.data(), stop).c_str(), nullptr);
+  }
+  return value;
+}
+
+int64_t leading_int(string_view text) {
+  if (!text.empty() && text.front() == '+') {
+    text.remove_prefix(1);
+    if (!text.empty() && text.front() == '-') return 0;
+  }
+  int64_t value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() ? value : 0;
+}
+
 template <typename T, typename Convert>
 bool to_vector(string_view text, std::vector<T>& values, Convert convert) {
   values.clear();
@@ -465,11 +490,11 @@ class Parser {
     if (kind == 'd') {
       double value = 0;
       good = !cell || to_float(cell->text, value);
-      buffers_[column]->as<double>()[row] = good ? value : 0.0;
+      buffers_[column]->as<double>()[row] = good ? value : leading_float(cell->text);
     } else {
       int64_t value = 0;
       good = !cell || to_int(cell->text, value);
-      if (!good) value = 0;
+      if (!good) value = leading_int(cell->text);
       if (kind == 'i') buffers_[column]->as<int64_t>()[row] = value;
       else buffers_[column]->as<bool>()[row] = value != 0;
     }

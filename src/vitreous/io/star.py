@@ -127,8 +127,8 @@ def read_star(path: Path | str, *, permissive: bool = False, upgrade: bool = Fal
     path
         The file.
     permissive
-        Do as RELION where it goes on: unreadable numbers become 0. Each kind of trouble is
-        told in `Star.notes`.
+        Do as RELION where it goes on: of an unreadable number only the start counts (``12abc``
+        is 12, ``abc`` is 0). Each kind of trouble is told in `Star.notes`.
     upgrade
         Give particles and micrographs of RELION 3.0 optics groups; see `convert30`.
 

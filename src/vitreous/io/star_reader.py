@@ -16,10 +16,20 @@ import numpy as np
 from vitreous.errors import FormatError
 from vitreous.io import star_kernel
 from vitreous.io.labels import ALIASES, Kind, kind_of
-from vitreous.io.star_rows import READ, Rows, Trouble, as_array, comment_text, line_at, split_cells
+from vitreous.io.star_rows import (
+    READ,
+    RELION_READ,
+    Rows,
+    Trouble,
+    as_array,
+    comment_text,
+    line_at,
+    split_cells,
+)
 from vitreous.io.star_table import Table
 
 _VERSION = re.compile(r"#\s*version\s+([0-9]+)\s*")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WANTED = {
     Kind.FLOAT: "a number",
     Kind.INT: "a whole number",
@@ -61,7 +71,7 @@ class _Reader:
     def read(self) -> Parsed:
         if b"\0" in self.content[:4096]:
             raise FormatError(f"{self.source} is a binary file; a STAR file is text")
-        offset = 0
+        offset = len(_BYTE_ORDER_MARK) if self.content[:3] == _BYTE_ORDER_MARK else 0
         while offset < len(self.content):
             offset = self._line(offset)
         self._end_block()
@@ -136,10 +146,9 @@ class _Reader:
             message = f"{self._where(offset)}: {label} is {found}, {_WANTED[kind]} is wanted"
             if not self.permissive:
                 raise FormatError(message) from None
-            self.parsed.notes.append(f"{message}; read as 0")
-            return read_column(
-                kind, ["[]" if kind in (Kind.FLOAT_VECTOR, Kind.INT_VECTOR) else "0"]
-            )
+            value = RELION_READ[kind](cell or "")
+            self.parsed.notes.append(f"{message}; read as {value}")
+            return as_array(kind, [value])
 
     def _end_list(self) -> None:
         if self.pending:
@@ -243,8 +252,10 @@ class _Reader:
             what = f"{label} is {_short(trouble.text)}, {_WANTED[kind_of(label)]} is wanted"
         if trouble.code != "number" or not self.permissive:
             raise FormatError(f"{where}: {what}")
-        rows = f" ({trouble.times} rows)" if trouble.times > 1 else ""
-        self.parsed.notes.append(f"{where}: {what}; read as 0{rows}")
+        value = RELION_READ[kind_of(labels[trouble.column])](trouble.text)
+        others = trouble.times - 1
+        more = f", and {others} more of this column alike" if others else ""
+        self.parsed.notes.append(f"{where}: {what}; read as {value}{more}")
 
     def _where(self, offset: int) -> str:
         return f"{self._block()} line {self._line_number(offset)}"

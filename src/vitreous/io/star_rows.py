@@ -15,6 +15,8 @@ import numpy as np
 from vitreous.io.star_values import (
     float_text,
     int_text,
+    leading_float,
+    leading_int,
     padded,
     quoted,
     text_cell,
@@ -34,6 +36,14 @@ READ: dict[str, Callable[[str], Any]] = {
     "b": to_bool,
     "D": to_float_vector,
     "I": to_int_vector,
+}
+#: The same for a text that is none.
+RELION_READ: dict[str, Callable[[str], Any]] = {
+    "d": leading_float,
+    "i": leading_int,
+    "b": lambda text: leading_int(text) != 0,
+    "D": lambda text: to_float_vector("[]"),
+    "I": lambda text: to_int_vector("[]"),
 }
 _DTYPE = {"d": np.float64, "i": np.int64, "b": np.bool_}
 _ZERO: dict[str, Any] = {"d": 0.0, "i": 0, "b": False, "s": ""}
@@ -82,7 +92,8 @@ def parse_rows(
     kinds
         One letter of `labels.Kind` per column.
     permissive
-        Read a text that is no number as 0 and go on; otherwise stop at the first trouble.
+        Read a text that is no number as RELION does, which takes the number at its start, or 0
+        where there is none (an empty vector), and go on. Otherwise stop at the first trouble.
     release
         `content` is private memory that nobody reads again: the compiled kernel gives it back
         as it goes. Without effect here.
@@ -116,7 +127,7 @@ def parse_rows(
                 troubles[column] = found._replace(times=found.times + 1)
                 if not permissive:
                     return _failed(troubles[column])
-                value = _zero(kinds[column])
+                value = RELION_READ[kinds[column]](cell or "")
             values[column].append(value)
         row += 1 if cells else 0
         n_lines += 1

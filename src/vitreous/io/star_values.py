@@ -17,6 +17,8 @@ _FLOAT = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _INT = re.compile(r"[+-]?[0-9]+")
+_FLOAT_START = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INT_START = re.compile(r"[+-]?[0-9]+")
 _LARGEST = 2**63
 _TEXT_WIDTH = 10
 _NUMBER_WIDTH = 12
@@ -41,6 +43,21 @@ def to_int(text: str) -> int:
     if not -_LARGEST <= number < _LARGEST:
         raise ValueError(text)
     return number
+
+
+def leading_float(text: str) -> float:
+    """Return the number that a text begins with, or 0: what RELION takes ``12abc`` for."""
+    found = _FLOAT_START.match(text)
+    return float(found[0]) if found else 0.0
+
+
+def leading_int(text: str) -> int:
+    """Return the whole number that a text begins with, or 0 where there is none that fits."""
+    found = _INT_START.match(text)
+    try:
+        return to_int(found[0]) if found else 0
+    except ValueError:
+        return 0
 
 
 def to_bool(text: str) -> bool:
