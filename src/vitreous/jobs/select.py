@@ -326,8 +326,8 @@ class Select(Options):
 
     @property
     def is_interactive(self) -> bool:
-        """Whether a person chooses."""
-        return self.mode == "display"
+        """Whether a person chooses; not where ``--classes`` among the arguments has chosen."""
+        return self.mode == "display" and "--classes" not in self.running.other_arguments
 
     def check(self, start: Start) -> Iterator[Problem]:
         """Yield what cannot work."""
