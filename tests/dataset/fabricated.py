@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from vitreous.dataset.defocus_check import Lens
@@ -33,6 +35,19 @@ def particles(
     seed: int = 0,
 ) -> np.ndarray:
     """White particles of random atoms in a ball, normalised outside it: ``n y x`` float32."""
+    return _particles(n, box_px, pixel_size_A, defocus_A, snr, lens, seed).copy()
+
+
+@cache
+def _particles(
+    n: int,
+    box_px: int,
+    pixel_size_A: float,
+    defocus_A: float,
+    snr: float,
+    lens: Lens,
+    seed: int,
+) -> np.ndarray:
     generator = np.random.default_rng(seed)
     wide = 2 * box_px
     y, x = np.mgrid[:wide, :wide] - wide // 2

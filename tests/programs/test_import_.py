@@ -353,8 +353,8 @@ class TestParticles:
         (project / "Extract").symlink_to(folder / "Extract")
         (project / "p.star").write_bytes((folder / "particles_as_extracted.star").read_bytes())
         run = import_other(project, kind_of("Particles"), "p.star")
-        assert len(run.warnings) == 5
-        assert "rows say 3.64 µm, the images fit 1.07 µm" in run.told
+        assert len(run.warnings) == 1
+        assert "rows say 3.64 µm, its images fit 1.07 µm" in run.told
         assert len(run.plots["defocus_check"]["series"]) == 10
         (project / "p.star").write_bytes((folder / "particles_consensus.star").read_bytes())
         assert import_other(project, kind_of("Particles"), "p.star").warnings == []

@@ -202,14 +202,17 @@ def _contradictions(fits: Mapping[str, DefocusFit]) -> Iterator[Finding]:
     wrong = {name: fit for name, fit in sure.items() if fit.contradicts}
     if not wrong or 2 * len(wrong) < len(sure):
         return
-    for name, fit in wrong.items():
-        yield Finding(
-            "The images do not show the CTF of their rows: their spectrum swings with another "
-            "defocus (or the pixel size, voltage or aberration is wrong). With a wrong CTF the "
-            "resolution ends near its first zero. Estimate the CTF again before refining.",
-            f"{name}: rows say {fit.stated_A / 1e4:.2f} µm, the images fit {fit.best_A / 1e4:.2f} "
-            f"µm ({100 * fit.stated_score:.0f} and {100 * fit.best_score:.0f} % explained)",
-        )
+    told = [
+        f"{name} (rows say {fit.stated_A / 1e4:.2f} µm, its images fit {fit.best_A / 1e4:.2f} µm)"
+        for name, fit in wrong.items()
+    ]
+    yield Finding(
+        f"In {len(wrong)} of {len(sure)} micrographs that can be judged, the particles do not show "
+        "the CTF of their rows: their spectrum swings with another defocus, or pixel size, voltage "
+        "or aberration are wrong. With a wrong CTF the resolution ends near its first zero. "
+        "Estimate the CTF again before refining.",
+        name_a_few(told),
+    )
 
 
 def _source(particles: Table, row: int) -> str:

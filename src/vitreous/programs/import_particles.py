@@ -37,12 +37,12 @@ def import_particles(options: Import, run: Run) -> None:
         optics = _renamed(optics, options.particles_optics_group, options.other_file)
         star = star.with_table(optics)
     write_star(run.path / options.output_name, star)
-    _check(particles, optics, run)
     run.headline("imported", len(particles), "", "Imported particles")
     run.headline("optics_groups", len(optics), "", "Optics groups")
     sizes = {size for row in optics.rows() if (size := pixel_size_A(row))}
     if len(sizes) == 1:
         run.headline("pixel_size", sizes.pop(), "Å", "Pixel size")
+    _check(particles, optics, run)
 
 
 def _read(options: Import, run: Run) -> Star:

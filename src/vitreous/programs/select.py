@@ -149,8 +149,8 @@ def _remove_duplicates(
         star.with_table(rows.select(removed)),
         keep_empty=True,
     )
-    run.headline("removed", int(removed.sum()), "", "Duplicates removed")
     _save(options, star, rows, rows.select(~removed), run)
+    run.headline("removed", int(removed.sum()), "", "Duplicates removed")
 
 
 def _micrograph_pixel_A(options: Select, star: Star, rows: Table, run: Run) -> np.ndarray | float:
