@@ -60,14 +60,21 @@ def find(text: str | int) -> JobType:
         return _by_number(int(wanted))
     label = wanted.lower()
     while label:
-        for job_type in all_types():
-            if label in (job_type.label, job_type.word):
-                return job_type
+        named = _by_word(label.rpartition(".")[2])
+        if named and label in (named.label, named.word):
+            return named
         label = label.rpartition(".")[0]
     for job_type in all_types():
         if wanted.lower() in (job_type.folder.lower(), job_type.gui_name.lower()):
             return job_type
     raise InputError(f"there is no job type {wanted!r}{_nearest(wanted)}")
+
+
+def _by_word(word: str) -> JobType | None:
+    """Return the job type with a word; only its own file is loaded."""
+    for name in {word, f"{word}_"} & set(_modules()):
+        return next(iter(_declared(_load(name))), None)
+    return None
 
 
 def _by_number(number: int) -> JobType:
@@ -93,6 +100,7 @@ def _names(job_type: JobType) -> tuple[str, ...]:
     return (job_type.word, job_type.gui_name, job_type.folder)
 
 
+@cache
 def _modules() -> list[str]:
     names = (module.name for module in pkgutil.iter_modules(vitreous.jobs.__path__))
     return [name for name in names if name not in _VOCABULARY]
