@@ -100,7 +100,8 @@ class Plan:
     @property
     def is_interactive(self) -> bool:
         """Whether a person works in it, so that it has no process."""
-        return self.label.startswith(INTERACTIVE)
+        chooses = bool(getattr(self.options, "is_interactive", True))
+        return chooses and self.label.startswith(INTERACTIVE)
 
     @property
     def job_type(self) -> JobType:
@@ -151,7 +152,7 @@ def make_plan(root: Path, pipeline: Pipeline, request: Request, environ: Mapping
         problems += _locked_problems(job_type, base, stored)
     options = _options(job_type, base, stored, problems, environ)
 
-    goes_on = request.mode is Mode.CONTINUE and target is not None and _was_started(target)
+    goes_on = _goes_on(target, base, request)
     start = Start(is_continue=goes_on, folder=target.name if target else "", project=root)
     wrong = {problem.option for problem in problems if problem.severity == "error"}
     inputs = _inputs(options, start)
@@ -300,8 +301,11 @@ def _inputs(options: Options, start: Start) -> dict[str, tuple[str, str]]:
     }
 
 
-def _was_started(target: Process) -> bool:
-    return target.status is not Status.SCHEDULED
+def _goes_on(target: Process | None, base: JobFile | None, request: Request) -> bool:
+    """Tell whether a job continues; a scheduled one does what it was scheduled for."""
+    if request.mode is not Mode.CONTINUE or target is None or base is None:
+        return False
+    return base.is_continue if target.status is Status.SCHEDULED else True
 
 
 def _file(job_type: JobType, options: Options, base: JobFile | None, goes_on: bool) -> JobFile:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 from vitreous.actions import describe, drawing, noting, removing, report, starting, states, stopping
 from vitreous.actions.job import Job
@@ -22,6 +22,9 @@ from vitreous.project.moving import size_below
 from vitreous.project.pipeline import Form, Pipeline, Process, Status
 from vitreous.running import commands, launch
 from vitreous.running.progress import Report
+
+if TYPE_CHECKING:
+    from vitreous.actions.autorun import Outcome, Rhythm
 
 Ref: TypeAlias = str | int | Job
 """A job, or its path, alias or number."""
@@ -260,15 +263,56 @@ class Project:
 
     def start(self, job: Ref) -> Job:
         """Start a scheduled job in the background."""
+        from vitreous.actions.autorun import start_scheduled
+
         process = self._find(job)
         if process.status is not Status.SCHEDULED:
             raise InputError(
                 f"{process.shown_name} is {process.status.lower()}, not scheduled; to go on with "
                 "it, continue it (`vitreous run --continue`)"
             )
-        starting.restart(self.folder, process.name)
-        launch.start(self.root, process.name, mode="background")
+        start_scheduled(self, process.name)
         return Job(self, process.name)
+
+    def autorun(
+        self,
+        *jobs: Ref,
+        rhythm: Rhythm | None = None,
+        name: str = "schedule1",
+        echo: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """Run scheduled jobs one after the other, once or again and again.
+
+        Parameters
+        ----------
+        *jobs
+            Scheduled jobs; none for all of them, by number.
+        rhythm
+            How often, and how long to wait; once by default.
+        name
+            Name of this run, part of the names of its log and of its stop file.
+        echo
+            Takes each line of the log.
+        """
+        from vitreous.actions.autorun import autorun
+
+        return autorun(self, jobs or self.scheduled(), rhythm, name=name, echo=echo)
+
+    def stop_autorun(self, name: str = "schedule1") -> None:
+        """End a run of scheduled jobs after its present look; the running job goes on."""
+        from vitreous.actions.autorun import STOP_FILE
+
+        self._need_writable()
+        path = self.root / f"{STOP_FILE}{name}"
+        if not path.exists():
+            others = sorted(p.name.removeprefix(STOP_FILE) for p in self.root.glob(f"{STOP_FILE}*"))
+            there = f"; there is {', '.join(others)}" if others else ""
+            raise InputError(f"no run of scheduled jobs is called {name}{there}")
+        path.unlink()
+
+    def scheduled(self) -> list[Job]:
+        """Return the jobs that are scheduled, by number."""
+        return [job for job in self.jobs if job.process.status is Status.SCHEDULED]
 
     def abort(self, job: Ref) -> Job:
         """Stop a running or queued job: ask, wait, insist, kill.

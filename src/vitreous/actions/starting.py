@@ -52,7 +52,8 @@ def create(folder: ProjectFolder, request: Request, environ: Mapping[str, str]) 
         plan = _with_name(plan, name, folder.root)
         _write_settings(folder.root, pipeline, plan)
         _connect(folder, pipeline, plan)
-        job_files.write_job_pipeline(folder.root, pipeline, name)
+        if plan.mode is Mode.CONTINUE:  # a new job gets its own when the graph is written
+            job_files.write_job_pipeline(folder.root, pipeline, name)
     return plan
 
 

@@ -45,8 +45,9 @@ def width(text: str) -> int:
     """Return how many columns of a terminal `text` takes."""
     if text.isascii():
         return len(text)
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    marks = sum(unicodedata.combining(letter) > 0 for letter in text)
+    beyond = [letter for letter in text if letter > "\x7f"]
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in beyond)
+    marks = sum(unicodedata.combining(letter) > 0 for letter in beyond)
     return len(text) + wide - marks
 
 

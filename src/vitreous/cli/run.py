@@ -26,7 +26,7 @@ _CLEAR = "\r\x1b[K"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (run, abort):
+    for command in (run, autorun, abort):
         app.command(rich_help_panel="Jobs")(command)
     app.command("exec", rich_help_panel="Jobs")(execute)
 
@@ -251,6 +251,57 @@ def abort(jobs: JobRefs, project: ProjectDir = HERE, json: Json = False) -> None
         return
     for job in stopped:
         print(f"{job.name} is {job.status.lower()}.")
+
+
+def autorun(  # noqa: PLR0913 - one parameter for each flag
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[JOB...]",
+            help="Scheduled jobs, in this order; all of them where none is given.",
+            autocompletion=complete.jobs,
+        ),
+    ] = None,
+    *,
+    times: Annotated[int, typer.Option("--times", metavar="N", help="How often.", min=1)] = 1,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="MIN", help="Minutes between two beginnings.", min=0)
+    ] = 15.0,
+    before: Annotated[
+        float, typer.Option("--before", metavar="MIN", help="Minutes before the first.", min=0)
+    ] = 0.0,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of its log and stop file.")
+    ] = "schedule1",
+    background: Annotated[
+        bool, typer.Option("--background", "-b", help="Return at once; the run goes on.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the run of this name after its present look.")
+    ] = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Run scheduled jobs one after the other, once or again and again."""
+    from vitreous.actions import autorun as actions
+
+    opened = open_project(project)
+    if stop:
+        opened.stop_autorun(name)
+        print_json({"name": name, "stopping": True}) if json else print(f"{name} ends soon.")
+        return
+    rhythm = actions.Rhythm(times=times, wait_min=wait, wait_before_min=before)
+    chosen = [opened.job(job) for job in jobs] if jobs else opened.scheduled()
+    if background:
+        pid = actions.autorun_in_background(opened, chosen, rhythm, name=name)
+        print_json({"name": name, "pid": pid}) if json else print(
+            f"{name} runs as process {pid}; its log is {actions.LOG.format(name=name)}."
+        )
+        return
+    done = opened.autorun(*chosen, rhythm=rhythm, name=name, echo=None if json else print)
+    if json:
+        print_json({"name": name, "repeats": done.repeats, "reason": done.reason})
+    raise typer.Exit(1 if done.reason else 0)
 
 
 def execute(job: JobRef, project: ProjectDir = HERE) -> None:
