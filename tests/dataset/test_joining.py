@@ -3,7 +3,8 @@
 import pytest
 
 from dataset.tables import optics, particles, star
-from vitreous.dataset.joining import join, repeated
+from vitreous.dataset.columns import codes, repeated
+from vitreous.dataset.joining import join
 from vitreous.errors import FormatError
 from vitreous.io import Star
 
@@ -68,6 +69,11 @@ def test_files_of_another_kind_are_refused():
         join([a, Star([particles()])], ["a.star", "b.star"], IMAGE, force=False)
 
 
+def test_equal_values_have_equal_codes():
+    assert codes(["b", "a", "b", "c"]).tolist() == [0, 1, 0, 2]
+    assert codes([]).dtype == "int64"
+
+
 def test_repeated_entries_are_found():
-    assert repeated(particles(["1@a", "2@a", "1@a"]), IMAGE) == ["1@a"]
-    assert repeated(particles(["1@a", "2@a"]), IMAGE) == []
+    assert repeated(particles(["1@a", "2@a", "1@a"])[IMAGE]) == ["1@a"]
+    assert repeated(particles(["1@a", "2@a"])[IMAGE]) == []

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from vitreous.dataset.columns import codes
 from vitreous.io import Table
 
 _MARGIN = 1e-6
@@ -55,7 +56,7 @@ def duplicates(
     """
     removed = np.zeros(len(positions), bool)
     finite = np.flatnonzero(np.isfinite(positions).all(axis=1))
-    _, groups = np.unique(micrographs[finite].astype(str), return_inverse=True)
+    groups = codes(micrographs[finite])
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order])) + 1
     for members in np.split(finite[order], starts):

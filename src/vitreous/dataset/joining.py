@@ -80,12 +80,6 @@ def join(stars: Sequence[Star], sources: Sequence[str], label: str, *, force: bo
     )
 
 
-def repeated(table: Table, label: str) -> list[str]:
-    """Return the values of `label` that stand in more than one row."""
-    values, counts = np.unique(table[label].astype(str), return_counts=True)
-    return [str(value) for value in values[counts > 1]]
-
-
 def _follow_groups(table: Table, numbers: Mapping[int, int], *, is_first: bool) -> Table:
     """Renumber the optics groups; keep scale groups of different files apart by their names.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from vitreous.dataset.columns import repeated
 from vitreous.dataset.findings import Finding, name_a_few
 from vitreous.dataset.optics_tables import GROUP, GROUP_NAME, pixel_size_A
 from vitreous.errors import FormatError
@@ -104,20 +105,19 @@ def _odd_defocus(particles: Table) -> Iterator[Finding]:
 
 
 def _odd_names(particles: Table) -> Iterator[Finding]:
-    names = particles[IMAGE].astype(str)
+    names = particles[IMAGE]
     bad = np.array([row for row, name in enumerate(names.tolist()) if not _is_ref(name)], np.int64)
     if bad.size:
         yield Finding(
             f"{bad.size:,} rows do not name an image as N@stack.mrcs; every job will stop at them.",
             _rows(bad),
         )
-    unique, counts = np.unique(names, return_counts=True)
-    twice = unique[counts > 1]
-    if twice.size:
+    twice = repeated(names)
+    if twice:
         yield Finding(
-            f"{twice.size:,} images are listed more than once: they count double, and half-sets "
+            f"{len(twice):,} images are listed more than once: they count double, and half-sets "
             "that share images overestimate the resolution.",
-            name_a_few(twice.tolist()),
+            name_a_few(twice),
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitreous.dataset.columns import codes
 from vitreous.dataset.optics_tables import GROUP
 from vitreous.dataset.particle_columns import IMAGE
 from vitreous.errors import InputError
@@ -48,11 +49,11 @@ def sample_rows(particles: Table) -> list[NDArray[np.int64]]:
         Rows of one micrograph and one optics group each.
     """
     label = "rlnMicrographName" if "rlnMicrographName" in particles else IMAGE
-    source = particles[label].astype(str)
+    source = particles[label].tolist()
     if label == IMAGE:
-        source = np.array([name.rpartition("@")[2] for name in source.tolist()])
+        source = [name.rpartition("@")[2] for name in source]
     groups = particles[GROUP] if GROUP in particles else np.ones(len(particles), np.int64)
-    _, places = np.unique(source, return_inverse=True)
+    places = codes(source)
     key = groups * (int(places.max(initial=0)) + 1) + places
     members = _members(key)
     sizes = np.array([len(rows) for rows in members])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from vitreous.dataset.columns import repeated
 from vitreous.dataset.findings import name_a_few
-from vitreous.dataset.joining import join, repeated
+from vitreous.dataset.joining import join
 from vitreous.dataset.optics_tables import OPTICS, main_table
 from vitreous.errors import InputError
 from vitreous.io import read_star, write_star
@@ -40,7 +41,7 @@ def run(options: JoinStar, run: Run) -> None:
     joined = join(stars, files, label, force=extra.force)
     for finding in joined.findings:
         run.warn(finding.what, finding.unit)
-    twice = repeated(joined.table, extra.check_duplicates or label)
+    twice = repeated(joined.table[extra.check_duplicates or label])
     if twice:
         run.warn(
             f"{len(twice):,} values of {extra.check_duplicates or label} stand in more than one "
