@@ -11,7 +11,7 @@ from vitreous.jobs import registry
 from vitreous.jobs.job_star import JobFile, write_job
 from vitreous.project.folder import ProjectFolder
 from vitreous.project.pipeline import Status
-from vitreous.running import alive, process_table, record
+from vitreous.running import alive, launch, process_table, record
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -47,18 +47,32 @@ class Workshop:
         return (self.root / name / file).read_text()
 
 
-@pytest.fixture
-def workshop(tmp_path, monkeypatch):
+def make_workshop(root, monkeypatch):
     monkeypatch.syspath_prepend(PROGRAMS)
     paths = [str(PROGRAMS), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.delenv("FAKE_PROGRAMS", raising=False)
-    root = tmp_path / "project"
-    made = Workshop(root, monkeypatch)
+    return Workshop(root, monkeypatch)
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    made = make_workshop(tmp_path / "project", monkeypatch)
     yield made
-    for path in root.glob("*/job*"):
+    for path in made.root.glob("*/job*"):
         found = record.read_process(path)
         # Only what this test started and what still lives: a made-up record names others.
         if found and found.start_ticks > 1 and alive.is_alive_here(found):
             process_table.send(process_table.family(found.pid), signal.SIGKILL)
     sys.modules.pop("fake_programs", None)
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    """A workshop where Import/job001/ has run `counts` in the foreground."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        made = make_workshop(tmp_path_factory.mktemp("counted") / "project", monkeypatch)
+        made.lines = []
+        name = made.job("counts")
+        made.state = launch.start(made.root, name, mode="foreground", echo=made.lines.append).state
+    return made

@@ -1,6 +1,7 @@
 """Jobs really started: what they leave behind, and how they outlive who started them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,47 +17,43 @@ from vitreous.project.pipeline import Status
 from vitreous.running import follow, launch, process_table, record
 from vitreous.running.state import job_state
 
+JOB = "Import/job001/"
+
 
 def finished(workshop, name, **more):
     return launch.start(workshop.root, name, mode="foreground", **more).state
 
 
-def test_a_foreground_job_fills_its_folder(workshop):
-    name = workshop.job("counts")
-    lines = []
-    assert finished(workshop, name, echo=lines.append).status is Status.SUCCEEDED
-    assert workshop.text(name, "run.err") == ""
-    assert (workshop.dir(name) / "RELION_JOB_EXIT_SUCCESS").read_bytes() == b""
-    found = record.read_process(workshop.dir(name))
+def test_a_foreground_job_fills_its_folder(counted):
+    assert counted.state.status is Status.SUCCEEDED
+    assert counted.text(JOB, "run.err") == ""
+    assert (counted.dir(JOB) / "RELION_JOB_EXIT_SUCCESS").read_bytes() == b""
+    found = record.read_process(counted.dir(JOB))
     assert found.state == "succeeded"
     assert found.exit_code == 0
     assert found.host == process_table.host()
     assert found.boot_id == process_table.boot_id()
-    assert found.command == (lines_of_note(workshop, name),)
+    assert found.command == (command_in_note(counted),)
     assert found.submitted <= found.started <= found.heartbeat <= found.ended
-    assert "Counting sheep: 10 sheep" in lines
-    assert "Size of the flock: 10 sheep" in lines
+    assert "Counting sheep: 10 sheep" in counted.lines
+    assert "Size of the flock: 10 sheep" in counted.lines
 
 
-def lines_of_note(workshop, name):
-    blank, title, heading, command, end = workshop.text(name, "note.txt").splitlines()
+def command_in_note(counted):
+    blank, title, heading, command, end = counted.text(JOB, "note.txt").splitlines()
     assert (blank, heading, end) == ("", " ++++ with the following command(s): ", " ++++ ")
     assert title.startswith(" ++++ Executing new job on ")
     return command
 
 
-def test_what_libraries_print_as_errors_goes_to_the_log(workshop):
-    name = workshop.job("counts")
-    finished(workshop, name)
-    out = workshop.text(name, "run.out")
+def test_what_libraries_print_as_errors_goes_to_the_log(counted):
+    out = counted.text(JOB, "run.out")
     assert "a library talks" in out
     assert "UserWarning: a module warns" in out
 
 
-def test_results_hold_numbers_timing_plots_and_warnings(workshop):
-    name = workshop.job("counts")
-    finished(workshop, name)
-    results = record.read_results(workshop.dir(name))
+def test_results_hold_numbers_timing_plots_and_warnings(counted):
+    results = record.read_results(counted.dir(JOB))
     assert results["headline"] == [
         {"name": "flock", "value": 10, "unit": "sheep", "label": "Size of the flock"}
     ]
@@ -70,7 +67,7 @@ def test_results_hold_numbers_timing_plots_and_warnings(workshop):
         [{"label": "day"}],
         "plots/wool.json",
     )
-    assert record.read_plot(workshop.dir(name), "wool")["y"] == [1.0, None]
+    assert record.read_plot(counted.dir(JOB), "wool")["y"] == [1.0, None]
     assert results["warnings"] == [
         {
             "what": "is black, which costs nothing",
@@ -80,11 +77,9 @@ def test_results_hold_numbers_timing_plots_and_warnings(workshop):
     ]
 
 
-def test_outputs_found_while_running_are_listed_for_both_relions(workshop):
-    name = workshop.job("counts")
-    finished(workshop, name)
-    nodes = read_star(workshop.dir(name) / "RELION_OUTPUT_NODES.star")["output_nodes"]
-    assert nodes["rlnPipeLineNodeName"].tolist() == [f"{name}flock.star"]
+def test_outputs_found_while_running_are_listed_for_both_relions(counted):
+    nodes = read_star(counted.dir(JOB) / "RELION_OUTPUT_NODES.star")["output_nodes"]
+    assert nodes["rlnPipeLineNodeName"].tolist() == [f"{JOB}flock.star"]
     assert nodes["rlnPipeLineNodeType"].tolist() == [3]
     assert nodes["rlnPipeLineNodeTypeLabel"].tolist() == ["ParticleGroupMetadata.star.relion"]
 
@@ -218,6 +213,38 @@ def test_a_lost_rank_ends_the_job_and_is_named(workshop):
     state = finished(workshop, name)
     assert state.status is Status.FAILED
     assert state.reason.startswith("rank 1: killed by signal 9")
+
+
+@pytest.fixture
+def mpirun(monkeypatch):
+    if shutil.which("mpirun") is None:
+        pytest.skip("needs mpirun (apt-get install openmpi-bin)")
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("OMPI_MCA_rmaps_base_oversubscribe", "1")
+    return ["mpirun", "-n", "2", sys.executable, *launch._EXEC]
+
+
+def test_ranks_that_mpirun_started_are_one_job(workshop, mpirun):
+    name = workshop.job("ranks", word="class2d", nr_mpi="2")
+    done = subprocess.run([*mpirun, name], cwd=workshop.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = [workshop.text(name, f"rank{rank}.txt").split() for rank in range(2)]
+    assert [one[:5] for one in told] == [["2", "1", "0", "2", "0"], ["2", "1", "1", "2", "1"]]
+    assert told[0][5] == told[1][5]
+    found = record.read_process(workshop.dir(name))
+    assert (found.state, found.ranks) == ("succeeded", 2)
+
+
+def test_a_failure_of_another_rank_under_mpirun_is_told(workshop, mpirun):
+    name = workshop.job("one_rank_fails", word="class2d", nr_mpi="2")
+    done = subprocess.run([*mpirun, name], cwd=workshop.root, capture_output=True, text=True)
+    assert done.returncode != 0
+    until(lambda: record.read_process(workshop.dir(name)).is_over)
+    state = job_state(workshop.root, workshop.process(name))
+    assert state.status is Status.FAILED
+    found = record.read_process(workshop.dir(name))
+    assert found.exit_reason == "rank 1: this half has no particles"
 
 
 def test_a_start_clears_what_the_last_run_left(workshop):

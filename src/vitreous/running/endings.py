@@ -18,6 +18,7 @@ _STATE_OF: Final[dict[Status, State]] = {
     Status.FAILED: "failed",
     Status.ABORTED: "aborted",
 }
+_REASON: Final = ".reason_"
 _SHELL_CODES: Final = {
     126: "the shell found the program and may not execute it; `chmod +x` allows it",
     127: "the shell did not find the program, or an interpreter that its first line names",
@@ -85,6 +86,30 @@ def explain(code: int, memory_kills: int) -> str:
         f"ended with exit code {code} and left neither {markers.SUCCESS} nor another exit"
         f" marker{hint}"
     )
+
+
+def leave_reason(job_dir: Path, meeting: str, rank: int, reason: str) -> None:
+    """Leave why a rank failed that somebody else started, for the first rank to tell.
+
+    Parameters
+    ----------
+    job_dir
+        The job folder.
+    meeting
+        What all ranks of this start have in common.
+    rank, reason
+        Which one failed, and why.
+    """
+    (job_dir / f"{_REASON}{meeting}_{rank}").write_text(f"rank {rank}: {reason}")
+
+
+def reason_of_other_rank(job_dir: Path, meeting: str) -> str:
+    """Return and remove what another rank left; empty where none failed."""
+    reasons = []
+    for path in sorted(job_dir.glob(f"{_REASON}{meeting}_*")):
+        reasons.append(path.read_text())
+        path.unlink()
+    return reasons[0] if reasons else ""
 
 
 def _worst(ended: Sequence[Ending]) -> Ending:

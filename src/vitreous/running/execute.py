@@ -139,7 +139,8 @@ def _local_ranks(mine: Ranks, n_local: int) -> list[Ranks]:
 def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_threads: int) -> int:
     job_dir = root / folder
     leads = all_ranks[0].rank == 0
-    rendezvous = job_dir / f".rendezvous_{ranks.meeting_name(os.environ)}"
+    meeting = ranks.meeting_name(os.environ)
+    rendezvous = job_dir / f".rendezvous_{meeting}"
     watch = Watch(
         job_dir,
         grace_s(job.job_type.word),
@@ -156,8 +157,11 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
     if leads:
         with contextlib.suppress(OSError):
             results.merge_rank_warnings(job_dir)
+            elsewhere = endings.reason_of_other_rank(job_dir, meeting)
+            state, reason = ("failed", elsewhere) if elsewhere else (state, reason)
         _close(job_dir, state, reason, code, max(one.peak_memory_MiB for one in ended))
     elif state == "failed" and markers.read_marker(job_dir) is None:
+        endings.leave_reason(job_dir, meeting, all_ranks[0].rank, reason)
         markers.write_marker(job_dir, Status.FAILED)
     return 0 if state == "succeeded" else 1
 

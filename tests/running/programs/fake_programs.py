@@ -98,3 +98,13 @@ def one_rank_dies(options, run):
     while True:
         run.check_abort()
         time.sleep(0.01)
+
+
+def one_rank_fails(options, run):
+    """Fail in the second rank while the others wait for it."""
+    del options
+    if run.rank == 1:
+        raise InputError("this half has no particles")
+    while True:
+        run.check_abort()
+        time.sleep(0.01)
