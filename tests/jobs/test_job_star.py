@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import MappingProxyType
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import requirements
 from vitreous.errors import FormatError, InputError, MissingFileError
@@ -237,3 +240,50 @@ def test_unknown_texts_are_written_back_in_their_place(tmp_path):
     keys = list(_texts(tmp_path / "job.star"))
     assert keys == sorted(keys)
     assert read_job(tmp_path).unknown == {"use_gctf": "No"}
+
+
+def test_2d_classification_of_relion_3_is_expectation_maximisation(tmp_path):
+    (tmp_path / "run.job").write_text(
+        "job_type == 8\nis_continue == false\nNumber of iterations: == 30\n"
+    )
+    options = read_job(tmp_path).options
+    assert (options.use_em, options.use_vdam, options.n_iterations) == (True, False, 30)
+
+
+@pytest.mark.parametrize(("log", "templates"), [("Yes", False), ("No", True)])
+def test_picking_of_relion_3_is_with_templates_unless_with_blobs(tmp_path, log, templates):
+    (tmp_path / "run.job").write_text(
+        f"job_type == 4\nis_continue == false\nOR: use Laplacian-of-Gaussian? == {log}\n"
+    )
+    assert read_job(tmp_path).options.use_templates is templates
+
+
+def test_form_3_1_says_which_program_finds_the_ctf(tmp_path):
+    options = registry.find("ctffind").new({}, {})
+    write_job(tmp_path, JobFile(options.job_type, options), "3.1")
+    assert _texts(tmp_path / "job.star")["use_ctffind4"] == "Yes"
+    assert read_job(tmp_path).unknown == {}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz")
+    options = registry.find("maskcreate").new({}, {})
+    write_job(folder, JobFile(options.job_type, options))
+    return folder / "job.star"
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(0, 2000), st.integers(0, 40), st.binary(max_size=30))
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(whole, start, length, noise):
+    text = whole.read_bytes()
+    start %= len(text)
+    damaged = whole.with_name("damaged_job.star")
+    damaged.write_bytes(text[:start] + noise + text[start + length :])
+    with contextlib.suppress(InputError):
+        job = read_job(damaged)
+        evaluate.check(job.options)
+        write_job(damaged, job)
+        assert read_job(damaged).options == job.options

@@ -110,7 +110,7 @@ def to_text(options: Options) -> dict[str, str]:
     """
     texts = {spec.key: _text(options, spec) for spec in options.job_type.options.values()}
     texts.update(extras_of(options))
-    return dict(sorted(texts.items(), key=lambda item: item[0].encode()))
+    return dict(sorted(texts.items(), key=lambda item: item[0].encode(errors="surrogateescape")))
 
 
 def from_text(job_type: JobType, texts: Mapping[str, str]) -> tuple[Options, dict[str, str]]:

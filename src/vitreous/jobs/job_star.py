@@ -162,7 +162,9 @@ def write_job(path: Path | str, job_file: JobFile, form: str = "5.0") -> None:
 
 def write_raw(path: Path | str, raw: RawJob, form: str = "5.0") -> None:
     """Write settings of any job type; `RawJob.label` is a number in form 3.1."""
-    texts = dict(sorted(raw.texts.items(), key=lambda item: item[0].encode()))
+    texts = dict(
+        sorted(raw.texts.items(), key=lambda item: item[0].encode(errors="surrogateescape"))
+    )
     head: dict[str, object] = (
         {"rlnJobType": [int(raw.label)]} if form == "3.1" else {"rlnJobTypeLabel": [raw.label]}
     )
