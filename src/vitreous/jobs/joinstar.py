@@ -28,7 +28,8 @@ class JoinStar(Options):
         tab="Particles",
         label="Join particle files",
         relion_label="Combine particle STAR files?",
-        help="Join lists of particles to one. Optics groups are renumbered and duplicates dropped.",
+        help="Join lists of particles to one. Optics groups of one name become one, and particles "
+        "that are listed twice are reported.",
     )
     particles_1: str = option(
         key="fn_part1",
@@ -78,8 +79,8 @@ class JoinStar(Options):
         tab="Micrographs",
         label="Join micrograph files",
         relion_label="Combine micrograph STAR files?",
-        help="Join lists of micrographs to one. Optics groups are renumbered and duplicates "
-        "dropped.",
+        help="Join lists of micrographs to one. Optics groups of one name become one, and "
+        "micrographs that are listed twice are reported.",
     )
     micrographs_1: str = option(
         key="fn_mic1",
@@ -129,7 +130,8 @@ class JoinStar(Options):
         tab="Movies",
         label="Join movie files",
         relion_label="Combine movie STAR files?",
-        help="Join lists of movies to one. Optics groups are renumbered and duplicates dropped.",
+        help="Join lists of movies to one. Optics groups of one name become one, and movies that "
+        "are listed twice are reported.",
     )
     movies_1: str = option(
         key="fn_mov1",
@@ -214,5 +216,5 @@ class JoinStar(Options):
     def results(self) -> Iterator[Result]:
         """Yield what a page about the job shows."""
         yield Result("headline", "rows", "Rows in the joined file")
-        yield Result("headline", "duplicates", "Duplicates dropped")
+        yield Result("headline", "duplicates", "Entries that stand more than once")
         yield Result("headline", "optics_groups", "Optics groups")
