@@ -51,7 +51,9 @@ def reconstruct(
     weight = regularised_weight(sums, tau2, first_regularised)
     data = sums.data
     if gridding_iterations:
-        transform = data * gridding_weights(weight, sums, gridding_iterations)
+        # Factors of empty points grow without bound; they multiply zeros.
+        factors = gridding_weights(weight, sums, gridding_iterations)
+        transform = (data.to(torch.complex128) * factors).to(data.dtype)
     else:
         transform = data / floored_weight(weight, sums.padding)
     return from_transform(transform, sums.box_px, sums.padding)
@@ -93,14 +95,12 @@ def gridding_weights(
     side = padded_side(sums.box_px, sums.padding)
     window = blob_window(side, sums.ndim, 1.9 * sums.padding, 15.0, weight.device)
     scaled = weight.to(torch.float64)
-    scaled = scaled / scaled[inside].mean().clamp(min=torch.finfo(torch.float64).tiny)
     for _ in range(iterations):
         transform = grids.uncentred((factors * scaled).to(torch.complex128), side)
         real = fourier.inverse(transform, sums.ndim, side) * window
         smoothed = grids.centred(fourier.forward(real, sums.ndim), weight.shape[-1] - 2)
         factors = torch.where(inside, factors / smoothed.abs().clamp(min=1e-6), factors)
-    mean = weight.to(torch.float64)[inside].mean().clamp(min=torch.finfo(torch.float64).tiny)
-    return (factors / mean).to(weight.dtype)
+    return factors
 
 
 def blob_window(
@@ -159,6 +159,7 @@ def from_transform(
         The map, its corners replaced through a soft sphere of 3 pixels by the mean outside.
     """
     side = padded_side(box_px, padding)
+    grid = grid * (grids.radius_squared(grid) <= (grid.shape[-1] - 2) ** 2)
     real = fourier.inverse(grids.uncentred(grid, side), grid.ndim, side)
     volume = crop_real(real, box_px) / (padding**grid.ndim * box_px ** (grid.ndim - 2))
     volume = soft_sphere(volume)
@@ -166,13 +167,13 @@ def from_transform(
 
 
 def soft_sphere(volume: Float[Tensor, "*zyx"], edge_px: float = 3) -> Float[Tensor, "*zyx"]:
-    """Fade a map to the mean of its corners outside the largest sphere that fits."""
+    """Fade a map to the mean outside, over `edge_px` beyond the largest sphere that fits."""
     radius_px = volume.shape[-1] // 2
     total = torch.zeros((), dtype=torch.float64, device=volume.device)
     for axis, size in enumerate(volume.shape):
         line = torch.arange(size, device=volume.device, dtype=torch.float64) - size // 2
         total = total + (line**2).reshape([-1] + [1] * (volume.ndim - 1 - axis))
-    depth = ((total.sqrt() - (radius_px - edge_px)) / edge_px).clamp(0, 1)
+    depth = ((total.sqrt() - radius_px) / edge_px).clamp(0, 1)
     outside = (0.5 - 0.5 * torch.cos(math.pi * depth)).to(volume.dtype)
     background = (outside * volume).sum() / outside.sum().clamp(min=1e-9)
     return volume + outside * (background - volume)
