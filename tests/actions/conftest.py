@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import small_project
 
+import small_project
 from vitreous import Project
 
 

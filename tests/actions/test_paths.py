@@ -37,7 +37,9 @@ def test_a_path_outside_is_refused_with_the_link_to_make(given):
 
 
 def test_the_link_for_a_wildcard_is_to_its_folder():
-    with pytest.raises(OutsideError, match=r"ln -s /data/Movies Movies`\) and give Movies/\*\.tiff"):
+    with pytest.raises(
+        OutsideError, match=r"ln -s /data/Movies Movies`\) and give Movies/\*\.tiff"
+    ):
         inside(ROOT, "/data/Movies/*.tiff")
 
 

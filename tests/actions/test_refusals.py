@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-import small_project
 
+import small_project
 from vitreous import Project
 from vitreous.errors import InputError, NotAProjectError, OptionError, ProjectError
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import small_project
 
+import small_project
 from vitreous.errors import InputError
 
 TYPES = {"Extract": "relion.extract", "Import": "relion.import.movies"}

@@ -6,7 +6,6 @@ import json
 from typing import get_type_hints
 
 import small_project
-
 from vitreous.actions import report
 from vitreous.running import record
 from vitreous.running.record import ProcessRecord

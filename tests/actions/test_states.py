@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import small_project
-
 from vitreous import Project
 from vitreous.running import process_table, record
 from vitreous.running.record import ProcessRecord

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import pytest
-import small_project
 
+import small_project
 import vitreous
 from vitreous.io import write_mrc
 
@@ -26,9 +26,7 @@ def movies(project):
 
 def test_import_then_an_external_job_then_care(movies):
     project = movies
-    imported = project.run(
-        "import", images="Movies/*.mrcs", pixel_size_A=1.2, optics_group="og-1"
-    )
+    imported = project.run("import", images="Movies/*.mrcs", pixel_size_A=1.2, optics_group="og-1")
     assert imported.status == "Succeeded", imported.log(err=True)
     assert imported.outputs["movies"] == project.root / "Import/job001/movies.star"
     table = vitreous.read_star(imported.outputs["movies"])["movies"]

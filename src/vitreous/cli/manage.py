@@ -298,13 +298,16 @@ def _clean_row(plan: CleanPlan) -> dict[str, object]:
 
 
 def _print_clean(plans: list[CleanPlan], *, dry_run: bool) -> None:
-    cells = []
-    for plan in plans:
-        kept = f"{len(plan.kept)} kept, such as {plan.kept[0][0]}: {plan.kept[0][1]}"
-        why = plan.refused or (kept if plan.kept else "")
-        if plan.files or why:
-            size = human_size(plan.n_bytes)
-            cells.append((plan.process.shown_name, str(len(plan.files)), size, why))
+    cells = [
+        (
+            plan.process.shown_name,
+            str(len(plan.files)),
+            human_size(plan.n_bytes),
+            plan.refused or _kept(plan),
+        )
+        for plan in plans
+        if plan.files or plan.kept or plan.refused
+    ]
     if cells:
         print_table(("JOB", "FILES", "SIZE", "NOTE"), cells, right=(1, 2))
     count, size = sum(len(p.files) for p in plans), human_size(sum(p.n_bytes for p in plans))
@@ -312,6 +315,13 @@ def _print_clean(plans: list[CleanPlan], *, dry_run: bool) -> None:
         print("There is nothing to clean.")
     else:
         print(f"{count} files, {size}, {'would go' if dry_run else 'go'} to the Trash.")
+
+
+def _kept(plan: CleanPlan) -> str:
+    if not plan.kept:
+        return ""
+    path, reason = plan.kept[0]
+    return f"{len(plan.kept)} kept, such as {path}: {reason}"
 
 
 def flowchart(
