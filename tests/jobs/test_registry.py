@@ -101,6 +101,11 @@ def test_whole_numbers_must_be_whole():
     assert registry.find("class2d").new({"n_classes": 3.0}, {}).n_classes == 3
 
 
+def test_a_text_of_two_lines_is_refused():
+    with pytest.raises(OptionError, match="wanted text on one line"):
+        registry.find("class2d").new({"other_args": "--a\n--b"}, {})
+
+
 def test_the_list_of_job_types_loads_no_arrays():
     code = (
         "import sys; from vitreous.jobs import registry; registry.all_types(); "

@@ -49,6 +49,8 @@ def from_text(spec: OptionSpec, text: str) -> Value:
     TextError
         If the text is no value of this option.
     """
+    if "\n" in text or "\0" in text:
+        raise TextError(f"is {text!r}, wanted text on one line")
     if spec.value_type is str:
         return _choice(spec, text) if spec.choices and not is_variable(text) else text
     text = text.strip()
