@@ -89,6 +89,14 @@ def compare(n_rows: int, rounds: int) -> dict:
             )
             for what in ("read", "write")
         },
+        "times_less_cpu": {
+            what: round(
+                min(run["cpu_seconds"] for run in measured[f"starfile_{what}"])
+                / min(run["cpu_seconds"] for run in measured[f"vitreous_{what}"]),
+                2,
+            )
+            for what in ("read", "write")
+        },
         "peak_over_columns": {
             name: round(run["peak_MB"] / columns_size, 2) for name, run in best.items()
         },
@@ -158,14 +166,16 @@ def one(who: str, what: str, source: str, target: str) -> dict:
             starfile.write(table, target)
 
     idle = peak_megabytes()
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     table = read(source)
     if what == "write":
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         write(table)
+    cpu_seconds = time.process_time() - cpu_start
     seconds = time.perf_counter() - start
     result = {
         "seconds": round(seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
         "peak_MB": round(peak_megabytes(), 1),
         "before_MB": round(idle, 1),
         "kernel": kernel,

@@ -157,6 +157,7 @@ class Parser {
       const char* dtype = kind == 'd' ? "f8" : kind == 'i' ? "i8" : kind == 'b' ? "?" : "O";
       nb::object column = empty(n_rows, dtype);
       buffers_.push_back(std::make_unique<Buffer>(column, PyBUF_WRITABLE | PyBUF_FORMAT));
+      data_.push_back(buffers_.back()->as<void>());
       columns_.append(column);
       caches_.push_back(kind == 's' ? std::make_unique<Texts>() : nullptr);
     }
@@ -170,6 +171,12 @@ class Parser {
     result.texts.reserve(rows_per_chunk * n_texts_);
     for (; offset < chunk.end; ++line_number) {
       const string_view line = lines_.next(offset);
+      const size_t n_texts = result.texts.size();
+      if (read_plain_row(line, row, result)) {
+        ++row;
+        continue;
+      }
+      result.texts.resize(n_texts);
       const Split split = split_cells(line, cells, comment);
       if (!comment.empty()) {
         result.comments.push_back({cells.empty() ? -1 : static_cast<int64_t>(row), comment});
@@ -199,6 +206,31 @@ class Parser {
       }
       ++row;
     }
+  }
+
+  // Most rows: as many cells as columns, plain numbers, no quotes, no comment. Says false for any
+  // other row, which is then read again with all rules.
+  bool read_plain_row(string_view line, size_t row, ChunkResult& result) const {
+    const char* at = line.data();
+    const char* const end = at + line.size();
+    for (size_t column = 0; column < kinds_.size(); ++column) {
+      while (at != end && is_blank(*at)) ++at;
+      if (at == end) return false;
+      const char* const first = at;
+      switch (kinds_[column]) {
+        case 'd': at = plain_float(at, end, static_cast<double*>(data_[column])[row]); break;
+        case 'i': at = plain_int(at, end, static_cast<int64_t*>(data_[column])[row]); break;
+        case 's':
+          if (*at == '"' || *at == '\'' || *at == '#') return false;
+          while (at != end && !is_blank(*at)) ++at;
+          result.texts.push_back({string_view(first, static_cast<size_t>(at - first)), 0});
+          break;
+        default: return false;
+      }
+      if (!at || (at != end && !is_blank(*at))) return false;
+    }
+    while (at != end && is_blank(*at)) ++at;
+    return at == end;
   }
 
   // Store one value; null stands for the missing second value of a two-column table.
@@ -310,6 +342,7 @@ class Parser {
   size_t n_texts_ = 0;
   nb::list columns_, comments_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::vector<void*> data_;
   std::vector<std::unique_ptr<Texts>> caches_;
   std::map<size_t, Trouble> troubles_;
   std::vector<Trouble> fatal_;

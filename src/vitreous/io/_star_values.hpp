@@ -16,35 +16,50 @@ namespace star {
 // ---------------------------------------------------------------- text to number
 
 // Plain decimals such as -12.345678: digits and power of ten are exact, so their quotient is the
-// correctly rounded number. Everything else is left to `to_float`.
-inline bool to_plain_float(string_view text, double& value) {
-  static constexpr double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
+// correctly rounded number. Returns where it ends, or null for whatever is not so simple.
+inline const char* plain_float(const char* at, const char* end, double& value) {
+  static constexpr double powers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                       1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
-  const char* at = text.data();
-  const char* const end = at + text.size();
   const bool negative = at != end && *at == '-';
   at += negative;
-  if (end - at < 1 || end - at > 16) return false;
-  uint64_t digits = 0;
+  const char* const first = at;
   const char* point = nullptr;
+  uint64_t digits = 0;
   for (; at != end; ++at) {
-    const unsigned digit = static_cast<unsigned char>(*at) - '0';
+    const unsigned digit = static_cast<unsigned char>(*at) - unsigned{'0'};
     if (digit < 10) {
       digits = digits * 10 + digit;
     } else if (*at == '.' && !point) {
       point = at;
     } else {
-      return false;
+      break;
     }
   }
-  if (digits >= (uint64_t{1} << 53) || (point && text.size() - negative == 1)) return false;
-  const double size = static_cast<double>(digits) / powers[point ? end - point - 1 : 0];
+  const auto length = at - first;
+  if (length < 1 || length > 16 || (point && length == 1)) return nullptr;
+  if (digits >= (uint64_t{1} << 53)) return nullptr;
+  const double size = static_cast<double>(digits) / powers[point ? at - point - 1 : 0];
   value = negative ? -size : size;
-  return true;
+  return at;
+}
+
+// The same for whole numbers of up to 18 digits.
+inline const char* plain_int(const char* at, const char* end, int64_t& value) {
+  const bool negative = at != end && *at == '-';
+  at += negative;
+  const char* const first = at;
+  int64_t digits = 0;
+  for (; at != end && *at >= '0' && *at <= '9'; ++at) {
+    if (at - first == 18) return nullptr;
+    digits = digits * 10 + (*at - '0');
+  }
+  value = negative ? -digits : digits;
+  return at == first ? nullptr : at;
 }
 
 inline bool to_float(string_view text, double& value) {
-  if (to_plain_float(text, value)) return true;
+  const char* const last = text.data() + text.size();
+  if (plain_float(text.data(), last, value) == last && !text.empty()) return true;
   if (!text.empty() && text.front() == '+') {
     text.remove_prefix(1);
     if (!text.empty() && text.front() == '-') return false;
