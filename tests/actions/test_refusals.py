@@ -28,7 +28,7 @@ def refusal(project, *args, **values):
 
 
 def test_unknown_options_are_refused_with_the_nearest(unchanged):
-    error = refusal(unchanged, "external", executabel="make_particles.sh", in_parts="")
+    error = refusal(unchanged, "external", exe_cutable="make_particles.sh", in_parts="")
     assert "did you mean executable" in str(error)
     assert "did you mean in_part" in str(error)
 

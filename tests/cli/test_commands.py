@@ -141,7 +141,7 @@ def test_a_warning_does_not_stop_a_job(project, call):
 
 
 def test_a_misspelt_command_gets_a_suggestion(call):
-    said = call("staus")
+    said = call("statsu")
     assert said.code == 2
     assert "Did you mean 'status'" in said.err
 
@@ -187,6 +187,19 @@ def test_clean_shows_sizes_first(project, call):
     assert found["jobs"][0]["files"] == [{"path": f"{name}Movies/a_extract.star", "bytes": 2048}]
     assert not (folder / "a_extract.star").exists()
     assert call("clean").code == 2
+
+
+def test_a_flowchart_is_drawn_into_the_job_or_elsewhere(project, tmp_path, call):
+    first = small_project.finished_external(project)
+    second = small_project.finished_external(project, reads=f"{first}particles.star")
+    found = call("flowchart", 2, "--json").json()["files"]
+    assert [path.rsplit("/", 1)[1] for path in found] == ["flowchart.svg", "flowchart.pdf"]
+    assert f"{second}flowchart.pdf" in [node.name for node in project.pipeline.outputs(second)]
+    assert call("flowchart", 2, "-o", tmp_path / "x.svg").out == f"{tmp_path / 'x.svg'}\n"
+    assert "job001" in (tmp_path / "x.svg").read_text()
+    said = call("flowchart", 2, "-o", tmp_path / "x.gif")
+    assert said.code == 2
+    assert ".svg or .pdf" in said.err
 
 
 def test_a_stale_lock_is_told_and_removed(project, call):
