@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import requirements
 from vitreous.errors import InputError, OptionError, ProjectError
 from vitreous.io import read_star
 from vitreous.jobs import registry
@@ -245,6 +246,27 @@ def test_a_failure_of_another_rank_under_mpirun_is_told(workshop, mpirun):
     assert state.status is Status.FAILED
     found = record.read_process(workshop.dir(name))
     assert found.exit_reason == "rank 1: this half has no particles"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    requirements.need("root")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(["mount", *options]).returncode != 0:
+        pytest.skip("needs leave to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_fails_the_job_and_nothing_hangs(small_disk, workshop):
+    name = workshop.job("fills_the_disk")
+    state = finished(workshop, name)
+    assert state.status is Status.FAILED
+    assert (workshop.dir(name) / "RELION_JOB_EXIT_FAILURE").exists()
+    (workshop.dir(name) / "big.mrcs").unlink()
+    assert record.read_process(workshop.dir(name)).pid > 0  # whole, old or new
 
 
 def test_a_start_clears_what_the_last_run_left(workshop):

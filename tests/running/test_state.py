@@ -98,6 +98,13 @@ def test_a_machine_that_was_started_again_is_told(workshop):
     assert found.reason == f"{process_table.host()} was started again while the job ran"
 
 
+def test_another_machine_of_the_same_name_is_told_by_its_heartbeat(workshop):
+    gone = here(state="running", pid=dead_pid(), start_ticks=1, heartbeat=ago(20))
+    assert state(workshop, leave(workshop, **gone)).status is Status.FAILED
+    other = gone | {"boot_id": "another"}
+    assert state(workshop, leave(workshop, **other)).status is Status.RUNNING
+
+
 def test_a_process_on_another_machine_lives_while_its_heart_beats(workshop):
     name = leave(workshop, state="running", host="gpu7", pid=5, heartbeat=ago(45))
     found = state(workshop, name)

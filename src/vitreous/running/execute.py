@@ -173,20 +173,21 @@ def _beat(job_dir: Path) -> None:
 
 def _close(job_dir: Path, state: str, reason: str, code: int | None, peak_MiB: float) -> None:
     """Leave the exit marker and the last record; markers that are there already stay."""
-    with contextlib.suppress(FileNotFoundError):
-        (job_dir / markers.ABORT_NOW).unlink()
-    if markers.read_marker(job_dir) is None:
-        markers.write_marker(job_dir, _MARKER_OF[state])
     now = record.now()
-    record.update_process(
-        job_dir,
-        state=state,
-        ended=now,
-        heartbeat=now,
-        exit_reason=reason,
-        exit_code=code,
-        peak_memory_MiB=peak_MiB,
-    )
+    last = {
+        "state": state,
+        "ended": now,
+        "heartbeat": now,
+        "exit_reason": reason,
+        "exit_code": code,
+        "peak_memory_MiB": peak_MiB,
+    }
+    with contextlib.suppress(OSError):
+        (job_dir / markers.ABORT_NOW).unlink(missing_ok=True)
+        if markers.read_marker(job_dir) is None:
+            markers.write_marker(job_dir, _MARKER_OF[state])
+    with contextlib.suppress(OSError):  # a full disk: the marker, which needs no room, must do
+        record.update_process(job_dir, **last)
 
 
 def _main(job: JobFile, place: Place, rendezvous: str) -> Main:
@@ -208,18 +209,20 @@ def _main(job: JobFile, place: Place, rendezvous: str) -> Main:
 def _run_program(job: JobFile, run: JobRun, report: Report, errors: TextIO) -> int:
     try:
         _program(job.job_type.run)(job.options, run)
+        run.finish("Finished")
     except (Aborted, KeyboardInterrupt):
-        run.finish("Stopped on request")
         report("aborted", "stopped on request")
+        with contextlib.suppress(OSError):
+            run.finish("Stopped on request")
         return 1
     except Exception as error:  # noqa: BLE001 - the one place that records every failure
         cause = _cause(error)
-        errors.write(f"{cause}\n\n{''.join(traceback.format_exception(error))}")
-        errors.flush()
-        run.finish("Failed")
         report("failed", cause)
+        with contextlib.suppress(OSError):  # the disk may be full
+            errors.write(f"{cause}\n\n{''.join(traceback.format_exception(error))}")
+            errors.flush()
+            run.finish("Failed")
         return 1
-    run.finish("Finished")
     report("done", "")
     return 0
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _DEAD = "ZXx"
+_FIRST_NAMESPACE = "pid:[4026531836]"
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,16 @@ def host() -> str:
 
 
 def boot_id() -> str:
-    """Return what tells this start of the machine from every other; empty where unknown."""
+    """Return what tells this start of the machine from every other; empty where unknown.
+
+    In a container that numbers its processes anew, the container is told apart too.
+    """
     try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink(_PROC / "self/ns/pid")
     except OSError:
         return ""
+    return boot if namespace == _FIRST_NAMESPACE else f"{boot} {namespace}"
 
 
 def kills_for_memory() -> int:

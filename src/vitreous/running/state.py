@@ -164,6 +164,9 @@ def _starts_again(job_dir: Path) -> bool:
 
 def _why_dead(job_dir: Path, found: ProcessRecord) -> str:
     if found.boot_id != process_table.boot_id():
+        # Two machines, or a machine and a container on it, may have the same name.
+        if record.age_s(found.heartbeat) < 2 * record.HEARTBEAT_S:
+            return ""
         return f"{found.host} was started again while the job ran"
     if alive.is_alive_here(found):
         return ""

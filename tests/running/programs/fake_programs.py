@@ -108,3 +108,11 @@ def one_rank_fails(options, run):
     while True:
         run.check_abort()
         time.sleep(0.01)
+
+
+def fills_the_disk(options, run):
+    """Write until there is no room left, as a job with too many particles does."""
+    del options
+    with (run.path / "big.mrcs").open("wb") as stream:
+        while True:
+            stream.write(bytes(65536))
