@@ -3,8 +3,8 @@
 import pytest
 
 from dataset.tables import optics, particles, star
-from vitreous.dataset.columns import codes, repeated
-from vitreous.dataset.joining import join
+from vitreous.dataset.columns import codes
+from vitreous.dataset.joining import join, repeated
 from vitreous.errors import FormatError
 from vitreous.io import Star
 
@@ -75,5 +75,5 @@ def test_equal_values_have_equal_codes():
 
 
 def test_repeated_entries_are_found():
-    assert repeated(particles(["1@a", "2@a", "1@a"])[IMAGE]) == ["1@a"]
-    assert repeated(particles(["1@a", "2@a"])[IMAGE]) == []
+    assert repeated(particles(["1@a", "2@a", "1@a"]), IMAGE) == ["1@a"]
+    assert repeated(particles(["1@a", "2@a"]), IMAGE) == []

@@ -57,7 +57,7 @@ def test_images_that_are_not_normalised_are_seen(good, scale, offset):
     assert "filtered" not in text
 
 
-@pytest.mark.parametrize("to_nyquist", [0.3, 0.5, 0.7, 0.85])
+@pytest.mark.parametrize("to_nyquist", [0.15, 0.3, 0.5, 0.7, 0.85])
 def test_low_passed_images_are_seen_with_the_resolution(good, to_nyquist):
     text = told(fabricated.normalised(fabricated.low_passed(good, to_nyquist)))
     assert "low-pass filtered" in text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.dataset import columns
 from vitreous.dataset.findings import Finding, name_a_few
 from vitreous.dataset.optics_tables import (
     GROUP,
@@ -78,6 +79,11 @@ def join(stars: Sequence[Star], sources: Sequence[str], label: str, *, force: bo
         rows,
         (*merged.findings, *findings),
     )
+
+
+def repeated(table: Table, label: str) -> list[str]:
+    """Return the values of `label` that stand in more than one row."""
+    return columns.repeated(table[label])
 
 
 def _follow_groups(table: Table, numbers: Mapping[int, int], *, is_first: bool) -> Table:

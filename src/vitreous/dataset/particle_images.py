@@ -23,7 +23,8 @@ CERTAIN_Z = 5.0
 STEEP_DROP = 30.0
 FADED_TO = 0.01
 RAISED_TO = 4.0
-EMPTIED_TO = 0.1
+EMPTIED_TO = 0.03
+GONE_BELOW = 1e-5
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,12 @@ def _filtering(power: NDArray[np.float64], pixel_size_A: float) -> Iterator[str]
     tiny = 1e-12 * float(power[1 : nyquist + 1].max())
     spectrum = np.maximum(power[: nyquist + 1], tiny)
     step = max(2, round(0.15 * nyquist))
-    start = max(3, round(0.1 * nyquist))
+    start = max(3, round(0.2 * nyquist))
     drop = spectrum[start:-step] / spectrum[start + step :]
     middle = float(np.median(spectrum[round(0.25 * nyquist) : round(0.55 * nyquist)]))
     end = float(np.median(spectrum[round(0.93 * nyquist) :]))
-    if drop.max() > STEEP_DROP or end < FADED_TO * middle:
-        edge = _edge(spectrum, start, step, int(drop.argmax()), steep=drop.max() > STEEP_DROP)
+    if end < GONE_BELOW * spectrum[1:4].max() or end < FADED_TO * middle or drop.max() > STEEP_DROP:
+        edge = _edge(spectrum)
         yield (
             f"The images were low-pass filtered, band-limited or enlarged: their power falls away "
             f"at {box_A / edge:.1f} Å, noise included. Nothing finer can come out of them, and "
@@ -150,15 +151,17 @@ def _filtering(power: NDArray[np.float64], pixel_size_A: float) -> Iterator[str]
         )
 
 
-def _edge(
-    spectrum: NDArray[np.float64], start: int, step: int, steepest: int, *, steep: bool
-) -> int:
-    """Return the shell where the power falls to a tenth of what it was before the fall."""
-    if steep:
-        first = start + steepest
-        before, falling = spectrum[first], spectrum[first : first + step + 1]
-    else:
-        first = len(spectrum) // 4
-        before, falling = spectrum[first], spectrum[first:]
-    below = np.flatnonzero(falling < before / 10)
-    return first + int(below[0]) if below.size else len(spectrum) - 1
+def _edge(spectrum: NDArray[np.float64]) -> int:
+    """Return the shell where the power falls fastest: below a tenth of what it was shortly before.
+
+    Where it nowhere falls so fast, it is the shell where it passes a tenth of its mean level.
+    """
+    near = max(2, round(0.06 * len(spectrum)))
+    fall = spectrum[3:-near] / spectrum[3 + near :]
+    steepest = 3 + int(fall.argmax())
+    before = spectrum[steepest]
+    if fall.max() < 10:
+        steepest = len(spectrum) // 5
+        before = float(np.median(spectrum[steepest : 2 * steepest]))
+    below = np.flatnonzero(spectrum[steepest:] < before / 10)
+    return steepest + int(below[0]) if below.size else len(spectrum) - 1

@@ -78,6 +78,16 @@ class Particles:
     premultiplied: NDArray[np.bool_]
     folder: Path
 
+    @classmethod
+    def from_tables(cls, table: Table, optics_table: Table, folder: Path | str = ".") -> Particles:
+        """Put together particles from checked tables."""
+        order = {int(number): row for row, number in enumerate(optics_table["rlnOpticsGroup"])}
+        group = np.array([order[int(number)] for number in table["rlnOpticsGroup"]], np.int64)
+        premultiplied = optics_table.get("rlnCtfDataAreCtfPremultiplied")
+        flags = np.zeros(len(optics_table), bool) if premultiplied is None else premultiplied
+        record = optics_record(optics_table)
+        return cls(table, optics_table, record, group, np.asarray(flags, bool), Path(folder))
+
     def __len__(self) -> int:
         """Return the number of particles."""
         return len(self.table)
@@ -188,7 +198,9 @@ class Particles:
         return self._column(label, default)
 
 
-def read_particles(path: Path | str, folder: Path | str = ".") -> Particles:
+def read_particles(
+    path: Path | str, folder: Path | str = ".", *, with_images: bool = True
+) -> Particles:
     """Read a particle file of any dialect.
 
     Parameters
@@ -197,6 +209,8 @@ def read_particles(path: Path | str, folder: Path | str = ".") -> Particles:
         STAR file; one of RELION 3.0 is given optics groups on the way.
     folder
         What its image names are relative to.
+    with_images
+        Require what is needed to read images, and not only poses and optics.
 
     Raises
     ------
@@ -213,21 +227,12 @@ def read_particles(path: Path | str, folder: Path | str = ".") -> Particles:
         )
         raise FormatError(message)
     table, optics_table = star[name], star["optics"]
-    problems = [*_row_problems(table, optics_table), *_optics_problems(optics_table)]
+    problems = list(_row_problems(table, optics_table))
+    if with_images:
+        problems += [*_name_problems(table), *_optics_problems(optics_table)]
     if problems:
         raise FormatError("\n".join(f"{path}, {problem}" for problem in problems))
-    order = {int(number): row for row, number in enumerate(optics_table["rlnOpticsGroup"])}
-    group = np.array([order[int(number)] for number in table["rlnOpticsGroup"]], np.int64)
-    premultiplied = optics_table.get("rlnCtfDataAreCtfPremultiplied")
-    flags = np.zeros(len(optics_table), bool) if premultiplied is None else premultiplied
-    return Particles(
-        table,
-        optics_table,
-        optics_record(optics_table),
-        group,
-        np.asarray(flags, bool),
-        Path(folder),
-    )
+    return Particles.from_tables(table, optics_table, folder)
 
 
 def optics_record(optics_table: Table) -> Optics:
@@ -265,8 +270,6 @@ def optics_record(optics_table: Table) -> Optics:
 
 def _row_problems(table: Table, optics_table: Table) -> Iterator[str]:
     where = f"data_{table.name}"
-    if "rlnImageName" not in table:
-        yield f"{where}: rlnImageName is missing, so there are no images to read"
     if "rlnOpticsGroup" not in table:
         yield f"{where}: rlnOpticsGroup is missing; convert the file or add the column"
         return
@@ -292,6 +295,11 @@ def _row_problems(table: Table, optics_table: Table) -> Iterator[str]:
                 f"{where} row {bad[0] + 1} ({bad.size} rows in all): {label} is "
                 f"{table[label][bad[0]]}, which cannot be an angle in degrees"
             )
+
+
+def _name_problems(table: Table) -> Iterator[str]:
+    if "rlnImageName" not in table:
+        yield f"data_{table.name}: rlnImageName is missing, so there are no images to read"
 
 
 def _optics_problems(optics_table: Table) -> Iterator[str]:

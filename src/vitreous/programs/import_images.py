@@ -15,9 +15,9 @@ from vitreous.dataset.import_tables import (
     add_exposures,
     repeated_base_names,
 )
-from vitreous.dataset.optics_tables import OPTICS
+from vitreous.dataset.optics_tables import OPTICS, main_table
 from vitreous.errors import InputError, MissingFileError, OptionError, Problem
-from vitreous.io import Star, Table, read_header, read_star, write_star
+from vitreous.io import Star, Table, read_star, write_star
 from vitreous.io.movies import open_movie
 from vitreous.jobs.context import Run
 from vitreous.jobs.import_ import Import
@@ -72,8 +72,11 @@ def _problems(options: Import, run: Run) -> Iterator[Problem]:
             "optics_group",
             f"{options.optics_group!r} may only have letters, digits and hyphens.",
         )
-    if options.mtf and not (run.project / options.mtf).is_file():
-        yield Problem("mtf", f"{options.mtf}: no such file.")
+    if options.mtf:
+        try:
+            main_table(read_star(run.project / options.mtf), "rlnMtfValue", options.mtf)
+        except InputError as error:
+            yield Problem("mtf", str(error))
 
 
 def _listed(existing: Star | None, table: str, label: str) -> set[str]:
@@ -124,20 +127,13 @@ def _usable(files: list[str], known: set[str], options: Import, run: Run) -> Ite
 
 
 def _warn_of_pixel_size(name: str, options: Import, run: Run) -> None:
-    """Open one file and compare its header with the options."""
-    path = run.project / name
-    if options.are_movies:
-        with open_movie(path) as movie:
-            told, n_frames = movie.pixel_size_A, movie.n_frames
-        if n_frames == 1:
-            run.warn("There is only one frame, so these are micrographs, not movies.", name)
-    else:
-        header = read_header(path)
-        told = header.pixel_size_A
-        if header.shape[0] > 1:
-            run.warn(
-                f"There are {header.shape[0]} frames, so these are movies, not micrographs.", name
-            )
+    """Open one file and compare it with the options."""
+    with open_movie(run.project / name) as movie:
+        told, n_frames = movie.pixel_size_A, movie.n_frames
+    if options.are_movies and n_frames == 1:
+        run.warn("There is only one frame, so these are micrographs, not movies.", name)
+    elif not options.are_movies and n_frames > 1:
+        run.warn(f"There are {n_frames} frames, so these are movies, not micrographs.", name)
     given = options.pixel_size_A
     if told not in _UNSET_PIXEL_SIZES and abs(told / given - 1) > _SAME_PIXEL:
         run.warn(

@@ -14,9 +14,9 @@ from vitreous.dataset.optics_tables import (
 from vitreous.dataset.particle_checks import Report, check_particles
 from vitreous.dataset.particle_columns import IMAGE
 from vitreous.dataset.particle_sample import sample_rows
+from vitreous.dataset.reading import read_with_optics
 from vitreous.errors import InputError, MissingFileError
-from vitreous.io import Star, Table, read_star, write_star
-from vitreous.io.convert30 import needs_optics_groups, with_optics_groups
+from vitreous.io import Star, Table, write_star
 from vitreous.io.cryosparc import read_cs
 from vitreous.jobs.context import Run
 from vitreous.jobs.import_ import Import
@@ -48,13 +48,7 @@ def import_particles(options: Import, run: Run) -> None:
 def _read(options: Import, run: Run) -> Star:
     """Read a STAR file of any version, or particles of cryoSPARC."""
     path = run.project / options.other_file
-    if path.suffix == ".cs":
-        star = read_cs(path)
-    else:
-        star = read_star(path)
-        if needs_optics_groups(star):
-            star = with_optics_groups(star)
-            run.say("The file is of RELION 3.0; optics groups were made from its columns")
+    star = read_cs(path) if path.suffix == ".cs" else read_with_optics(path)
     for note in star.notes:
         run.warn(note, options.other_file)
     return star

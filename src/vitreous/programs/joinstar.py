@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vitreous.dataset.columns import repeated
 from vitreous.dataset.findings import name_a_few
-from vitreous.dataset.joining import join
+from vitreous.dataset.joining import join, repeated
 from vitreous.dataset.optics_tables import OPTICS, main_table
+from vitreous.dataset.reading import read_with_optics
 from vitreous.errors import InputError
-from vitreous.io import read_star, write_star
+from vitreous.io import write_star
 from vitreous.jobs.context import Run
 from vitreous.jobs.evaluate import output_nodes
 from vitreous.jobs.joinstar import JoinStar
@@ -34,14 +34,14 @@ def run(options: JoinStar, run: Run) -> None:
         stars = []
         for name in files:
             run.check_abort()
-            stars.append(read_star(run.project / name))
+            stars.append(read_with_optics(run.project / name))
             progress.advance()
     for name, star in zip(files, stars, strict=True):
         run.say(f"{name}: {len(main_table(star, label, name)):,} rows")
     joined = join(stars, files, label, force=extra.force)
     for finding in joined.findings:
         run.warn(finding.what, finding.unit)
-    twice = repeated(joined.table[extra.check_duplicates or label])
+    twice = repeated(joined.table, extra.check_duplicates or label)
     if twice:
         run.warn(
             f"{len(twice):,} values of {extra.check_duplicates or label} stand in more than one "

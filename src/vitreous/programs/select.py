@@ -9,10 +9,18 @@ import numpy as np
 
 from vitreous.dataset.duplicates import duplicates, positions_A
 from vitreous.dataset.findings import name_a_few
-from vitreous.dataset.optics_tables import GROUP, OPTICS, image_rows, without_unused
+from vitreous.dataset.optics_tables import (
+    GROUP,
+    OPTICS,
+    image_rows,
+    optics_of,
+    require_known_groups,
+    without_unused,
+)
+from vitreous.dataset.reading import read_with_optics
 from vitreous.dataset.selection import by_text, by_value, split
 from vitreous.errors import FormatError, InputError
-from vitreous.io import Star, Table, read_star, write_star
+from vitreous.io import Star, Table, write_star
 from vitreous.jobs.context import Run
 from vitreous.jobs.select import Select
 from vitreous.programs.extra_flags import Flags
@@ -39,7 +47,7 @@ def run(options: Select, run: Run) -> None:
         select_by_eye(options, extra, run)
         return
     source = options.particles if mode == "duplicates" else options.micrographs or options.particles
-    star = read_star(run.project / source)
+    star = read_with_optics(run.project / source)
     rows = image_rows(star, source)
     if not len(rows):
         raise InputError(f"{source}: there are no rows to select from.")
@@ -157,11 +165,8 @@ def _micrograph_pixel_A(options: Select, star: Star, rows: Table, run: Run) -> n
     """Return the pixel size of each row's micrograph, which its coordinates count."""
     if options.micrograph_pixel_size_A > 0:
         return options.micrograph_pixel_size_A
-    optics = star.get(OPTICS)
-    if optics is None:
-        raise FormatError(
-            f"{options.particles}: there is no data_optics; give the pixel size before extraction."
-        )
+    optics = optics_of(star, options.particles)
+    require_known_groups(rows, optics, options.particles)
     if "rlnMicrographPixelSize" in optics:
         sizes = dict(
             zip(optics[GROUP].tolist(), optics["rlnMicrographPixelSize"].tolist(), strict=True)

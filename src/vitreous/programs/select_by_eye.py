@@ -21,10 +21,11 @@ from vitreous.dataset.chosen_classes import (
     selection_table,
 )
 from vitreous.dataset.optics_tables import image_rows
+from vitreous.dataset.reading import read_with_optics
 from vitreous.dataset.recentring import recentre
 from vitreous.dataset.selection import at_most_per_class, by_class, parse_classes
 from vitreous.errors import InputError
-from vitreous.io import Table, read_images, read_star, write_mrc, write_star
+from vitreous.io import Table, read_images, write_mrc, write_star
 from vitreous.jobs.context import Run
 from vitreous.jobs.select import Select
 from vitreous.project.node_types import IMAGES_2D
@@ -72,7 +73,7 @@ def _save_classes(options: Select, extra: argparse.Namespace, run: Run) -> None:
 
 def _save_rows(options: Select, extra: argparse.Namespace, run: Run) -> None:
     source = options.micrographs or options.particles
-    star = read_star(run.project / source)
+    star = read_with_optics(run.project / source)
     rows = image_rows(star, source)
     selected = _chosen_rows(rows, extra, run)
     kept = rows.select(selected)
