@@ -17,6 +17,7 @@ from vitreous.project.cleaning import (
     apply,
     iteration_roots,
     plan_clean,
+    plan_clean_all,
     restore_cleaned,
 )
 from vitreous.project.folder import ProjectFolder
@@ -186,3 +187,26 @@ def test_symlinks_move_as_links_and_the_file_they_point_to_stays(tmp_path: Path)
     apply(folder, plan_clean(folder, pipeline, pipeline.find(2), MOTIONCORR, harsh=True))
     assert (tmp_path / "p/Trash/MotionCorr/job002/Movies/a.mrc").is_symlink()
     assert files(tmp_path, below="elsewhere") == ["elsewhere/big.mrc", "elsewhere/more/c.mrc"]
+
+
+def test_cleaning_all_takes_succeeded_jobs_with_rules_and_names_the_protected(
+    tmp_path: Path,
+) -> None:
+    folder = chain(tmp_path)
+    write(tmp_path, ["MotionCorr/job002/Movies/a.mrc", "Extract/job004/Movies/a.mrcs"])
+    write(tmp_path, ["MotionCorr/job002/NO_HARSH_CLEAN", "CtfFind/job003/Movies/a.ctf"])
+    with folder.edit("x") as pipeline:
+        pipeline.set_status("CtfFind/job003/", Status.ABORTED)
+    rules = {"Import": Cleanup(refused=True), "Select": Cleanup()}
+    plans = plan_clean_all(
+        folder,
+        folder.read(),
+        lambda process: rules.get(process.type_folder, Cleanup(harsh=(Subfolders(),))),
+        harsh=True,
+    )
+    assert [(p.process.number, len(p.files), bool(p.refused)) for p in plans] == [
+        (2, 0, True),
+        (4, 1, False),
+    ]
+    unknown = plan_clean_all(folder, folder.read(), lambda _process: None, harsh=True)
+    assert unknown == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -152,3 +153,25 @@ def test_a_lock_that_was_taken_away_stops_the_write(tmp_path: Path) -> None:
 def test_a_missing_folder_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="gone"), locked(tmp_path / "no", "x"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EACCES, "ask its owner"),
+        (errno.EROFS, "read-only"),
+        (errno.ENOSPC, "make room"),
+        (errno.EDQUOT, "quota"),
+    ],
+)
+def test_a_refusal_of_the_file_system_stops_at_once_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    start = time.monotonic()
+    with pytest.raises(ProjectError, match=advice), locked(tmp_path, "x"):
+        pass
+    assert time.monotonic() - start < 1

@@ -16,7 +16,7 @@ import contextlib
 import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -38,6 +38,7 @@ __all__ = [
     "Subfolders",
     "apply",
     "plan_clean",
+    "plan_clean_all",
     "restore_cleaned",
 ]
 
@@ -110,6 +111,35 @@ def plan_clean(
         else:
             files.append((name, path.lstat().st_size))
     return CleanPlan(process, harsh, tuple(files), tuple(kept))
+
+
+def plan_clean_all(
+    folder: ProjectFolder,
+    pipeline: Pipeline,
+    rules_of: Callable[[Process], Cleanup | None],
+    *,
+    harsh: bool,
+) -> list[CleanPlan]:
+    """Return the plans of every succeeded job that cleaning does something to, or refuses.
+
+    Parameters
+    ----------
+    folder, pipeline
+        The project and its graph.
+    rules_of
+        The rules of a job's type; None for a type that is not known, which is left alone.
+    harsh
+        See `plan_clean`; a job that is protected is in the list with the refusal.
+    """
+    plans = []
+    for process in pipeline:
+        rules = rules_of(process)
+        if rules is None or rules.refused or process.status is not Status.SUCCEEDED:
+            continue
+        plan = plan_clean(folder, pipeline, process, rules, harsh=harsh)
+        if plan.files or plan.refused:
+            plans.append(plan)
+    return plans
 
 
 def apply(folder: ProjectFolder, plan: CleanPlan) -> CleanPlan:

@@ -188,19 +188,21 @@ def _draw_sides(
             link = links.get(source.job.name) if source.job else None
             beside = _source_box(source, x, y, link)
             picture.boxes.append(beside)
-            start = x - sign * beside.width / 2
+            edge = box.x + sign * box.width / 2
             spread = (index - (len(sources) - 1) / 2) * 9
-            picture.arrows.append(
-                Arrow(
-                    start,
-                    y,
-                    box.x + sign * box.width / 2,
-                    box.y + spread,
-                    source.label,
-                    is_dashed=source.job is None,
-                )
-            )
+            _join(picture, x - sign * beside.width / 2, y, edge, box.y + spread, source)
             y += pitch
+
+
+def _join(picture: Picture, x0: float, y0: float, x1: float, y1: float, source: Source) -> None:
+    """Draw an arrow into the side of a job: level where its text is, then slanted if need be."""
+    is_outside = source.job is None
+    if y0 == y1:
+        picture.arrows.append(Arrow(x0, y0, x1, y1, source.label, is_outside))
+        return
+    bend = x1 + (x0 - x1) * 0.3
+    picture.arrows.append(Arrow(x0, y0, bend, y0, source.label, is_outside, has_head=False))
+    picture.arrows.append(Arrow(bend, y0, x1, y1, "", is_outside))
 
 
 def _turn(picture: Picture, x0: float, y0: float, x1: float, y1: float) -> None:
