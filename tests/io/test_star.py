@@ -182,6 +182,18 @@ def test_comments_are_kept_where_they_belong(kernel):
     assert parse_star(written) == star
 
 
+@pytest.mark.parametrize(
+    "labels", ["_rlnComment\n", "_rlnComment\n_rlnX\n", "_rlnX\n_rlnComment\n"]
+)
+def test_a_column_of_comments_stays_a_column(kernel, labels):
+    n_columns = labels.count("\n")
+    rows = "a b\nc d # e\n" if n_columns == 2 else "a\nc # e\n"
+    star = parse_star(f"data_p\nloop_\n{labels}{rows}")
+    assert star.first.labels == tuple(labels.replace("_rln", "rln").split())
+    assert star.first.comment == "e"
+    assert parse_star(format_star(star)) == star
+
+
 def test_a_file_without_version_line_stays_one(kernel):
     star = parse_star("data_\n\nloop_\n_rlnVoltage\n300\n")
     assert star.version is None
@@ -359,16 +371,10 @@ def tables(draw):
     is_list = draw(st.booleans())
     labels = draw(st.lists(LABELS, min_size=1, max_size=5, unique=True))
     n_rows = 1 if is_list else draw(st.integers(1, 4))
-    if is_list or labels == ["rlnComment"]:
-        labels = [label for label in labels if label != "rlnComment"] or ["rlnVoltage"]
     columns = {
         label: draw(st.lists(VALUES[kind_of(label)], min_size=n_rows, max_size=n_rows))
         for label in labels
     }
-    if "rlnComment" in columns:  # kept behind the row, so it is the last column when read
-        remarks = columns.pop("rlnComment")
-        if any(remarks):
-            columns["rlnComment"] = remarks
     return Table.from_columns(draw(NAMES), columns, is_list=is_list)
 
 

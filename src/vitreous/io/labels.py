@@ -61,6 +61,9 @@ _KINDS = {
     "int_vector": Kind.INT_VECTOR,
 }
 
+#: The column of what follows ``#`` at the end of a row.
+COMMENT = "rlnComment"
+
 #: Old spellings that are read under the new name.
 ALIASES = {"rlnKullbackLeibnerDivergence": "rlnKullbackLeiblerDivergence"}
 

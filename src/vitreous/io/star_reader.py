@@ -15,7 +15,7 @@ import numpy as np
 
 from vitreous.errors import FormatError
 from vitreous.io import star_kernel
-from vitreous.io.labels import ALIASES, Kind, kind_of
+from vitreous.io.labels import ALIASES, COMMENT, Kind, kind_of
 from vitreous.io.star_rows import (
     READ,
     RELION_READ,
@@ -28,7 +28,7 @@ from vitreous.io.star_rows import (
 )
 from vitreous.io.star_table import Table
 
-_VERSION = re.compile(r"#\s*version\s+([0-9]+)\s*")
+_VERSION = re.compile(r"#\s*version\s+([0-9]{1,9})\s*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WANTED = {
     Kind.FLOAT: "a number",
@@ -209,11 +209,12 @@ class _Reader:
 
     def _row_comments(self, columns: dict[str, np.ndarray], rows: Rows) -> None:
         behind = {row: text for row, text in rows.comments if row >= 0}
-        if behind and len(rows.columns):
+        if behind and COMMENT not in columns:
             texts = [behind.get(row, "") for row in range(len(rows.columns[0]))]
-            columns["rlnComment"] = read_column(Kind.TEXT, texts)
+            columns[COMMENT] = read_column(Kind.TEXT, texts)
+            behind = {}
         for row, text in rows.comments:
-            if row < 0:
+            if row < 0 or row in behind:
                 self._comment(text)
 
     def _add(self, columns: dict[str, np.ndarray], *, is_list: bool = False) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from vitreous.errors import InputError
 from vitreous.io import star_kernel
-from vitreous.io.labels import Kind, kind_of
+from vitreous.io.labels import COMMENT, Kind, kind_of
 from vitreous.io.star_rows import WRITE
 from vitreous.io.star_values import quoted, vector_text
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vitreous.io.star_table import Table
 
 _ROWS_AT_ONCE = 65536
-_COMMENT = "rlnComment"
 
 
 class Written(Protocol):
@@ -97,18 +96,29 @@ def _list_value(kind: Kind, value: object) -> str:
 
 
 def _loop(table: Table, comments_inside: str) -> Iterator[bytes]:
-    labels = [label for label in table.labels if label != _COMMENT]
+    labels, comments = _split_comments(table)
     names = "".join(f"_{label} #{i + 1} \n" for i, label in enumerate(labels))
     yield _encoded(f"loop_ \n{comments_inside}{names}")
     kinds = "".join(kind_of(label) for label in labels)
     columns = [np.ascontiguousarray(table[label]) for label in labels]
-    comments = table.get(_COMMENT)
     for begin in range(0, len(table), _ROWS_AT_ONCE):
         end = min(begin + _ROWS_AT_ONCE, len(table))
         try:
             yield star_kernel.active.format_rows(columns, kinds, comments, begin, end)
         except ValueError as error:
             raise InputError(_unwritable(table, labels, begin, end, str(error))) from None
+
+
+def _split_comments(table: Table) -> tuple[list[str], np.ndarray | None]:
+    """Return the labels of the columns, and the comments where they can stand behind the rows.
+
+    A reader finds comments again as the last column, and only where there is one; otherwise
+    they are written as a column like others.
+    """
+    *others, last = table.labels
+    if last != COMMENT or not others or not any(table[last].tolist()):
+        return [*others, last], None
+    return others, table[last]
 
 
 def _unwritable(table: Table, labels: list[str], begin: int, end: int, reason: str) -> str:
