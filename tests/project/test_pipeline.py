@@ -35,6 +35,7 @@ def chain() -> Pipeline:
         "MotionCorr/job002/",
         "MotionCorr/job002",
         "./MotionCorr/job002",
+        "MotionCorr/job2",
         2,
         "2",
         "002",

@@ -179,6 +179,9 @@ class Pipeline:
         path = text.removeprefix("./").rstrip("/") + "/"
         if path in self.processes:
             return self.processes[path]
+        unpadded = re.fullmatch(r"(.+)/job(\d+)/", path)
+        if unpadded and (name := job_folder(unpadded[1], int(unpadded[2]))) in self.processes:
+            return self.processes[name]
         number = re.fullmatch(r"(?:job)?(\d+)/", path)
         fits = [p for p in self if number and p.number == int(number[1])]
         if not fits:

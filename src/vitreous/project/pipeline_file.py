@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from vitreous.errors import FormatError, ProjectError
 from vitreous.io.star import Star, format_star, parse_star
 from vitreous.io.star_table import Table
@@ -46,6 +48,7 @@ _KNOWN: Final = {
 _TABLE_END: Final = b"\n \n"
 _NONE: Final = "None"
 _UNNUMBERED: Final = -1
+_NUMBERS: Final = {_TYPE, _STATUS, _NODE_TYPE, _NODE_DEPTH}
 _STATUSES: Final = tuple(Status)  # the numbers of RELION 3.1 are the positions
 _VERSIONS: Final[dict[Form, int]] = {"3.1": 30001, "4.0": 30001, "5.0": 50001}
 _REPAIR: Final = (
@@ -329,16 +332,26 @@ def _numbered(
 
 
 def _edge_tables(pipeline: Pipeline) -> tuple[Table, Table]:
-    inputs, outputs = list(pipeline.input_edges), list(pipeline.output_edges)
+    inputs, outputs = pipeline.input_edges, pipeline.output_edges
     return (
-        Table.from_columns(
-            INPUT_EDGES,
-            {_EDGE_FROM: [node for node, _ in inputs], _EDGE_PROCESS: [p for _, p in inputs]},
+        _table(
+            INPUT_EDGES, {_EDGE_FROM: [n for n, _ in inputs], _EDGE_PROCESS: [p for _, p in inputs]}
         ),
-        Table.from_columns(
+        _table(
             OUTPUT_EDGES,
-            {_EDGE_PROCESS: [p for p, _ in outputs], _EDGE_TO: [node for _, node in outputs]},
+            {_EDGE_PROCESS: [p for p, _ in outputs], _EDGE_TO: [n for _, n in outputs]},
         ),
+    )
+
+
+def _table(name: str, columns: Mapping[str, Sequence[object]]) -> Table:
+    """Make a table of texts and whole numbers that need no checking: a project may be large."""
+    return Table(
+        name,
+        {
+            label: np.array(values, dtype=np.int64 if label in _NUMBERS else object)
+            for label, values in columns.items()
+        },
     )
 
 
@@ -353,4 +366,4 @@ def _with_kept(
         label: [values.get(str(name), 0) for name in columns[name_label]]
         for label, values in kept.get(block, {}).items()
     }
-    return Table.from_columns(block, {**columns, **added})
+    return _table(block, columns).with_columns(added)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +68,9 @@ class DeletePlan:
 
 def plan_delete(folder: ProjectFolder, refs: Iterable[str | int]) -> DeletePlan:
     """Return the jobs that deleting `refs` takes along: they and, recursively, all users."""
-    return _plan(folder, folder.read(), [folder.read().find(ref).name for ref in refs])
+    pipeline = folder.read()
+    names = [pipeline.find(ref).name for ref in refs]
+    return DeletePlan(tuple(_look_at(folder, pipeline, names, {})))
 
 
 def delete(folder: ProjectFolder, plan: DeletePlan) -> DeletePlan:
@@ -86,8 +88,10 @@ def delete(folder: ProjectFolder, plan: DeletePlan) -> DeletePlan:
     moves = Moves()
     try:
         with folder.edit(f"deleting {', '.join(plan.names[:3])}") as pipeline:
-            done = _plan(folder, pipeline, [n for n in plan.names if n in pipeline.processes])
-            _leave_records(folder, pipeline, done)
+            known = {job.process.name: job for job in plan.jobs}
+            names = [name for name in plan.names if name in pipeline.processes]
+            done = DeletePlan(tuple(_look_at(folder, pipeline, names, known)))
+            _leave_records(folder, pipeline, done.names)
             for name in done.names:
                 to_trash(folder, moves, name)
             pipeline.remove(done.names)
@@ -133,7 +137,7 @@ def overwrite(
         Of the new job; its folder and alias are those of the old one.
     """
     old = pipeline.find(name)
-    _leave_records(folder, pipeline, _plan(folder, pipeline, [old.name], with_users=False))
+    _leave_records(folder, pipeline, [old.name])
     to_trash(folder, moves, old.name)
     pipeline.remove(old.name)
     folder.job_dir(old.name).mkdir(parents=True)
@@ -179,28 +183,30 @@ def is_whole_job(trashed: Path) -> bool:
     return (trashed / JOB_PIPELINE).exists()
 
 
-def _plan(
-    folder: ProjectFolder, pipeline: Pipeline, names: list[str], *, with_users: bool = True
-) -> DeletePlan:
-    jobs = []
-    going = pipeline.descendants(names) if with_users else names
+def _look_at(
+    folder: ProjectFolder, pipeline: Pipeline, names: list[str], known: dict[str, DeletedJob]
+) -> Iterator[DeletedJob]:
+    """Look at jobs and all that depend on them; `known` saves the walk through a large folder."""
+    going = pipeline.descendants(names)
     for name in going:
+        if name in known:
+            yield replace(known[name], process=pipeline.processes[name])
+            continue
         because = None
         if name not in names:
             because = next((p for p in pipeline.parents(name) if p in going), None)
         n_files, n_bytes = size_below(folder.job_dir(name))
-        jobs.append(DeletedJob(pipeline.processes[name], n_files, n_bytes, because))
-    return DeletePlan(tuple(jobs))
+        yield DeletedJob(pipeline.processes[name], n_files, n_bytes, because)
 
 
-def _leave_records(folder: ProjectFolder, pipeline: Pipeline, plan: DeletePlan) -> None:
+def _leave_records(folder: ProjectFolder, pipeline: Pipeline, names: list[str]) -> None:
     """Write into the folders what undelete needs: the removed part, and each job as it is now.
 
     A job whose folder somebody removed by hand has no place for it.
     """
-    there = [name for name in plan.names if folder.job_dir(name).is_dir()]
+    there = [name for name in names if folder.job_dir(name).is_dir()]
     for name in there:
         write_job_pipeline(folder.root, pipeline, name)
     if there:
-        text = format_pipeline(pipeline.part(plan.names))
+        text = format_pipeline(pipeline.part(names))
         write_text(folder.job_dir(there[0]) / DELETED_PIPELINE, text)
