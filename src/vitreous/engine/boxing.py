@@ -15,7 +15,7 @@ from vitreous.errors import InputError
 
 
 def new_box(
-    images: Float[Tensor, "*real"], size: int, ndim: int, *, fill: float = 0.0
+    images: Float[Tensor, "*real"], size: int | tuple[int, ...], ndim: int, *, fill: float = 0.0
 ) -> Float[Tensor, "*boxed"]:
     """Cut a centred box out, or put the images into the middle of a larger one.
 
@@ -24,18 +24,19 @@ def new_box(
     images
         ``*b y x`` or ``*b z y x``.
     size
-        New side.
+        New side, or sides in array order.
     fill
         Value of pixels that were not there.
     """
-    if size < 1:
+    sides = (size,) * ndim if isinstance(size, int) else size
+    if min(sides) < 1:
         raise InputError(f"A box of {size} pixels; wanted at least 1.")
     result = images
-    for axis in range(images.ndim - ndim, images.ndim):
+    for axis, side in zip(range(images.ndim - ndim, images.ndim), sides, strict=True):
         old = result.shape[axis]
-        start = old // 2 - size // 2
-        cut = result.narrow(axis, max(0, start), min(old - max(0, start), size + min(0, start)))
-        before, after = max(0, -start), size - max(0, -start) - cut.shape[axis]
+        start = old // 2 - side // 2
+        cut = result.narrow(axis, max(0, start), min(old - max(0, start), side + min(0, start)))
+        before, after = max(0, -start), side - max(0, -start) - cut.shape[axis]
         shape = list(cut.shape)
         parts = []
         for length in (before, after):

@@ -1,0 +1,200 @@
+"""`vitreous image`: convert, filter, rescale and measure images, stacks and maps.
+
+Options are those of relion_image_handler. What changes images acts on the result of what came
+before it, in the order of the command line; what measures sees the final result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from vitreous.engine import fourier
+from vitreous.errors import InputError, VitreousError
+from vitreous.io import ImageRef, Table, format_ref, format_star, write_mrc
+from vitreous.programs import image_files, image_reports, image_steps
+from vitreous.programs.image_files import Output, Unit
+from vitreous.programs.image_options import parser
+from vitreous.programs.image_steps import Pictures
+
+
+@dataclass
+class _Findings:
+    """What the reports of all units found."""
+
+    rows: dict[str, list[image_reports.Row]] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
+
+
+def main(argv: list[str]) -> int:
+    """Read the command line, do what it says, return the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        lines = run(arguments)
+    except VitreousError as error:
+        sys.stderr.write(f"vitreous image: {error}\n")
+        return 2 if isinstance(error, InputError) else 1
+    except OSError as error:
+        sys.stderr.write(f"vitreous image: {error}\n")
+        return 1
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> list[str]:
+    """Do what the options say; return the lines to print."""
+    _check(arguments)
+    units = image_files.units(arguments)
+    reduction = [name for name in ("average", "avg_ampl", "avg_bin") if getattr(arguments, name)]
+    if len(reduction) > 1:
+        raise InputError(f"One of {' and '.join('--' + name for name in reduction)} at a time.")
+    findings = _Findings()
+    if reduction:
+        written = _reduce(reduction[0], units, arguments)
+    else:
+        written = _change(units, arguments, findings)
+    return _printed(findings, written, arguments)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what has no result, before anything is read."""
+    changes = arguments.steps or arguments.average or arguments.avg_ampl or arguments.avg_bin
+    reports = [name for name in _reports() if getattr(arguments, name)]
+    if changes and not arguments.o:
+        raise InputError("Images are to be changed but there is no --o to write them to.")
+    if not arguments.o and not reports:
+        raise InputError("Nothing to do: give --o, or something to measure such as --stats.")
+    if arguments.angpix is not None and arguments.angpix <= 0:
+        raise InputError(f"--angpix is {arguments.angpix:g}; wanted a pixel size above 0.")
+
+
+def _reports() -> tuple[str, ...]:
+    return ("stats", "com", *image_reports.TABLES)
+
+
+def _change(units: list[Unit], arguments: argparse.Namespace, findings: _Findings) -> list[str]:
+    """Apply the steps to all units; write and measure the results."""
+    outputs: dict[str, Output] = {}
+    for unit in units:
+        if not unit.target:
+            for pictures in _changed(unit, arguments):
+                _measure(pictures, unit, 0, arguments, findings)
+            continue
+        with Output(unit.target, arguments) as output:
+            for pictures in _changed(unit, arguments):
+                _measure(pictures, unit, output.n_written, arguments, findings)
+                output.write(pictures)
+        outputs[unit.source] = output
+    written = [f"{output.target}: {_count(output.n_written)}" for output in outputs.values()]
+    if outputs and arguments.i.endswith(".star"):
+        written.append(image_files.write_changed_star(arguments, outputs))
+    return written
+
+
+def _changed(unit: Unit, arguments: argparse.Namespace) -> Iterator[Pictures]:
+    """Read a unit and apply the steps in their order."""
+    permissive = arguments.stats or any(name == "remove_nan" for name, _ in arguments.steps)
+    for pictures in image_files.batches(unit, arguments.angpix, permissive=permissive):
+        for name, value in arguments.steps:
+            pictures = image_steps.apply(pictures, name, value, arguments)  # noqa: PLW2901 - a pipeline
+        yield pictures
+
+
+def _measure(
+    pictures: Pictures,
+    unit: Unit,
+    start: int,
+    arguments: argparse.Namespace,
+    findings: _Findings,
+) -> None:
+    indices = unit.indices0 or tuple(range(start, start + len(pictures.data)))
+    single = pictures.ndim == 3 or (len(indices) == 1 and unit.indices0 is None and start == 0)
+    names = [
+        unit.source if single else format_ref(ImageRef(unit.source, index))
+        for index in indices[: len(pictures.data)]
+    ]
+    if arguments.stats:
+        findings.rows.setdefault("stats", []).extend(image_reports.statistics(pictures, names))
+    if arguments.com:
+        findings.rows.setdefault("com", []).extend(image_reports.centres_of_mass(pictures, names))
+    for name, make in image_reports.TABLES.items():
+        if value := getattr(arguments, name):
+            findings.tables.append(make(pictures, str(value)))
+
+
+def _reduce(kind: str, units: list[Unit], arguments: argparse.Namespace) -> list[str]:
+    """Write one result for many images: their mean, their mean amplitudes, or sums of frames."""
+    if kind == "avg_bin":
+        return _bin_frames(units, arguments)
+    total, number, pixel_size_A, ndim = torch.zeros(()), 0, 0.0, 2
+    for unit in units:
+        for pictures in image_files.batches(unit, arguments.angpix, permissive=False):
+            data, ndim = pictures.data, pictures.ndim
+            if kind == "avg_ampl":
+                data = fourier.forward(data, ndim).abs()
+            if number and data.shape[1:] != total.shape:
+                raise InputError(f"{unit.source}: images of another size than the first ones.")
+            total = total + data.double().sum(0)
+            number, pixel_size_A = number + len(data), pictures.pixel_size_A
+    mean = (total / number).float()
+    if kind == "avg_ampl":
+        write_mrc(arguments.o, mean.numpy(), pixel_size_A)
+        return [f"{arguments.o}: mean amplitudes of {_count(number)}"]
+    result = Pictures(mean[None], pixel_size_A)
+    for name, value in arguments.steps:
+        result = image_steps.apply(result, name, value, arguments)
+    with Output(arguments.o, arguments) as output:
+        output.write(result)
+    return [f"{arguments.o}: mean of {_count(number)}"]
+
+
+def _bin_frames(units: list[Unit], arguments: argparse.Namespace) -> list[str]:
+    """Write sums of every `--avg_bin` frames of a movie; what remains at the end is dropped."""
+    if len(units) != 1 or arguments.i.endswith(".star"):
+        raise InputError("--avg_bin works on one movie; give it with --i.")
+    frames = list(image_files.batches(units[0], arguments.angpix, permissive=False))
+    data = torch.cat([pictures.data for pictures in frames])
+    if frames[0].ndim == 3:
+        data = data[0]
+    first = max(1, arguments.avg_first or 1)
+    last = arguments.avg_last if arguments.avg_last and arguments.avg_last > 0 else len(data)
+    data = data[first - 1 : last]
+    n_bins = len(data) // arguments.avg_bin
+    if n_bins == 0:
+        raise InputError(
+            f"{arguments.i}: {len(data)} frames from {first} to {last}, fewer than --avg_bin "
+            f"{arguments.avg_bin}."
+        )
+    data = data[: n_bins * arguments.avg_bin]
+    sums = data.reshape(n_bins, arguments.avg_bin, *data.shape[1:]).sum(1)
+    result = replace(frames[0], data=sums)
+    for name, value in arguments.steps:
+        result = image_steps.apply(result, name, value, arguments)
+    with Output(arguments.o, arguments) as output:
+        output.write(result)
+    return [f"{arguments.o}: {_count(n_bins)}, each the sum of {arguments.avg_bin} frames"]
+
+
+def _printed(findings: _Findings, written: list[str], arguments: argparse.Namespace) -> list[str]:
+    if arguments.json:
+        result: dict[str, object] = dict(findings.rows)
+        result |= {table.name: image_reports.as_rows(table) for table in findings.tables}
+        result["written"] = [line.split(": ")[0] for line in written]
+        return [json.dumps(result)]
+    lines = [image_reports.statistics_line(row) for row in findings.rows.get("stats", [])]
+    lines += [image_reports.centre_line(row) for row in findings.rows.get("com", [])]
+    lines += [format_star([table]).strip("\n") for table in findings.tables]
+    return lines + written
+
+
+def _count(number: int) -> str:
+    return f"{number:,} image{'s' if number != 1 else ''}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
