@@ -107,6 +107,14 @@ def test_a_detector_that_fades_towards_nyquist_raises_no_warning(good):
     assert told(fabricated.normalised(images)) == ""
 
 
+@pytest.mark.parametrize("snr", [0.01, 1.0])
+@pytest.mark.parametrize(("box_px", "pixel_size_A"), [(64, 8.0), (128, 2.0), (256, 0.6)])
+@pytest.mark.parametrize("defocus_A", [3000.0, 30000.0])
+def test_strong_or_weak_signal_is_no_filter(snr, box_px, pixel_size_A, defocus_A):
+    images = fabricated.particles(10, box_px, pixel_size_A, defocus_A, snr)
+    assert [x.what for x in judge(measure(images), pixel_size_A, "g")] == []
+
+
 def test_empty_and_unreal_images_are_told_apart(good):
     images = good[:4].copy()
     images[1, 3, 3] = np.nan

@@ -1,10 +1,13 @@
 """Import jobs: movies and micrographs, and everything made elsewhere."""
 
+import bz2
+import lzma
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from dataset import fabricated, tables
 from programs.jobs_made import run_job
@@ -142,6 +145,28 @@ class TestMoviesAndMicrographs:
             in import_movies(project, angpix=1.0).told
         )
         assert import_movies(project, angpix=0.905).warnings == []
+
+    @pytest.mark.parametrize("ending", ["tif", "mrcs.bz2", "mrc.xz"])
+    def test_movies_of_other_formats_are_opened(self, project, ending):
+        folder = project / "Other"
+        folder.mkdir()
+        whole = (project / "Movies/m0.mrcs").read_bytes()
+        pack = {"bz2": bz2.compress, "xz": lzma.compress}.get(ending.partition(".")[2])
+        if pack is None:
+            frames = np.ones((4, 16, 16), np.uint8)
+            tifffile.imwrite(folder / "x.tif", frames, photometric="minisblack")
+        else:
+            (folder / f"x.{ending}").write_bytes(pack(whole))
+        (folder / f"broken.{ending}").write_text("this is no movie")
+        run = import_movies(project, f"Other/*.{ending}")
+        assert movies(project)["movies"]["rlnMicrographMovieName"].tolist() == [f"Other/x.{ending}"]
+        assert "broken" in run.told
+        assert len(run.warnings) == 1
+
+    def test_an_mtf_must_be_one(self, project):
+        write_star(project / "o.star", [tables.optics()])
+        with pytest.raises(OptionError, match="none of them has a column rlnMtfValue"):
+            import_movies(project, fn_mtf="o.star")
 
     def test_single_frames_are_no_movies(self, project):
         assert "only one frame" in import_movies(project, "Mics/*.mrc").told

@@ -129,6 +129,16 @@ def test_real_subsets_of_a_file_join_to_the_file(project, data):
             np.testing.assert_array_equal(again["particles"][label], rows[label])
 
 
+def test_files_of_relion_30_are_joined(project, data):
+    for name in ("empiar_10076_7.star", "empiar_10076_7.mrc"):
+        (project / name).write_bytes((data / "particles_small" / name).read_bytes())
+    join_particles(project, "empiar_10076_7.star", "a.star", other_args="--force")
+    star = joined(project)
+    assert star["optics"]["rlnOpticsGroupName"].tolist() == ["opticsGroup1", "gA", "gB"]
+    assert star["particles"]["rlnOpticsGroup"].tolist() == [1] * 7 + [2, 2, 3]
+    assert "rlnMagnification" not in star["particles"]
+
+
 @pytest.mark.usefixtures("relion")
 def test_joining_equals_relion(project):
     flags = ["--combine", "--i", "a.star b.star", "--check_duplicates", "rlnImageName"]

@@ -276,6 +276,16 @@ class TestAgainstRelion:
         self.same(project)
 
 
+def test_rows_of_relion_30_get_optics_groups(project, data):
+    for name in ("empiar_10076_7.star", "empiar_10076_7.mrc"):
+        (project / name).write_bytes((data / "particles_small" / name).read_bytes())
+    values = {"select_label": "rlnDefocusU", "select_minval": 15200, "select_maxval": 15400}
+    select(project, fn_data="empiar_10076_7.star", do_select_values=True, **values)
+    star = read_star(project / "Select/job001/particles.star")
+    assert len(star["particles"]) == 4
+    assert star["optics"].value("rlnImageSize") == 320
+
+
 @pytest.mark.parametrize(
     ("option", "words"), [("do_class_ranker", "automatically"), ("do_filaments", "dendrogram")]
 )

@@ -25,6 +25,7 @@ FADED_TO = 0.01
 RAISED_TO = 4.0
 EMPTIED_TO = 0.03
 GONE_BELOW = 1e-5
+LEAST_NOISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,13 @@ def _filtering(power: NDArray[np.float64], pixel_size_A: float) -> Iterator[str]
     drop = spectrum[start:-step] / spectrum[start + step :]
     middle = float(np.median(spectrum[round(0.25 * nyquist) : round(0.55 * nyquist)]))
     end = float(np.median(spectrum[round(0.93 * nyquist) :]))
-    if end < GONE_BELOW * spectrum[1:4].max() or end < FADED_TO * middle or drop.max() > STEEP_DROP:
+    # White noise of deviation 1 has this power in every shell; unfiltered images keep some of it.
+    white = 1 / (2 * nyquist) ** 2
+    has_lost_its_noise = float(spectrum[start:].min()) < LEAST_NOISE * white
+    falls = (
+        end < GONE_BELOW * spectrum[1:4].max() or end < FADED_TO * middle or drop.max() > STEEP_DROP
+    )
+    if falls and has_lost_its_noise:
         edge = _edge(spectrum)
         yield (
             f"The images were low-pass filtered, band-limited or enlarged: their power falls away "
