@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from vitreous.actions.project import Project
-from vitreous.io import Table, write_star
+from vitreous.io import Table, read_star, write_star
 from vitreous.io.coordinates import read_coordinates
+from vitreous.jobs import external_command
+from vitreous.jobs.job_star import read_job
 from vitreous.project import node_types
+from vitreous.project.folder import ProjectFolder
 from vitreous.project.pipeline import Status
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/pick_particles.py"
@@ -42,7 +45,14 @@ def project(workshop):
         with mrcfile.new(path) as file:
             file.set_data(micrograph(centres[name], rng))
     (workshop.root / NAMES[2]).write_bytes(b"no micrograph")
-    optics = {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [PIXEL_A]}
+    optics = {
+        "rlnOpticsGroup": [1],
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnMicrographPixelSize": [PIXEL_A],
+        "rlnVoltage": [300.0],
+        "rlnSphericalAberration": [2.7],
+        "rlnAmplitudeContrast": [0.1],
+    }
     rows = {"rlnMicrographName": NAMES, "rlnOpticsGroup": [1] * len(NAMES)}
     write_star(
         workshop.root / "micrographs.star",
@@ -120,3 +130,46 @@ def test_the_example_says_that_it_failed(project):
     assert failed.returncode == 1
     assert "nowhere.star: no such file" in failed.stderr
     assert (project.root / "External/job001/RELION_JOB_EXIT_FAILURE").exists()
+
+
+def test_picks_of_an_external_job_feed_the_extraction_of_relion(project, relion):
+    """RELION cuts out exactly the particles that we read from the old form."""
+    job = picking(project, parameter_4_name="old_form")
+    (project.root / "Extract/job002").mkdir(parents=True)
+    words = ["relion_preprocess", "--i", "micrographs.star", "--extract", "--extract_size", "40"]
+    words += ["--coord_dir", job.name, "--coord_suffix", "_blobs.star"]
+    words += ["--part_dir", "Extract/job002/", "--part_star", "Extract/job002/particles.star"]
+    subprocess.run(words, cwd=project.root, check=True, capture_output=True)
+    cut = read_star(project.root / "Extract/job002/particles.star")["particles"]
+    for name, picks in read_coordinates(f"{job.name}coords_suffix_blobs.star", project.root):
+        mine = cut.select(cut["rlnMicrographName"] == name)
+        assert len(mine) == len(picks) == 12
+        for label in ("rlnCoordinateX", "rlnCoordinateY"):
+            np.testing.assert_allclose(mine[label], picks[label], atol=0.01)
+
+
+def test_relion_runs_the_example_with_the_same_command(project, relion):
+    """The pipeliner of RELION 3.1.3 starts, ends and connects the job as vitreous does."""
+    root = project.root.with_name("of_relion")
+    ProjectFolder.create(root, form="3.1")
+    for name in ("pick_particles.py", "micrographs.star", "MotionCorr"):
+        shutil.move(project.root / name, root / name)
+    given = {
+        "fn_exe": "./pick_particles.py",
+        "in_mic": "micrographs.star",
+        "param1_label": "diameter",
+        "param1_value": str(DIAMETER_A),
+        "param2_label": "denoise_first",
+        "param3_label": "old_form",
+    }
+    texts = ";".join(f"{key} == {value}" for key, value in given.items())
+    for words in (
+        ["--addJob", "External", "--addJobOptions", texts],
+        ["--RunJobs", "External/job001/", "--schedule", "x", "--sec_wait_after", "1"],
+    ):
+        subprocess.run(["relion_pipeliner", *words], cwd=root, check=True, capture_output=True)
+    theirs = Project(root).job(1)
+    assert theirs.status is Status.SUCCEEDED
+    assert list(theirs.outputs.values()) == [root / "External/job001/coords_suffix_blobs.star"]
+    command = external_command.command(read_job(theirs.path).options, theirs.name)
+    assert command.split() == theirs.note.splitlines()[-2].split()
