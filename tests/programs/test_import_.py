@@ -415,6 +415,8 @@ class TestMapsAndOthers:
     def test_an_image_is_no_map(self, project):
         with pytest.raises(FormatError, match="one section"):
             import_other(project, kind_of("3D reference"), "Mics/m0.mrc")
+        with pytest.raises(FormatError, match="a stack of 4 images"):
+            import_other(project, kind_of("3D reference"), "Movies/m0.mrcs")
 
     def test_odd_maps_are_told(self, project):
         self.volume(project / "ref.mrc", size=15)

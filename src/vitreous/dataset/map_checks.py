@@ -17,6 +17,11 @@ _SAME = 1e-3
 def require_map(path: Path | str) -> MrcHeader:
     """Return the header of a map; refuse what is no volume."""
     header = read_header(path)
+    if header.is_stack:
+        raise FormatError(
+            f"{path}: a stack of {header.shape[0]} images, as its name says; a map was wanted. If "
+            "it is one, give it a name that ends in .mrc."
+        )
     if header.shape[0] == 1:
         raise FormatError(
             f"{path}: one section of {header.shape[2]} x {header.shape[1]} pixels; a map has as "
