@@ -66,7 +66,7 @@ def _measure_file(
 ) -> None:
     """Measure the images of one file, in batches."""
     try:
-        with ImageStack(run.project / path, permissive=True) as stack:
+        with ImageStack(path, permissive=True) as stack:
             places = [(row, stack.only(index)) for row, index in wanted]
             present = [(row, place) for row, place in places if place < len(stack)]
             for row, _ in sorted(set(places) - set(present)):
@@ -85,4 +85,7 @@ def _measure_file(
                         "Images with values that are not numbers are left out.", f"row {row + 1}"
                     )
     except InputError as error:
-        run.warn("Rows whose image cannot be read are left out.", f"{len(wanted):,} rows: {error}")
+        run.warn(
+            "Rows whose image cannot be read are left out.",
+            f"{len(wanted):,} rows: {error}".rstrip("."),
+        )
