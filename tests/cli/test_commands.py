@@ -216,6 +216,18 @@ def test_a_stale_lock_is_told_and_removed(project, call):
     assert call("run", "external", "fn_exe=./make_particles.sh", "--schedule").code == 0
 
 
+def test_status_looks_at_a_locked_project_without_waiting_long(project, call):
+    name = small_project.finished_external(project)
+    with project.folder.edit("test") as pipeline:
+        pipeline.set_status(name, "Running")
+    (project.root / ".relion_lock").mkdir()
+    (project.root / ".relion_lock" / "lock_default_pipeline.star").write_text("RELION is busy")
+    said = call("status", "--json")
+    assert said.code == 0
+    assert said.json()["jobs"][0]["status"] == "Succeeded"
+    assert "was not written" in said.err
+
+
 def test_a_corrupted_pipeline_is_repaired(project, call):
     small_project.finished_external(project)
     small_project.finished_external(project)

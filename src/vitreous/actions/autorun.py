@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vitreous.actions import starting
-from vitreous.actions.planning import INTERACTIVE
+from vitreous.actions.planning import needs_person
 from vitreous.errors import InputError, ProjectError, VitreousError
 from vitreous.jobs import job_star
 from vitreous.project import process_types
@@ -260,7 +260,7 @@ def start_scheduled(project: Project, job: str) -> None:
     A job that cannot be started is a failed one, which its state tells.
     """
     options = starting.restart(project.folder, job)
-    if project.job(job).type.startswith(INTERACTIVE):
+    if needs_person(project.root / job, options):
         launch.open_interactive(project.root, job)
         return
     with contextlib.suppress(VitreousError):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from vitreous.actions.inputs import check_files, check_inputs, with_stored_paths
-from vitreous.errors import InputError, OptionError, Problem
+from vitreous.errors import FormatError, InputError, OptionError, Problem
 from vitreous.jobs import evaluate, job_star, registry
 from vitreous.jobs.checks import check_values
 from vitreous.jobs.declare import Options, Output, Start
@@ -20,7 +20,7 @@ from vitreous.jobs.job_star import JobFile
 from vitreous.jobs.job_type import JobType, value_of
 from vitreous.project import aliases
 from vitreous.project.pipeline import Pipeline, Process, Status, job_folder
-from vitreous.running import launch
+from vitreous.running import launch, record
 
 REFINEMENTS = frozenset({"class2d", "class3d", "refine3d", "initialmodel", "multibody"})
 INTERACTIVE = (
@@ -28,6 +28,7 @@ INTERACTIVE = (
     "relion.select.interactive",
     "relion.autopick.continuemanual",
 )
+CHOICE = "backup_selection.star"
 
 
 class Mode(StrEnum):
@@ -85,6 +86,8 @@ class Plan:
         The job that is continued or overwritten.
     warnings
         What the user should know and what does not stand in the way.
+    is_interactive
+        Whether it waits for a person and has no process.
     """
 
     name: str
@@ -96,12 +99,7 @@ class Plan:
     outputs: tuple[Output, ...]
     target: Process | None = None
     warnings: tuple[Problem, ...] = ()
-
-    @property
-    def is_interactive(self) -> bool:
-        """Whether a person works in it, so that it has no process."""
-        chooses = bool(getattr(self.options, "is_interactive", True))
-        return chooses and self.label.startswith(INTERACTIVE)
+    is_interactive: bool = False
 
     @property
     def job_type(self) -> JobType:
@@ -145,7 +143,7 @@ def make_plan(root: Path, pipeline: Pipeline, request: Request, environ: Mapping
         job_folder(job_type.folder, pipeline.counter), None, job_type.label, Status.SCHEDULED
     )
     alias, alias_problems = _alias_of(root, pipeline, process, request)
-    problems = [*_target_problems(target, request), *alias_problems]
+    problems = [*_target_problems(root, target, request), *alias_problems]
     stored, path_problems = with_stored_paths(root, pipeline, job_type, request.values)
     problems += path_problems
     if base is not None and request.mode is Mode.CONTINUE:
@@ -177,7 +175,20 @@ def make_plan(root: Path, pipeline: Pipeline, request: Request, environ: Mapping
         outputs=tuple(evaluate.output_nodes(options, process.name, goes_on, root)),
         target=target,
         warnings=tuple(_in_order(job_type, problems)),
+        is_interactive=needs_person(root / process.name, options, goes_on),
     )
+
+
+def needs_person(job_dir: Path, options: Options, goes_on: bool = False) -> bool:
+    """Tell whether a job waits for a person, who picks or selects.
+
+    A selection whose choice is made needs nobody: it is among the arguments, which the
+    declaration knows, or in the file that a browser leaves in the job folder.
+    """
+    if not evaluate.full_label(options, goes_on).startswith(INTERACTIVE):
+        return False
+    is_chosen = options.job_type.word == "select" and (job_dir / CHOICE).exists()
+    return bool(getattr(options, "is_interactive", True)) and not is_chosen
 
 
 def type_of_request(root: Path, pipeline: Pipeline, request: Request) -> JobType:
@@ -217,8 +228,8 @@ def _need_program(job_type: JobType) -> None:
         )
 
 
-def _target_problems(target: Process | None, request: Request) -> Iterator[Problem]:
-    if target is None:
+def _target_problems(root: Path, target: Process | None, request: Request) -> Iterator[Problem]:
+    if target is None or (request.mode is Mode.CONTINUE and _waits(root, target)):
         return
     if target.status is Status.RUNNING:
         wanted = "continued" if request.mode is Mode.CONTINUE else "overwritten"
@@ -227,6 +238,15 @@ def _target_problems(target: Process | None, request: Request) -> Iterator[Probl
             f"{target.shown_name} is running and cannot be {wanted}; wait for it, or stop it with "
             f"`vitreous abort {target.number}`",
         )
+
+
+def _waits(root: Path, target: Process) -> bool:
+    """Tell whether a job waits for a person, who may go on with it at any time."""
+    try:
+        known = record.read_process(root / target.name)
+    except FormatError:
+        return False
+    return known is not None and known.state == "interactive"
 
 
 def _alias_of(

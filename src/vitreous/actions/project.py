@@ -330,12 +330,18 @@ class Project:
 
     # Looking
 
-    def refresh(self) -> states.Changes:
+    def refresh(self, *, patient: bool = True) -> states.Changes:
         """Look at all job folders: find jobs that others made, jobs that ended or died.
 
         The project is locked and written only where something changed.
+
+        Parameters
+        ----------
+        patient
+            Whether to wait for the lock as long as it takes; else a warning tells that nothing
+            was written.
         """
-        return states.refresh(self.folder)
+        return states.refresh(self.folder, patient=patient)
 
     def status(self) -> report.StatusReport:
         """Return the state of every job, as ``vitreous status --json`` prints it."""

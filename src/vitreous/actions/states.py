@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from vitreous.errors import FormatError
+from vitreous.errors import FormatError, LockedError
 from vitreous.project import discovery, links, markers, outputs
 from vitreous.project.folder import ProjectFolder
 from vitreous.project.pipeline import Pipeline, Process, Status
 from vitreous.running import record
 from vitreous.running.state import JobState, job_state
+
+HURRY_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,32 @@ class Changes:
         return bool(self.found or self.ended)
 
 
-def refresh(folder: ProjectFolder) -> Changes:
+def refresh(folder: ProjectFolder, *, patient: bool = True) -> Changes:
     """Look at all job folders and write what changed.
 
-    A project opened read-only, or one that cannot be locked, is left as it is.
+    Parameters
+    ----------
+    folder
+        The project. One that is read-only is left as it is.
+    patient
+        Whether to wait for the lock as long as a change does, and to fail without it. Whoever
+        only looks waits two seconds, and then does without.
     """
+    if patient:
+        return _refresh(folder)
+    hurried = ProjectFolder(
+        folder.root,
+        name=folder.name,
+        read_only=folder.read_only,
+        policy=replace(folder.policy, timeout_s=min(folder.policy.timeout_s, HURRY_S)),
+    )
+    try:
+        return _refresh(hurried)
+    except LockedError as error:
+        return Changes(warnings=(f"what became of the jobs was not written: {error}",))
+
+
+def _refresh(folder: ProjectFolder) -> Changes:
     pipeline = folder.read()
     unlisted = discovery.find_unlisted(folder, pipeline)
     if folder.read_only or not os.access(folder.root, os.W_OK):

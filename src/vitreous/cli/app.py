@@ -102,6 +102,8 @@ def invoke(arguments: Sequence[str]) -> int:
         return 0
     except (VitreousError, OSError) as error:
         return _tell(error)
+    except Exception as error:  # noqa: BLE001 - the top: a fault of ours is told like any other
+        return _tell_fault(error)
     return 0
 
 
@@ -115,6 +117,18 @@ def _tell(error: VitreousError | OSError) -> int:
         print(f"vitreous: {error}", file=sys.stderr)
     failed = isinstance(error, ComputeError | EnvironmentMissing | LockedError)
     return 1 if failed or not isinstance(error, VitreousError) else 2
+
+
+def _tell_fault(error: Exception) -> int:
+    """Say that something is wrong in vitreous itself."""
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    print(
+        f"vitreous: a fault in vitreous itself ({type(error).__name__}: {error}). Please report "
+        f"it with what {DEBUG}=1 shows.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _tell_problems(error: OptionError) -> None:

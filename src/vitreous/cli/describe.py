@@ -30,12 +30,12 @@ def describe(
     job_type: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOBTYPE]", help="Such as class2d.", autocompletion=complete.job_types
+            metavar="JOBTYPE", help="Such as class2d.", autocompletion=complete.job_types
         ),
     ] = None,
     key: Annotated[
         str | None,
-        typer.Argument(metavar="[KEY]", help="One option only.", autocompletion=complete.keys),
+        typer.Argument(metavar="KEY", help="One option only.", autocompletion=complete.keys),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = HERE,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)] = HERE,
     form: Annotated[
         Form, typer.Option(help="Form of its files: of RELION 5.0, 4.0 or 3.1.")
     ] = Form.RELION_5_0,
@@ -66,7 +66,7 @@ def init(
 
 def alias(
     job: JobRef,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The new name.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The new name.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
     project: ProjectDir = HERE,
     json: Json = False,
@@ -85,12 +85,12 @@ def note(
     job: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOB]",
+            metavar="JOB",
             help="A job; the project itself where none is given.",
             autocompletion=complete.jobs,
         ),
     ] = None,
-    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="Text to add.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Text to add.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the whole note.")] = False,
     join: Annotated[bool, typer.Option("--all", help="Join all notes in one file.")] = False,
     project: ProjectDir = HERE,
@@ -185,7 +185,7 @@ def delete(
 def undelete(
     jobs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[JOB...]", help="Jobs to bring back; none lists the Trash."),
+        typer.Argument(metavar="JOB", help="Jobs to bring back; none lists the Trash."),
     ] = None,
     group: Annotated[
         bool, typer.Option("--group", help="Bring back all jobs of the same delete.")
@@ -260,7 +260,7 @@ def empty_trash(yes: Yes = False, project: ProjectDir = HERE, json: Json = False
 def clean(
     jobs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[JOB...]", help="Jobs to clean.", autocompletion=complete.jobs),
+        typer.Argument(metavar="JOB", help="Jobs to clean.", autocompletion=complete.jobs),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Clean every succeeded job.")] = False,
     harsh: Annotated[

@@ -26,7 +26,7 @@ JobRef: TypeAlias = Annotated[
 JobRefs: TypeAlias = Annotated[
     list[str],
     typer.Argument(
-        metavar="JOB...", help="Paths, aliases or numbers of jobs.", autocompletion=complete.jobs
+        metavar="JOB", help="Paths, aliases or numbers of jobs.", autocompletion=complete.jobs
     ),
 ]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +18,7 @@ from vitreous.cli.options import HERE, JobRef, Json, ProjectDir, open_project
 from vitreous.cli.output import human_size, human_time, paint, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from vitreous.actions import Job
+    from vitreous.actions import Job, Project
     from vitreous.actions.doctor import Finding
     from vitreous.actions.report import HeadlineRow, JobReport, JobRow, NodeRow, ProgressRow
 
@@ -51,9 +53,7 @@ def status(
 ) -> None:
     """List the jobs: their state, what is running and how far it is, what was found."""
     opened = open_project(project, read_only=read_only)
-    changes = opened.refresh()
-    for text in changes.warnings:
-        warn(text)
+    _look(opened)
     report = opened.status()
     if last is not None:
         report["jobs"] = report["jobs"][-last:]
@@ -82,6 +82,12 @@ def status(
     print_table(("NO", "TYPE", "NAME", "STATE", "SINCE", ""), rows, styles, right=(0,))
 
 
+def _look(project: Project) -> None:
+    """Bring the graph up to date, and say what is odd."""
+    for text in project.refresh(patient=False).warnings:
+        warn(text)
+
+
 def shown_state(job: JobRow) -> str:
     """Return the state in one or two words; a queued job says so."""
     if job["queued_since"]:
@@ -107,7 +113,7 @@ def _what(job: JobRow) -> str:
         return progress_text(job["progress"])
     if job["reason"]:
         return job["reason"]
-    return ", ".join(headline_text(row) for row in job["headline"][:3])
+    return "; ".join(headline_text(row) for row in job["headline"][:3])
 
 
 def progress_text(row: ProgressRow) -> str:
@@ -118,10 +124,10 @@ def progress_text(row: ProgressRow) -> str:
 
 
 def headline_text(row: HeadlineRow) -> str:
-    """Return ``Final resolution 2.87 Å``."""
+    """Return ``Final resolution: 2.87 Å``."""
     value = row["value"]
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return f"{row['label']} {text} {row['unit']}".rstrip()
+    return f"{row['label']}: {text} {row['unit']}".rstrip()
 
 
 def show(
@@ -134,7 +140,7 @@ def show(
 ) -> None:
     """Show one job: options, inputs, outputs, what it found, warnings, timing, commands."""
     opened = open_project(project)
-    opened.refresh()
+    _look(opened)
     report = opened.show(job)
     if json:
         print_json(report)
@@ -162,12 +168,12 @@ def _print_job(report: JobReport, *, every: bool) -> None:
         "Outputs",
         [_node_cells(node, "used by", ", ".join(node["used_by"])) for node in report["outputs"]],
     )
-    _section("Warnings", [_warning_cells(one) for one in report["warning_list"]])
+    _print_warnings(report["warning_list"])
     _section("Time", [_timing_cells(one) for one in report["timing"]])
     _section("Plots", [(str(one.get("title", "")), str(one["data"])) for one in report["plots"]])
     _section("Commands", [(command,) for command in report["commands"]])
     if report["note"].strip():
-        _section("Note", [(line,) for line in report["note"].strip().splitlines()])
+        _section("Note", [(line,) for line in report["note"].strip("\n").splitlines()])
     print(f"\nFolder: {report['folder']}")
 
 
@@ -187,10 +193,15 @@ def _node_cells(node: NodeRow, word: str, other: str | None) -> tuple[str, ...]:
     return (node["path"], node["type"], f"{word} {other}" if other else "", there)
 
 
-def _warning_cells(one: dict[str, Any]) -> tuple[str, ...]:
-    units = [str(unit) for unit in one.get("units", [])]
-    such = f"{', '.join(units[:3])}{', …' if len(units) > 3 else ''}"
-    return (f"{one.get('count', 1)} ×", str(one.get("what", "")), such)
+def _print_warnings(warnings: list[dict[str, Any]]) -> None:
+    if warnings:
+        print(f"\n{paint('Warnings', 'bold cyan')}")
+    room = min(get_terminal_size((100, 24)).columns, 110)
+    for one in warnings:
+        units = [str(unit) for unit in one.get("units", [])]
+        such = f" ({'; '.join(units[:3])}{'; …' if len(units) > 3 else ''})" if units else ""
+        text = f"{one.get('count', 1)} × {one.get('what', '')}{such}"
+        print(textwrap.fill(text, room, initial_indent="  ", subsequent_indent="      "))
 
 
 def _timing_cells(one: dict[str, Any]) -> tuple[str, ...]:

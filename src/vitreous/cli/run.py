@@ -35,7 +35,7 @@ def run(  # noqa: PLR0913 - one parameter for each flag
     job_type: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOBTYPE]",
+            metavar="JOBTYPE",
             help="Such as class2d; not needed with --continue, --overwrite or --from.",
             autocompletion=complete.job_types,
         ),
@@ -43,7 +43,7 @@ def run(  # noqa: PLR0913 - one parameter for each flag
     values: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE...]",
+            metavar="KEY=VALUE",
             help="Options; `vitreous describe JOBTYPE` lists them.",
             autocompletion=complete.values,
         ),
@@ -231,6 +231,9 @@ def _tell(job: Job, *, json: bool) -> None:
     name = job.alias or job.name
     if job.is_interactive and state.status == "Running":
         print(f"{name} waits for you: it ends when you have saved your choice.")
+        if job.options.get("optimiser"):
+            again = f"vitreous run --continue {job.number} other_args='--classes 1,3-5'"
+            print(f"Classes can be chosen here too, by number: `{again}`")
     elif state.status == "Scheduled":
         print(f"{name} is scheduled. `vitreous autorun {job.number}` runs it.")
     elif state.status == "Running":
@@ -257,7 +260,7 @@ def autorun(  # noqa: PLR0913 - one parameter for each flag
     jobs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[JOB...]",
+            metavar="JOB",
             help="Scheduled jobs, in this order; all of them where none is given.",
             autocompletion=complete.jobs,
         ),
