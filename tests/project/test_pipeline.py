@@ -9,7 +9,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from vitreous.errors import ProjectError
 from vitreous.project import node_types as types
-from vitreous.project.pipeline import Pipeline, Status, job_folder, job_number, job_of_path
+from vitreous.project.pipeline import (
+    Pipeline,
+    Process,
+    Status,
+    job_folder,
+    job_number,
+    job_of_path,
+)
 
 
 def chain() -> Pipeline:
@@ -59,7 +66,7 @@ def test_an_unknown_job_names_the_nearest() -> None:
 def test_a_number_that_two_folders_have_is_not_guessed() -> None:
     pipeline = Pipeline(counter=7)
     pipeline.add_process("Import", "relion.import", Status.SUCCEEDED)
-    pipeline.add_process("Select", "relion.select", Status.SUCCEEDED, number=7)
+    pipeline.put_process(Process("Select/job007/", None, "relion.select", Status.SUCCEEDED))
     with pytest.raises(ProjectError, match="fits several"):
         pipeline.find(7)
 

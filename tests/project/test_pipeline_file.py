@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from vitreous.errors import ProjectError
 from vitreous.project import node_types, process_types
 from vitreous.project.pipeline import Form, Node, Pipeline, Status
-from vitreous.project.pipeline_file import format_pipeline, parse_pipeline, read_pipeline
+from vitreous.project.pipeline_file import parse_pipeline, read_pipeline
+from vitreous.project.pipeline_text import RowCache, format_pipeline
 
 GOLDEN = Path(__file__).parent.parent / "golden/pipelines"  # hand-made, as the README there says
 RELION_31 = (GOLDEN / "relion31.star").read_text()
@@ -193,6 +194,29 @@ def test_any_pipeline_round_trips_in_its_form(pipeline: Pipeline) -> None:
     assert again == pipeline
     assert format_pipeline(again) == text
     assert again.problems == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(pipelines(), min_size=1, max_size=3), st.data())
+def test_a_row_cache_never_changes_the_text(several: list[Pipeline], data: st.DataObject) -> None:
+    cache = RowCache()
+    for start in several:
+        pipeline = start
+        for change in data.draw(st.lists(st.integers(0, 4), max_size=6)):
+            pipeline = pipeline.copy()
+            if change == 0 or not pipeline.processes:
+                job = pipeline.add_process("Select", "lab.own", Status.RUNNING)
+                pipeline.add_output(job.name, f"{job.name}p.star", "Own.thing")
+            elif change == 1:
+                pipeline.remove(data.draw(st.sampled_from(list(pipeline.processes))))
+            elif change == 2 and pipeline.nodes:
+                pipeline.remove_nodes([data.draw(st.sampled_from(list(pipeline.nodes)))])
+            elif change == 3 and pipeline.nodes:
+                name = data.draw(st.sampled_from(list(pipeline.nodes)))
+                pipeline.nodes[name] = Node(name, data.draw(_NODE_TYPES), 2)
+            elif change == 4:
+                pipeline.form = data.draw(st.sampled_from(["3.1", "4.0", "5.0"]))
+            assert format_pipeline(pipeline, cache) == format_pipeline(pipeline)
 
 
 @given(st.integers(0, 15).filter(lambda n: n != 4))

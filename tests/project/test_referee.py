@@ -16,7 +16,8 @@ from vitreous.project.folder import ProjectFolder
 from vitreous.project.lock import break_stale_lock
 from vitreous.project.outputs import check_completion
 from vitreous.project.pipeline import Pipeline, Status
-from vitreous.project.pipeline_file import format_pipeline, read_pipeline
+from vitreous.project.pipeline_file import read_pipeline
+from vitreous.project.pipeline_text import format_pipeline
 
 pytestmark = pytest.mark.usefixtures("relion")
 

@@ -175,7 +175,7 @@ def test_a_delete_that_fails_puts_everything_back(
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vitreous.project.folder.write_text", refuse)
+    monkeypatch.setattr("vitreous.project.folder.write_bytes", refuse)
     with pytest.raises(ProjectError, match="disk is full"):
         delete(folder, plan_delete(folder, [2]))
     assert folder.file.read_bytes() == text

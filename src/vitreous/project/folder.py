@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from vitreous.errors import NotAProjectError, ProjectError
-from vitreous.io.atomic import write_text
+from vitreous.io.atomic import write_bytes, write_text
 from vitreous.project import links, lock, mirror
 from vitreous.project.paths import check_inside
 from vitreous.project.pipeline import Form, Pipeline
-from vitreous.project.pipeline_file import format_pipeline, parse_pipeline
+from vitreous.project.pipeline_file import parse_pipeline
+from vitreous.project.pipeline_text import RowCache, format_pipeline
 
 PROJECT_FILE: Final = ".gui_projectdir"
 HAS_CHANGED: Final = ".pipeline_has_changed"
@@ -58,6 +59,7 @@ class ProjectFolder:
         self.read_only = read_only
         self.policy = policy or lock.LockPolicy()
         self._cached: tuple[_Stamp, Pipeline] | None = None
+        self._row_cache = RowCache()
 
     @classmethod
     def create(cls, root: Path | str, form: Form = "5.0") -> ProjectFolder:
@@ -195,18 +197,18 @@ class ProjectFolder:
         return pipeline
 
     def _write(self, before: Pipeline, pipeline: Pipeline) -> None:
-        text = format_pipeline(pipeline)
+        content = format_pipeline(pipeline, self._row_cache).encode()
         try:
             for name in pipeline.added:
                 self.job_dir(name).mkdir(parents=True, exist_ok=True)
             for left_over in self.root.glob(f".{self.file.name}.*.tmp"):
                 left_over.unlink()  # of a writer that was killed; nobody else writes now
-            write_text(self.file, text)
+            write_bytes(self.file, content)
             (self.root / HAS_CHANGED).touch()
         except OSError as error:
             raise cannot_write(self.root, error) from error
         self._cached = (_stamp(self.file), pipeline)
-        mirror.follow(self.root, self.name, before, pipeline, text)
+        mirror.follow(self.root, self.name, before, pipeline, content)
 
     def _number_is_on_disk(self, number: int) -> bool:
         """Tell whether some type folder holds a job of this number that the pipeline lacks."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from vitreous.project.pipeline import Pipeline
-from vitreous.project.pipeline_file import format_pipeline
+from vitreous.project.pipeline_text import format_pipeline
 
 JOB_PIPELINE: Final = "job_pipeline.star"
 
@@ -25,15 +25,15 @@ def write_job_pipeline(root: Path, pipeline: Pipeline, job: str) -> None:
     """
     part = pipeline.part([job])
     part.counter = 2
-    _replace(root / job / JOB_PIPELINE, format_pipeline(part))
+    _replace(root / job / JOB_PIPELINE, format_pipeline(part).encode())
 
 
-def write_backup(root: Path, name: str, job: str, text: str) -> None:
-    """Copy the text of the whole pipeline into the folder of a job."""
-    _replace(root / job / f"{name}_pipeline.star", text)
+def write_backup(root: Path, name: str, job: str, content: bytes) -> None:
+    """Copy the whole pipeline file into the folder of a job."""
+    _replace(root / job / f"{name}_pipeline.star", content)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: bytes) -> None:
     """Replace a file as a whole, without waiting for the disk.
 
     Waiting twice would double the time of every change. After a power cut such a file may be
@@ -41,7 +41,7 @@ def _replace(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):

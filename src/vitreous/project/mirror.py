@@ -13,7 +13,7 @@ from vitreous.project import job_files, links, nodes_tree
 from vitreous.project.pipeline import Pipeline
 
 
-def follow(root: Path, name: str, before: Pipeline, after: Pipeline, text: str) -> None:
+def follow(root: Path, name: str, before: Pipeline, after: Pipeline, content: bytes) -> None:
     """Bring backups, alias symlinks and `.Nodes` from one state of the pipeline to the next.
 
     Parameters
@@ -24,20 +24,20 @@ def follow(root: Path, name: str, before: Pipeline, after: Pipeline, text: str) 
         Name of the pipeline, such as ``default``.
     before, after
         The two states.
-    text
+    content
         The pipeline file as written, for the backup in the folder of each new job.
     """
     with contextlib.suppress(OSError):
-        _job_files(root, name, after, text)
+        _job_files(root, name, after, content)
     with contextlib.suppress(OSError):
         _links(root, before, after)
     nodes_tree.update(root, before, after)
 
 
-def _job_files(root: Path, name: str, after: Pipeline, text: str) -> None:
+def _job_files(root: Path, name: str, after: Pipeline, content: bytes) -> None:
     for job in after.added:
         job_files.write_job_pipeline(root, after, job)
-        job_files.write_backup(root, name, job, text)
+        job_files.write_backup(root, name, job, content)
 
 
 def _links(root: Path, before: Pipeline, after: Pipeline) -> None:

@@ -7,6 +7,7 @@ It may be deleted at any time.
 from __future__ import annotations
 
 import contextlib
+import operator
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,11 +69,15 @@ def remove_entries(root: Path, pipeline: Pipeline, nodes: Iterable[Node]) -> Non
 def update(root: Path, before: Pipeline, after: Pipeline) -> None:
     """Bring the tree from one state of the pipeline to the next, touching only what changed."""
     # Unchanged jobs and nodes are the same objects in both: a copy shares them.
-    changed = [node for name, node in after.nodes.items() if before.nodes.get(name) is not node]
+    if all(map(operator.is_, before.nodes.values(), after.nodes.values())):
+        changed = list(after.nodes.values())[len(before.nodes) :]
+        gone = list(before.nodes.values())[len(after.nodes) :]
+    else:
+        changed = [node for name, node in after.nodes.items() if before.nodes.get(name) is not node]
+        gone = [node for name, node in before.nodes.items() if name not in after.nodes]
     for name, process in after.processes.items():
         if before.processes.get(name) is not process:
             changed += after.outputs(name)
-    gone = [node for name, node in before.nodes.items() if name not in after.nodes]
     renamed = [node for node in changed if node.name in before.nodes]
     remove_entries(root, before, [*gone, *renamed])
     add_entries(root, after, changed)

@@ -261,14 +261,14 @@ class Pipeline:
         type_label, status, alias
             See `Process`.
         number
-            Only for overwriting a job: its number. The counter stays.
+            Only for overwriting a job: its number. The counter stays, it is always above the
+            highest number.
         """
         if number is None:
-            used = {process.number for process in self}
-            while self.counter in used or self.number_is_taken(self.counter):
+            while self.number_is_taken(self.counter):
                 self.counter += 1
             number = self.counter
-            self.counter += 1
+        self.counter = max(self.counter, number + 1)
         name = job_folder(folder, number)
         if name in self.processes:
             raise ProjectError(f"{name} exists already in the pipeline; delete it first.")

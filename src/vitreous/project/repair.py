@@ -19,7 +19,8 @@ from vitreous.project.discovery import adopt, find_unlisted, job_folders, look_a
 from vitreous.project.folder import HAS_CHANGED, ProjectFolder, cannot_write
 from vitreous.project.markers import read_marker
 from vitreous.project.pipeline import Form, Pipeline, Status, job_number
-from vitreous.project.pipeline_file import format_pipeline, read_pipeline
+from vitreous.project.pipeline_file import read_pipeline
+from vitreous.project.pipeline_text import format_pipeline
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from vitreous.project.folder import ProjectFolder, cannot_write
 from vitreous.project.job_files import JOB_PIPELINE, write_job_pipeline
 from vitreous.project.moving import Moves, merge_folder, size_below
 from vitreous.project.pipeline import Pipeline, Process, Status
-from vitreous.project.pipeline_file import format_pipeline
+from vitreous.project.pipeline_text import format_pipeline
 
 DELETED_PIPELINE: Final = "deleted_pipeline.star"
 
