@@ -166,7 +166,7 @@ def mean_amplitude(images: Float[Tensor, "*real"], ndim: int) -> Float[Tensor, "
 
 
 def adjust_power(
-    images: Float[Tensor, "*real"], like: Float[Tensor, "*real"], ndim: int
+    images: Float[Tensor, "*real"], like: Float[Tensor, "*like"], ndim: int
 ) -> Float[Tensor, "*real"]:
     """Scale the shells of images so that their mean amplitude is that of another image.
 

@@ -65,6 +65,8 @@ def _check(arguments: argparse.Namespace) -> None:
     """Refuse what has no result, before anything is read."""
     changes = arguments.steps or arguments.average or arguments.avg_ampl or arguments.avg_bin
     reports = [name for name in _reports() if getattr(arguments, name)]
+    for name, value in arguments.steps:
+        image_steps.check(name, value)
     if changes and not arguments.o:
         raise InputError("Images are to be changed but there is no --o to write them to.")
     if not arguments.o and not reports:

@@ -106,6 +106,8 @@ def _randomise(
     data: Tensor, value: float, pixel_size_A: float, ndim: int, settings: argparse.Namespace
 ) -> Tensor:
     size = data.shape[-1]
+    if value <= 0:
+        raise InputError(f"--phase_randomise {value:g}; wanted a resolution above 0.")
     shell = int(size * pixel_size_A / value + 0.5)
     generator = torch.Generator().manual_seed(settings.seed)
     transform = fourier.forward(data, ndim)
@@ -210,8 +212,7 @@ def _correct_amplitude(pictures: Pictures, value: str, settings: argparse.Namesp
     spectrum = spectrum.reshape(half)
     shells = fourier.shell_index(size, ndim)
     mean = fourier.shell_mean(spectrum, ndim, int(shells.max()) + 1, stored=True)
-    beyond = filtering.radius((*half[:-1], size), spectrum) * size > settings.minr_ampl_corr
-    usable = beyond & (spectrum > 0)
+    usable = (shells > settings.minr_ampl_corr) & (spectrum > 0)
     factor = torch.where(usable, mean[shells] / torch.where(usable, spectrum, 1.0), 1.0)
     transform = fourier.forward(pictures.data, ndim) * factor
     return replace(pictures, data=fourier.inverse(transform, ndim, size))
@@ -254,12 +255,21 @@ def _best_rest(
     return best
 
 
-def number(value: str) -> float:
-    """Return the number of an option."""
+def check(name: str, value: str) -> None:
+    """Refuse a value that is no number where the operation wants one."""
+    if name in WITHOUT_VALUE or name in WITH_NAME:
+        return
     try:
-        return float(value)
-    except ValueError as error:
-        raise InputError(f"{value!r} is not a number.") from error
+        usable = math.isfinite(float(value))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(f"--{name} {value}: wanted a number.")
+
+
+def number(value: str) -> float:
+    """Return the number of an option that was checked."""
+    return float(value)
 
 
 def other_like(pictures: Pictures, path: str) -> Tensor:
@@ -343,4 +353,8 @@ STEPS: dict[str, Step] = {
 }
 WITHOUT_VALUE = (
     "flipX", "flipY", "flipZ", "flipXY", "flipmXY", "invert_hand", "shift_com", "remove_nan",
+)  # fmt: skip
+WITH_NAME = (
+    "multiply", "divide", "add", "subtract", "adjust_power", "fourier_filter",
+    "correct_avg_ampl", "sym",
 )  # fmt: skip
