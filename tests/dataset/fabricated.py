@@ -64,6 +64,13 @@ def _particles(
     return normalised(np.array(images)).astype(np.float32)
 
 
+def multiplied(images: np.ndarray, pixel_size_A: float, defocus_A: float) -> np.ndarray:
+    """Multiply by the CTF and normalise again."""
+    size = images.shape[-1]
+    seen = np.fft.rfft2(images) * ctf(size, pixel_size_A, LENS, defocus_A)
+    return normalised(np.fft.irfft2(seen, s=(size, size))).astype(np.float32)
+
+
 def normalised(images: np.ndarray) -> np.ndarray:
     """Mean 0 and deviation 1 outside the circle."""
     size = images.shape[-1]

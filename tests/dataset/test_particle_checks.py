@@ -148,6 +148,15 @@ def test_impossible_defocus_rows_are_counted(stack):
     assert "rows 4, 6" in text
 
 
+def test_images_multiplied_by_their_ctf_are_told_unless_the_optics_say_so(stack):
+    write_mrc("stack.mrcs", fabricated.multiplied(stack, 3.5, 12000.0), 3.5)
+    assert "multiplied by it, but rlnCtfDataAre" in told(check_particles(rows(), optics()))
+    stated = optics(rlnCtfDataAreCtfPremultiplied=True)
+    assert told(check_particles(rows(), stated)) == ""
+    write_mrc("stack.mrcs", stack, 3.5)
+    assert "were not multiplied" in told(check_particles(rows(), stated))
+
+
 def test_images_listed_twice_are_told(stack):
     names = [f"{i:06d}@stack.mrcs" for i in [1, *range(1, N)]]
     assert "more than once" in told(check_particles(rows(rlnImageName=names), optics()))

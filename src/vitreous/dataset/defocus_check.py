@@ -52,6 +52,10 @@ class DefocusFit:
         Mean defocus of the rows, and of the best fit.
     stated_score, best_score
         Fraction of the variance about a smooth background that the CTF explains, 0 to 1.
+    strength
+        How much the logarithm of the power falls from the tops to the zeros of the CTF, in the
+        middle of the range, at the best defocus. Noise fills the zeros of images as they were
+        taken (2 is much); images multiplied by their CTF are empty there (3.4 and more).
     frequencies_per_A, spectrum, model
         ``s``: the fitted range, natural logarithm of the power, and its best fit.
     """
@@ -60,6 +64,7 @@ class DefocusFit:
     best_A: float
     stated_score: float
     best_score: float
+    strength: float
     frequencies_per_A: NDArray[np.float64]
     spectrum: NDArray[np.float64]
     model: NDArray[np.float64]
@@ -116,14 +121,17 @@ def fit_defocus(
     trials = np.concatenate([near, np.arange(3000.0, 60001.0, 100.0)])
     scores = np.array([_explain(spectrum, k, swings.at(trial))[0] for trial in trials])
     best = int(scores.argmax())
+    _, model, amplitude = _explain(spectrum, k, swings.at(float(trials[best])))
+    third = len(k) // 3
     return DefocusFit(
         stated_A=stated_A,
         best_A=float(trials[best]),
         stated_score=float(scores[: len(near)].max()),
         best_score=float(scores[best]),
+        strength=float(amplitude[third : 2 * third].mean()),
         frequencies_per_A=k,
         spectrum=spectrum,
-        model=_explain(spectrum, k, swings.at(float(trials[best])))[1],
+        model=model,
     )
 
 
@@ -153,8 +161,8 @@ class _Swings:
 
 def _explain(
     spectrum: NDArray[np.float64], k: NDArray[np.float64], swing: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Return the explained fraction of the residual variance, and the fitted spectrum."""
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the explained fraction of the residual variance, the fit, and the swing's size."""
     x = 2 * (k - k[0]) / (k[-1] - k[0]) - 1
     background = np.polynomial.legendre.legvander(x, 4)
     strength = np.polynomial.legendre.legvander(x, 1)
@@ -163,12 +171,12 @@ def _explain(
     fitted, coefficients = _least_squares(
         np.hstack([background, strength * swing[:, None]]), spectrum, weight
     )
-    amplitude = strength @ coefficients[background.shape[1] :]
+    amplitude = np.asarray(strength @ coefficients[background.shape[1] :])
     if np.sum(amplitude * np.abs(swing)) <= 0:
-        return 0.0, smooth
+        return 0.0, smooth, amplitude
     residual = np.sum(weight[:, 0] ** 2 * (spectrum - fitted) ** 2)
     before = np.sum(weight[:, 0] ** 2 * (spectrum - smooth) ** 2)
-    return float(1 - residual / max(before, 1e-30)), fitted
+    return float(1 - residual / max(before, 1e-30)), fitted, amplitude
 
 
 def _least_squares(

@@ -20,6 +20,8 @@ from vitreous.dataset.particle_sample import Batch, read_batches, sample_rows
 from vitreous.io import Table
 
 FEWEST_FOR_DEFOCUS = 12
+MULTIPLIED_ABOVE = 2.7
+MULTIPLIED_BELOW = 1.5
 _SAME_PIXEL = 0.01
 _UNSET_PIXEL_SIZES = (0.0, 1.0)
 
@@ -79,6 +81,7 @@ def check_particles(
     for group, parts in measured.items():
         _judge(report, parts, rows_of.get(group, {}), str(group))
     report.findings += _contradictions(report.fits)
+    report.findings += _multiplied(report.fits, optics)
     return report
 
 
@@ -213,6 +216,27 @@ def _contradictions(fits: Mapping[str, DefocusFit]) -> Iterator[Finding]:
         "Estimate the CTF again before refining.",
         name_a_few(told),
     )
+
+
+def _multiplied(fits: Mapping[str, DefocusFit], optics: Table) -> Iterator[Finding]:
+    """Compare the depth of the CTF's zeros with what the optics table says was done."""
+    label = "rlnCtfDataAreCtfPremultiplied"
+    stated = optics.get(label, np.zeros(len(optics), bool))
+    strengths = [fit.strength for fit in fits.values() if fit.is_sure]
+    if not strengths or stated.any() != stated.all():
+        return
+    strength = float(np.median(strengths))
+    if strength > MULTIPLIED_ABOVE and not stated.any():
+        yield Finding(
+            "The images are empty at the zeros of their CTF, noise included: they were multiplied "
+            f"by it, but {label} does not say so. The CTF would be applied twice. Set the column "
+            "to 1 in data_optics, or import particles as they were extracted."
+        )
+    elif strength < MULTIPLIED_BELOW and stated.any():
+        yield Finding(
+            f"{label} is 1, but noise fills the zeros of the CTF: the images were not multiplied "
+            "by it. Set the column to 0 in data_optics."
+        )
 
 
 def _source(particles: Table, row: int) -> str:

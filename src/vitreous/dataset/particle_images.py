@@ -127,12 +127,14 @@ def _filtering(power: NDArray[np.float64], pixel_size_A: float) -> Iterator[str]
     spectrum = np.maximum(power[: nyquist + 1], tiny)
     step = max(2, round(0.15 * nyquist))
     start = max(3, round(0.2 * nyquist))
-    drop = spectrum[start:-step] / spectrum[start + step :]
+    # Against all that follows, so that the zeros of a CTF are no edge.
+    following = np.maximum.accumulate(spectrum[::-1])[::-1]
+    drop = spectrum[start:-step] / following[start + step :]
     middle = float(np.median(spectrum[round(0.25 * nyquist) : round(0.55 * nyquist)]))
     end = float(np.median(spectrum[round(0.93 * nyquist) :]))
     # White noise of deviation 1 has this power in every shell; unfiltered images keep some of it.
     white = 1 / (2 * nyquist) ** 2
-    has_lost_its_noise = float(spectrum[start:].min()) < LEAST_NOISE * white
+    has_lost_its_noise = float(spectrum[-step:].max()) < LEAST_NOISE * white
     falls = (
         end < GONE_BELOW * spectrum[1:4].max() or end < FADED_TO * middle or drop.max() > STEEP_DROP
     )
