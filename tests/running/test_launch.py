@@ -169,7 +169,10 @@ def test_exec_of_a_running_job_is_refused_and_harms_nothing(workshop):
     started = launch.start(workshop.root, name)
     until(lambda: record.read_process(workshop.dir(name)).state == "running")
     second = subprocess.run(
-        [sys.executable, *launch._EXEC, name], cwd=workshop.root, capture_output=True, text=True
+        [sys.executable, "-m", "vitreous", "exec", name],
+        cwd=workshop.root,
+        capture_output=True,
+        text=True,
     )
     assert second.returncode != 0
     assert "is running already" in second.stderr
@@ -223,7 +226,7 @@ def mpirun(monkeypatch):
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("OMPI_MCA_rmaps_base_oversubscribe", "1")
-    return ["mpirun", "-n", "2", sys.executable, *launch._EXEC]
+    return ["mpirun", "-n", "2", sys.executable, "-m", "vitreous", "exec"]
 
 
 def test_ranks_that_mpirun_started_are_one_job(workshop, mpirun):

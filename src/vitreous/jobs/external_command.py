@@ -75,6 +75,8 @@ def check_program(options: Options, project: Path) -> None:
     word = _first_word(text)
     if not word or any(sign in text for sign in "`$;|&<>("):
         return  # a whole shell line: only the shell knows
+    if "/" not in word and to_text(options).get("do_queue") == "Yes":
+        return  # the submission script may add to the search path (`module load`)
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), str(project)))
     if "/" in word:
         found = Path(word).expanduser()

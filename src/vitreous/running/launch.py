@@ -35,7 +35,7 @@ Mode = Literal["foreground", "background"]
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "csh", "tcsh", "zsh", "ksh"})
 _LOCAL_RANKS: Final = "RELION_ERROR_LOCAL_MPI"
 # -P: a script of the user's in the project folder must not hide a module of the same name.
-_EXEC: Final = ("-P", "-m", "vitreous", "exec")
+_EXEC: Final = ("-P", "-m", "vitreous.running")
 
 
 @dataclass(frozen=True)
