@@ -134,7 +134,8 @@ class EerMovie(Movie):
         import imagecodecs
 
         size = sum(length for _, length in raw.extents)
-        code = bytearray(size + size % 2)  # the decoder takes whole 16-bit words only
+        code = bytearray(size + self._guard_bytes(raw.bits[0], size))
+        code[size:] = b"\xff" * (len(code) - size)
         view, done = memoryview(code), 0
         for offset, length in raw.extents:
             self._source.read_into(offset, view[done : done + length])
@@ -142,6 +143,17 @@ class EerMovie(Movie):
         imagecodecs.eer_decode(
             bytes(code), self.shape, *raw.bits, superres=self._upsampling - 1, out=counts
         )
+
+    def _guard_bytes(self, run_bits: int, size: int) -> int:
+        """Return how many bytes of longest runs to put after a frame.
+
+        A frame that is complete never reaches them; one that is too short runs into them and past
+        its last pixel, which the decoder notices. It takes whole 16-bit words only.
+        """
+        longest = (1 << run_bits) - 1
+        n_pixels = (self.shape[0] * self.shape[1]) // self._upsampling**2
+        needed = (n_pixels // longest + 2) * run_bits // 8 + 2
+        return needed + (size + needed) % 2
 
 
 def _index(path: Path, *, permissive: bool) -> tuple[list[_RawFrame], tuple[int, int], str]:

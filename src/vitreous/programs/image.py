@@ -102,9 +102,13 @@ def _changed(unit: Unit, arguments: argparse.Namespace) -> Iterator[Pictures]:
     """Read a unit and apply the steps in their order."""
     permissive = arguments.stats or any(name == "remove_nan" for name, _ in arguments.steps)
     for pictures in image_files.batches(unit, arguments.angpix, permissive=permissive):
-        for name, value in arguments.steps:
-            pictures = image_steps.apply(pictures, name, value, arguments)  # noqa: PLW2901 - a pipeline
-        yield pictures
+        yield _stepped(pictures, arguments)
+
+
+def _stepped(pictures: Pictures, arguments: argparse.Namespace) -> Pictures:
+    for name, value in arguments.steps:
+        pictures = image_steps.apply(pictures, name, value, arguments)
+    return pictures
 
 
 def _measure(
@@ -147,11 +151,8 @@ def _reduce(kind: str, units: list[Unit], arguments: argparse.Namespace) -> list
     if kind == "avg_ampl":
         write_mrc(arguments.o, mean.numpy(), pixel_size_A)
         return [f"{arguments.o}: mean amplitudes of {_count(number)}"]
-    result = Pictures(mean[None], pixel_size_A)
-    for name, value in arguments.steps:
-        result = image_steps.apply(result, name, value, arguments)
     with Output(arguments.o, arguments) as output:
-        output.write(result)
+        output.write(_stepped(Pictures(mean[None], pixel_size_A), arguments))
     return [f"{arguments.o}: mean of {_count(number)}"]
 
 
@@ -174,11 +175,8 @@ def _bin_frames(units: list[Unit], arguments: argparse.Namespace) -> list[str]:
         )
     data = data[: n_bins * arguments.avg_bin]
     sums = data.reshape(n_bins, arguments.avg_bin, *data.shape[1:]).sum(1)
-    result = replace(frames[0], data=sums)
-    for name, value in arguments.steps:
-        result = image_steps.apply(result, name, value, arguments)
     with Output(arguments.o, arguments) as output:
-        output.write(result)
+        output.write(_stepped(replace(frames[0], data=sums), arguments))
     return [f"{arguments.o}: {_count(n_bins)}, each the sum of {arguments.avg_bin} frames"]
 
 

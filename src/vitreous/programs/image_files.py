@@ -21,7 +21,6 @@ from vitreous.io import (
     open_movie,
     parse_ref,
     read_header,
-    read_image,
     read_star,
     read_volume,
     write_mrc,
@@ -188,24 +187,6 @@ def write_changed_star(arguments: argparse.Namespace, outputs: dict[str, Output]
     name = with_suffix(arguments.i, arguments.o)
     write_star(name, list(tables.values()))
     return name
-
-
-def average(unit: Unit, angpix: float | None, *, permissive: bool) -> Pictures:
-    """Return the mean of all images of a unit."""
-    total, number, pixel_size_A = torch.zeros(()), 0, 0.0
-    for pictures in batches(unit, angpix, permissive=permissive):
-        total = total + pictures.data.double().sum(0)
-        number, pixel_size_A = number + len(pictures.data), pictures.pixel_size_A
-    return Pictures((total / number).float()[None], pixel_size_A)
-
-
-def read_one(path: str) -> npt.NDArray[np.float32]:
-    """Read one image or map as an array of two or three axes."""
-    ref = parse_ref(path)
-    if ref.index0 is not None:
-        return read_image(ref).data
-    data = read_volume(path).data
-    return data[0] if len(data) == 1 else data
 
 
 def _images_of_star(path: str) -> dict[str, tuple[int, ...]]:
