@@ -69,10 +69,18 @@ def pool(name, option):
         extra = [str(option["default"])] if not option.get("site_default") else []
         return [*(FILES if spec.is_file else TEXTS), *extra]
     numbers = {0, 1, -1, 2, 3, 64, 65, 100, option["default"], option.get("min"), option.get("max")}
-    texts = [f"{float(n):g}" for n in numbers - {None, ""}]
+    numbers |= _limits(name)
+    numbers = {float(n) for n in numbers - {None, ""}} | {2.7, -0.6}
+    texts = [f"{n:g}" for n in numbers if spec.value_type is float or n.is_integer()]
     if (name, option["key"]) == ("Extract", "extract_size"):
         return ["64", "100", "128"]  # jobs.yaml divides by it
     return [*sorted(t for t in texts if not list(hard_limits(spec, float(t)))), "$$variable"]
+
+
+def _limits(name):
+    """Numbers that the checks of a job compare with."""
+    text = " ".join(check["if"] for check in relion_facts.job(name)["checks"])
+    return {float(number) for number in re.findall(r"[<>=] (\d+(?:\.\d+)?)", text)}
 
 
 @cache
