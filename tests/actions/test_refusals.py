@@ -9,6 +9,7 @@ import pytest
 import small_project
 from vitreous import Project
 from vitreous.errors import InputError, NotAProjectError, OptionError, ProjectError
+from vitreous.jobs.job_type import JobType
 
 
 @pytest.fixture
@@ -129,11 +130,30 @@ def test_an_alias_that_another_job_has_is_refused(unchanged):
     assert "External/job001/ has it already" in str(error)
 
 
-def test_a_job_type_without_a_program_is_refused_in_one_sentence(unchanged):
+def test_a_job_type_without_a_program_is_refused_in_one_sentence(unchanged, monkeypatch):
+    monkeypatch.setattr(JobType, "is_built", lambda self: self.word != "dynamight")
     with pytest.raises(InputError) as caught:
         unchanged.run("dynamight")
     assert "DynaMight" in str(caught.value)
     assert str(caught.value).count(".") == 1
+
+
+@pytest.mark.parametrize("images", ["/data/Movies/*.tiff", "../Movies/*.tiff"])
+def test_images_outside_the_project_are_refused_with_the_link_to_make(unchanged, images):
+    error = refusal(unchanged, "import", images=images)
+    assert "Movies`) and give Movies/*.tiff" in str(error)
+    assert len(error.problems) == 1
+
+
+def test_a_file_of_the_microscope_may_lie_anywhere_but_must_exist(unchanged, tmp_path):
+    (unchanged.root / "a.mrcs").touch()
+    mtf = tmp_path / "mtf.star"
+    error = refusal(unchanged, "import", images="*.mrcs", mtf=mtf)
+    assert f"there is no file {mtf}" in str(error)
+    mtf.touch()
+    plan = unchanged.run("import", images="*.mrcs", mtf=mtf, dry_run=True)
+    assert plan.options.value("mtf") == str(mtf)
+    (unchanged.root / "a.mrcs").unlink()
 
 
 def test_a_missing_program_is_refused(unchanged):

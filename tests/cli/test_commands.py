@@ -25,6 +25,24 @@ def test_a_command_elsewhere_names_init(tmp_path, monkeypatch, call):
     assert "Traceback" not in said.err
 
 
+def test_run_offers_to_make_a_project_on_a_terminal(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vitreous.cli.run.confirm", lambda question: "Make it one?" in question)
+    said = call("run", "external", "fn_exe=/bin/true", "--schedule", "--json")
+    assert said.json()["name"] == "External/job001/"
+
+
+def test_a_fault_of_ours_is_told_in_one_line(project, monkeypatch, call):
+    def broken(self, **how):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("vitreous.actions.Project.refresh", broken)
+    said = call("status")
+    assert said.code == 1
+    assert said.err.startswith("vitreous: a fault in vitreous itself (RuntimeError: broken)")
+    assert "Traceback" not in said.err
+
+
 def test_debug_shows_where_an_error_comes_from(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VITREOUS_DEBUG", "1")

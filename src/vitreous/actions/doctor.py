@@ -106,7 +106,7 @@ def examine(folder: Path, environ: Mapping[str, str]) -> list[Finding]:
     asked = _ask_torch()
     return [
         *_system(),
-        *_storage(folder, environ),
+        *_storage(folder.absolute(), environ),
         *_graphics(asked),
         *_engine(asked),
         *_launchers(environ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitreous.cli import complete
-from vitreous.cli.options import HERE, JobRef, JobRefs, Json, ProjectDir, Yes, open_project
+from vitreous.cli.options import HERE, JobRef, JobRefs, Json, ProjectDir, Yes, confirm, open_project
 from vitreous.cli.output import human_size, print_json, print_table, warn
 from vitreous.errors import InputError
 
@@ -387,10 +387,3 @@ def unlock(
         print_json({"removed": owner is not None, "owner": None if owner is None else str(owner)})
     else:
         print(f"Removed the lock of {owner}." if owner else "The project is not locked.")
-
-
-def confirm(question: str) -> bool:
-    """Ask on a terminal; elsewhere the answer is no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    return typer.confirm(question, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -38,3 +39,10 @@ def open_project(folder: Path, *, read_only: bool = False) -> Project:
     from vitreous.actions import Project
 
     return Project(folder, read_only=read_only)
+
+
+def confirm(question: str) -> bool:
+    """Ask on a terminal; elsewhere the answer is no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return typer.confirm(question, err=True)

@@ -1,8 +1,7 @@
-"""Commands that tell: status, show, log, doctor."""
+"""Commands that tell of jobs: status, show, log."""
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 import time
@@ -19,7 +18,6 @@ from vitreous.cli.output import human_size, human_time, paint, print_json, print
 
 if TYPE_CHECKING:
     from vitreous.actions import Job, Project
-    from vitreous.actions.doctor import Finding
     from vitreous.actions.report import HeadlineRow, JobReport, JobRow, NodeRow, ProgressRow
 
 _COLOURS = {
@@ -38,7 +36,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (status, show, log):
         app.command(rich_help_panel="Jobs")(command)
-    app.command(rich_help_panel="Project")(doctor)
 
 
 def status(
@@ -256,32 +253,3 @@ def follow_file(path: Path, is_over: Callable[[], bool]) -> None:
         if over:
             return
         time.sleep(_POLL_S)
-
-
-def doctor(project: ProjectDir = HERE, json: Json = False) -> None:
-    """Report what this machine has and lacks: memory, GPUs, kernels, Slurm, other programs."""
-    from vitreous.actions.doctor import examine
-
-    findings = examine(project, os.environ)
-    if json:
-        lacks = [one.name for one in findings if one.state == "missing"]
-        print_json({"lacks": lacks, "findings": [one.as_dict() for one in findings]})
-        return
-    _print_findings(findings)
-
-
-def _print_findings(findings: list[Finding]) -> None:
-    colour = {"ok": "green", "missing": "red", "info": ""}
-    word = {"ok": "ok", "missing": "LACKS", "info": ""}
-    label_width = max(len(one.label) for one in findings)
-    section = ""
-    for one in findings:
-        if one.section != section:
-            section = one.section
-            print(f"\n{paint(section, 'bold cyan')}")
-        mark = paint(f"{word[one.state]:5}", colour[one.state])
-        print(f"  {mark}  {one.label:{label_width}}  {one.value}")
-        if one.advice:
-            print(f"  {'':5}  {'':{label_width}}  {paint(one.advice, 'dim')}")
-    lacks = [one.label for one in findings if one.state == "missing"]
-    print(f"\n{'This machine lacks: ' + ', '.join(lacks) if lacks else 'Nothing is wrong.'}")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitreous.cli import complete
-from vitreous.cli.options import HERE, JobRef, JobRefs, Json, ProjectDir, open_project
+from vitreous.cli.options import HERE, JobRef, JobRefs, Json, ProjectDir, confirm, open_project
 from vitreous.cli.output import paint, print_json, warn
-from vitreous.errors import InputError, OptionError, Problem
+from vitreous.errors import InputError, NotAProjectError, OptionError, Problem
 
 if TYPE_CHECKING:
     from vitreous.actions import Job, Plan, Project
@@ -91,7 +91,7 @@ def run(  # noqa: PLR0913 - one parameter for each flag
     if job_type is not None and "=" in job_type:  # the job type was left out
         words.insert(0, job_type)
         job_type = None
-    opened = open_project(project, read_only=dry_run)
+    opened = _open_or_make(project, read_only=dry_run)
     request = _request(
         job_type, words, continue_job, overwrite, alias=alias, from_file=from_file, later=schedule
     )
@@ -111,6 +111,18 @@ def run(  # noqa: PLR0913 - one parameter for each flag
         raise _with_keys(error, opened.job_type(request)) from None
     _tell(job, json=json)
     raise typer.Exit(1 if job.status in ("Failed", "Aborted") else 0)
+
+
+def _open_or_make(folder: Path, *, read_only: bool) -> Project:
+    """Open the project; on a terminal ask whether a folder that is none shall become one."""
+    from vitreous.actions import Project
+
+    try:
+        return open_project(folder, read_only=read_only)
+    except NotAProjectError:
+        if read_only or not confirm(f"{folder.absolute()} is not a project. Make it one?"):
+            raise
+        return Project.create(folder)
 
 
 def _request(
@@ -242,7 +254,8 @@ def _tell(job: Job, *, json: bool) -> None:
         print(f"{paint(f'{name} succeeded', 'green')}. `vitreous show {job.number}` tells more.")
     else:
         print(f"vitreous: {name} {state.status.lower()}: {state.reason}", file=sys.stderr)
-        print(f"`vitreous log {job.number} --err` shows all of it.", file=sys.stderr)
+        if state.status == "Failed":
+            print(f"`vitreous log {job.number} --err` shows all of it.", file=sys.stderr)
 
 
 def abort(jobs: JobRefs, project: ProjectDir = HERE, json: Json = False) -> None:
