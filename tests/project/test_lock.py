@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def sign(root: Path, **changes: object) -> None:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "boot": lock.boot_id(),
+        "namespace": lock.pid_namespace(),
         "started": lock.process_start(os.getpid()),
         "time": f"{time.time():.3f}",
     } | changes
@@ -109,6 +111,10 @@ def test_a_living_owner_and_one_on_another_host_are_left_unless_forced(tmp_path:
     (tmp_path / lock.FOLDER).rmdir()
     sign(tmp_path, host="elsewhere", pid=1)
     with pytest.raises(LockedError, match="elsewhere"):
+        break_stale_lock(tmp_path)
+    shutil.rmtree(tmp_path / lock.FOLDER)
+    sign(tmp_path, namespace="pid:[of a container]", pid=2**22 + 5)
+    with pytest.raises(LockedError, match="not removed"):
         break_stale_lock(tmp_path)
     assert break_stale_lock(tmp_path, force=True) is not None
     assert not (tmp_path / lock.FOLDER).exists()

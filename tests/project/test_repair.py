@@ -9,9 +9,12 @@ from projects import DONE, chain, files
 
 from vitreous.errors import LockedError, ProjectError
 from vitreous.project import lock, markers
+from vitreous.project import node_types as types
+from vitreous.project.aliases import set_alias
 from vitreous.project.folder import ProjectFolder
 from vitreous.project.lock import LockPolicy
-from vitreous.project.pipeline import Pipeline, Status
+from vitreous.project.output_nodes import write_output_nodes
+from vitreous.project.pipeline import Node, Pipeline, Status
 from vitreous.project.pipeline_file import read_pipeline
 from vitreous.project.repair import newest_backup, repair
 from vitreous.project.trash import delete, plan_delete
@@ -110,6 +113,18 @@ def test_a_project_without_anything_to_build_from_says_so(tmp_path: Path) -> Non
     with pytest.raises(ProjectError, match="vitreous init"):
         repair(folder)
     assert files(tmp_path) == before
+
+
+def test_names_and_outputs_younger_than_the_backup_are_found_again(tmp_path: Path) -> None:
+    folder = chain(tmp_path)
+    set_alias(folder, 2, "younger")
+    found = Node("Select/job005/found.star", types.PARTICLES)
+    write_output_nodes(folder.job_dir("Select/job005/"), [found], "5.0")
+    folder.file.write_bytes(b"")
+    report = repair(folder)
+    assert report.renamed == ("MotionCorr/younger/",)
+    assert folder.read().find("younger").number == 2
+    assert folder.read().producer(found.name) == "Select/job005/"
 
 
 def test_a_stale_lock_goes_and_a_living_one_stops_the_repair(tmp_path: Path) -> None:

@@ -74,8 +74,10 @@ def discover(folder: ProjectFolder) -> list[Process]:
 
 def find_unlisted(folder: ProjectFolder, pipeline: Pipeline) -> list[Found]:
     """Return the jobs on disk that the pipeline lacks, by number. Nothing is written."""
-    unlisted = [n for n in job_folders(folder.root) if n not in pipeline.processes]
-    return [look_at(folder, name) for name in unlisted if _is_job(folder.job_dir(name))]
+    listed = pipeline.processes
+    names = [n for n in job_folders(folder.root) if n not in listed and _is_job(folder.job_dir(n))]
+    aliases = aliases_on_disk(folder.root) if names else {}
+    return [look_at(folder, name, aliases) for name in names]
 
 
 def adopt(folder: ProjectFolder, pipeline: Pipeline, jobs: list[Found]) -> list[Process]:
@@ -96,14 +98,24 @@ def adopt(folder: ProjectFolder, pipeline: Pipeline, jobs: list[Found]) -> list[
     return [pipeline.processes[job.process.name] for job in jobs]
 
 
-def look_at(folder: ProjectFolder, name: str) -> Found:
-    """Read what a job's folder tells about it: type, state, alias, inputs and outputs."""
+def look_at(folder: ProjectFolder, name: str, aliases: dict[str, str]) -> Found:
+    """Read what a job's folder tells about it: type, state, alias, inputs and outputs.
+
+    Parameters
+    ----------
+    folder
+        The project.
+    name
+        The job's folder.
+    aliases
+        What `aliases_on_disk` found, for a job whose own record has no alias.
+    """
     job_dir = folder.job_dir(name)
     source = _own_pipeline(job_dir / JOB_PIPELINE, name)
     recorded = source.processes[name] if source else None
     label = job_type_label(job_dir) or (recorded.type_label if recorded else None)
     status = read_marker(job_dir) or (recorded.status if recorded else Status.RUNNING)
-    alias = (recorded.alias if recorded else None) or _alias_on_disk(job_dir)
+    alias = (recorded.alias if recorded else None) or aliases.get(name)
     folder_label = process_types.from_folder(name.split("/", maxsplit=1)[0])
     return Found(Process(name, alias, label or folder_label, status), source)
 
@@ -112,6 +124,19 @@ def job_folders(root: Path) -> list[str]:
     """Return every folder ``Type/jobNNN/`` of a project by number, alias symlinks left out."""
     found = [name for type_dir in _type_folders(root) for name in _jobs_in(type_dir)]
     return sorted(found, key=lambda name: (job_number(name), name))
+
+
+def aliases_on_disk(root: Path) -> dict[str, str]:
+    """Return the alias of each job that a symlink ``Type/alias`` points at."""
+    found: dict[str, str] = {}
+    for type_dir in _type_folders(root):
+        with os.scandir(type_dir.path) as entries:
+            links = sorted(entry.name for entry in entries if entry.is_symlink())
+        for link in links:
+            target = Path(type_dir.path, link).readlink().name
+            if job_number(target) >= 0:
+                found.setdefault(f"{type_dir.name}/{target}/", f"{type_dir.name}/{link}/")
+    return found
 
 
 def job_type_label(job_dir: Path) -> str | None:
@@ -167,14 +192,6 @@ def _own_pipeline(path: Path, name: str) -> Pipeline | None:
     except (ProjectError, OSError):
         return None
     return part if name in part.processes else None
-
-
-def _alias_on_disk(job_dir: Path) -> str | None:
-    """Return the alias whose symlink points at a job, None without one."""
-    for path in sorted(job_dir.parent.iterdir()):
-        if path.is_symlink() and path.readlink().name == job_dir.name:
-            return f"{job_dir.parent.name}/{path.name}/"
-    return None
 
 
 def _without_alias(process: Process) -> Process:

@@ -61,9 +61,10 @@ class Owner:
     ----------
     reason
         What the owner is doing.
-    host, boot_id, pid, started
-        The process; `started` is its start time in clock ticks since boot. None for a lock of
-        RELION, which does not say.
+    host, boot_id, namespace, pid, started
+        The process; `started` is its start time in clock ticks since boot, `namespace` what
+        its number counts in (containers have their own). None for a lock of RELION, which
+        does not say.
     since
         Seconds since the epoch when the lock was made.
     """
@@ -72,6 +73,7 @@ class Owner:
     since: float
     host: str | None = None
     boot_id: str | None = None
+    namespace: str | None = None
     pid: int | None = None
     started: int | None = None
 
@@ -80,7 +82,9 @@ class Owner:
         """Whether the owner surely does not run any more (only known on its own host)."""
         if self.host != socket.gethostname() or self.pid is None:
             return False
-        return self.boot_id != boot_id() or process_start(self.pid) != self.started
+        if self.boot_id != boot_id():
+            return True
+        return self.namespace == pid_namespace() and process_start(self.pid) != self.started
 
     def __str__(self) -> str:
         """Say who holds the lock since when."""
@@ -164,6 +168,7 @@ def read_owner(root: Path) -> Owner | None:
             float(fields["time"]),
             fields["host"],
             fields["boot"],
+            fields["namespace"],
             int(fields["pid"]),
             int(fields["started"]),
         )
@@ -197,7 +202,10 @@ def break_stale_lock(root: Path, *, force: bool = False) -> Owner | None:
         if owner is None:
             return None
         if not (force or _is_stale(root, owner, LockPolicy())):
-            raise LockedError(f"{root}: the lock was not removed, it is held by {owner}.")
+            raise LockedError(
+                f"{root}: the lock was not removed, it is held by {owner}. If you are sure that "
+                f"no program works on this project, remove it with `vitreous unlock --force`."
+            )
         folder = root / FOLDER
         for file in folder.iterdir():
             file.unlink()
@@ -209,6 +217,14 @@ def boot_id() -> str:
     """Return an id that changes when this machine starts anew."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def pid_namespace() -> str:
+    """Return an id of the space that process numbers count in: containers have their own."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return "unknown"
 
@@ -241,7 +257,8 @@ def _sign(root: Path, folder: Path, reason: str, name: str) -> Lock:
     """Write the owner into a lock folder that we just made."""
     text = (
         f"{_MARK}: {' '.join(reason.split())}\nhost: {socket.gethostname()}\npid: {os.getpid()}\n"
-        f"boot: {boot_id()}\nstarted: {process_start(os.getpid())}\ntime: {time.time():.3f}\n"
+        f"boot: {boot_id()}\nnamespace: {pid_namespace()}\n"
+        f"started: {process_start(os.getpid())}\ntime: {time.time():.3f}\n"
     )
     file = folder / f"lock_{name}_pipeline.star"
     try:

@@ -15,9 +15,16 @@ from typing import Literal
 from vitreous.errors import LockedError, ProjectError
 from vitreous.io.atomic import write_text
 from vitreous.project import lock
-from vitreous.project.discovery import adopt, find_unlisted, job_folders, look_at
+from vitreous.project.discovery import (
+    adopt,
+    aliases_on_disk,
+    find_unlisted,
+    job_folders,
+    look_at,
+)
 from vitreous.project.folder import HAS_CHANGED, ProjectFolder, cannot_write
 from vitreous.project.markers import read_marker
+from vitreous.project.outputs import add_listed_outputs
 from vitreous.project.pipeline import Form, Pipeline, Status, job_number
 from vitreous.project.pipeline_file import read_pipeline
 from vitreous.project.pipeline_text import format_pipeline
@@ -41,6 +48,8 @@ class RepairReport:
         Jobs of the backup that were deleted since: their folder is not there.
     restated
         Jobs whose state the exit marker corrected: job, old, new.
+    renamed
+        Aliases that were younger than the backup and came from their symlinks.
     doubtful
         Jobs without an exit marker whose state could not be made sure.
     lock
@@ -55,6 +64,7 @@ class RepairReport:
     adopted: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     restated: tuple[tuple[str, Status, Status], ...] = ()
+    renamed: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
     lock: lock.Owner | None = None
 
@@ -73,6 +83,8 @@ class RepairReport:
         if self.restated:
             changes = [f"{name} {old} -> {new}" for name, old, new in self.restated]
             told.append(f"States corrected by exit markers: {_list(changes)}.")
+        if self.renamed:
+            told.append(f"Aliases taken from their symlinks: {_list(self.renamed)}.")
         if self.doubtful:
             told.append(f"Without an exit marker, check their state: {_list(self.doubtful)}.")
         if self.kept_broken:
@@ -118,6 +130,7 @@ def repair(
                 f"{folder.root}: no job folder holds anything to make a pipeline from. "
                 f"In an empty project `vitreous init` makes one."
             )
+        renamed = _bring_up_to_date(folder, pipeline)
         restated, doubtful = _correct_states(folder, pipeline)
         _raise_counter(folder, pipeline)
         kept_broken = _write(folder, pipeline)
@@ -130,6 +143,7 @@ def repair(
         adopted=tuple(process.name for process in adopted),
         dropped=tuple(dropped),
         restated=tuple(restated),
+        renamed=tuple(renamed),
         doubtful=tuple(doubtful),
         lock=owner,
     )
@@ -157,7 +171,7 @@ def _remove_stale_lock(folder: ProjectFolder, *, force: bool) -> lock.Owner | No
 def _form_of_parts(folder: ProjectFolder) -> Form:
     """Return the form that the newest readable job wrote, that of RELION 5 without one."""
     for name in reversed(job_folders(folder.root)):
-        source = look_at(folder, name).source
+        source = look_at(folder, name, {}).source
         if source:
             return source.form
     return "5.0"
@@ -167,6 +181,19 @@ def _drop_deleted(folder: ProjectFolder, pipeline: Pipeline) -> list[str]:
     gone = [name for name in pipeline.processes if not folder.job_dir(name).is_dir()]
     pipeline.remove(gone)
     return gone
+
+
+def _bring_up_to_date(folder: ProjectFolder, pipeline: Pipeline) -> list[str]:
+    """Add the outputs that jobs listed and the aliases they got after the backup was made."""
+    on_disk, renamed = aliases_on_disk(folder.root), []
+    taken = {process.alias for process in pipeline}
+    for process in list(pipeline):
+        add_listed_outputs(folder, pipeline, process.name)
+        alias = on_disk.get(process.name)
+        if alias and process.alias is None and alias not in taken:
+            pipeline.set_alias(process.name, alias)
+            renamed.append(alias)
+    return renamed
 
 
 def _correct_states(
