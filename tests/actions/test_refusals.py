@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import resource
 
 import pytest
 
@@ -246,18 +246,42 @@ def test_a_project_opened_read_only_is_not_changed(unchanged, act):
         act(project)
 
 
-def test_a_full_disk_leaves_no_half_job(project, monkeypatch):
-    from vitreous.project import folder
+@pytest.fixture
+def no_file_beyond():
+    """Return what makes the system refuse larger files, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def full(path, text):
-        raise OSError(28, os.strerror(28), str(path))
+    def limit(n_bytes: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
 
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [1000, 4000], ids=["the settings", "the pipeline"])
+def test_a_write_that_fails_leaves_no_half_job(project, no_file_beyond, limit):
+    with project.folder.edit("test") as pipeline:
+        for _ in range(80):
+            pipeline.add_process("Import", "relion.import.movies", "Succeeded")
     before = small_project.snapshot(project.root)
-    monkeypatch.setattr(folder, "write_text", full)
-    with pytest.raises(ProjectError, match="No space left"):
+    no_file_beyond(limit)
+    with pytest.raises(ProjectError, match="File too large"):
         project.run("external", fn_exe="./make_particles.sh", schedule=True)
-    monkeypatch.undo()
+    no_file_beyond(resource.RLIM_INFINITY)
     after = small_project.snapshot(project.root)
-    # The last used options are kept, as RELION keeps them before it adds the job.
-    assert {name for name in after if name not in before} <= {".gui_externaljob.star"}
-    assert project.pipeline.counter == 1
+    # The last used options may be new: they are written before the job is added.
+    assert {name: after[name] for name in after if name != ".gui_externaljob.star"} == before
+
+
+def test_an_overwrite_that_fails_brings_the_old_job_back(project, no_file_beyond):
+    name = small_project.finished_external(project)
+    with project.folder.edit("test") as pipeline:
+        for _ in range(80):
+            pipeline.add_process("Import", "relion.import.movies", "Succeeded")
+    no_file_beyond(4000)
+    with pytest.raises(ProjectError, match="File too large"):
+        project.run(overwrite=name)
+    no_file_beyond(resource.RLIM_INFINITY)
+    assert project.job(name).status == "Succeeded"
+    assert project.job(name).outputs["particles"].exists()
+    assert project.run(overwrite=name).status == "Succeeded"

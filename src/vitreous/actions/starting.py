@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from vitreous.actions.planning import REFINEMENTS, Mode, Plan, Request, make_plan
+from vitreous.errors import VitreousError
 from vitreous.jobs import evaluate, job_star
 from vitreous.jobs.declare import Options
 from vitreous.project import job_files, markers, outputs, trash
-from vitreous.project.folder import ProjectFolder
+from vitreous.project.folder import ProjectFolder, cannot_write
 from vitreous.project.moving import Moves
 from vitreous.project.pipeline import Pipeline, Status
 
@@ -46,14 +47,19 @@ def create(folder: ProjectFolder, request: Request, environ: Mapping[str, str]) 
     """
     make_plan(folder.root, folder.read(), request, environ)  # refuse without taking the lock
     status = Status.SCHEDULED if request.schedule else Status.RUNNING
-    with ExitStack() as undo, folder.edit(f"adding a job ({request.mode})") as pipeline:
-        plan = make_plan(folder.root, pipeline, request, environ)
-        name = _enter(folder, pipeline, plan, status, undo)
-        plan = _with_name(plan, name, folder.root)
-        _write_settings(folder.root, pipeline, plan)
-        _connect(folder, pipeline, plan)
-        if plan.mode is Mode.CONTINUE:  # a new job gets its own when the graph is written
-            job_files.write_job_pipeline(folder.root, pipeline, name)
+    try:
+        with ExitStack() as undo, folder.edit(f"adding a job ({request.mode})") as pipeline:
+            plan = make_plan(folder.root, pipeline, request, environ)
+            name = _enter(folder, pipeline, plan, status, undo)
+            plan = _with_name(plan, name, folder.root)
+            _write_settings(folder.root, pipeline, plan)
+            _connect(folder, pipeline, plan)
+            if plan.mode is Mode.CONTINUE:  # a new job gets its own when the graph is written
+                job_files.write_job_pipeline(folder.root, pipeline, name)
+    except OSError as error:
+        if isinstance(error, VitreousError):
+            raise
+        raise cannot_write(folder.root, error) from error
     return plan
 
 
