@@ -1,7 +1,8 @@
 """Write the manual page of every job type from its declaration: `docs/jobs/<word>.md`.
 
 Prose written by hand, `docs/jobs/prose/<word>.md`, comes between the summary and the options.
-The pages are not kept in the repository; `make docs` makes them.
+The pages are not kept in the repository. mkdocs makes them, with this file under `hooks:`, and
+puts them where the navigation says `jobs/`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from vitreous.jobs import describe, evaluate, registry
 from vitreous.jobs.job_type import JobType
@@ -26,9 +28,27 @@ def main(folder: Path = DOCS) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     types = registry.all_types()
     for job_type in types:
-        (folder / f"{job_type.word}.md").write_text(page(job_type, folder / "prose"), "utf-8")
-    (folder / "index.md").write_text(index(types), "utf-8")
+        _write(folder / f"{job_type.word}.md", page(job_type, folder / "prose"))
+    _write(folder / "index.md", index(types))
     return len(types)
+
+
+def on_config(config: Any) -> Any:  # noqa: ANN401 - mkdocs calls it with its own class
+    """Make the pages and list them in the navigation, when mkdocs begins."""
+    main(Path(config.docs_dir) / "jobs")
+    pages = [{"All": "jobs/index.md"}]
+    pages += [{job_type.gui_name: f"jobs/{job_type.word}.md"} for job_type in registry.all_types()]
+    config.nav = [
+        {title: pages if target == "jobs/" else target for title, target in entry.items()}
+        for entry in config.nav or []
+    ]
+    return config
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a page if it changed, so that `mkdocs serve` does not start over."""
+    if not path.is_file() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")
 
 
 def index(types: tuple[JobType, ...]) -> str:

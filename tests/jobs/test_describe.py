@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,3 +72,15 @@ def test_table_cells_have_no_stray_bars(pages, tmp_path):
         for line in path.read_text().splitlines():
             if line.startswith("|") and path.name != "index.md":
                 assert line.replace("\\|", "").count("|") == 6, line
+
+
+def test_the_pages_stand_in_the_navigation_where_it_says_jobs(pages, tmp_path):
+    nav = [{"Home": "index.md"}, {"Job types": "jobs/"}]
+    config = pages.on_config(SimpleNamespace(docs_dir=str(tmp_path), nav=nav))
+    assert config.nav[0] == {"Home": "index.md"}
+    listed = config.nav[1]["Job types"]
+    assert listed[0] == {"All": "jobs/index.md"}
+    assert [next(iter(entry)) for entry in listed[1:]] == [
+        job_type.gui_name for job_type in registry.all_types()
+    ]
+    assert all((tmp_path / path).is_file() for entry in listed for path in entry.values())
