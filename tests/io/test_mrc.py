@@ -187,6 +187,16 @@ def test_integer_modes_refuse_what_they_cannot_hold(tmp_path: Path):
             write_mrc(tmp_path / "a.mrc", np.full((2, 2), value), 1, mode=mode)
 
 
+def test_statistics_leave_out_what_is_not_finite(tmp_path: Path):
+    data = np.array([[[1.0, np.nan], [np.inf, -np.inf]], [[2.0, 3.0], [4.0, 5.0]]])
+    write_volume(tmp_path / "a.mrc", data, 1)
+    statistics = read_header(tmp_path / "a.mrc").statistics
+    assert (statistics.minimum, statistics.maximum, statistics.mean) == (1, 5, 3)
+    assert statistics.rms == pytest.approx(2**0.5)
+    write_volume(tmp_path / "b.mrc", np.full((2, 2), np.nan), 1)
+    assert read_header(tmp_path / "b.mrc").statistics.maximum == 0
+
+
 # ---- broken files ---------------------------------------------------------------------------
 
 

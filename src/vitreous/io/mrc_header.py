@@ -233,15 +233,23 @@ class PixelSums:
     def add(self, images: npt.NDArray[np.generic]) -> None:
         """Add the pixels of one image, or of several."""
         for image in images.reshape((-1, *images.shape[-2:])):
-            values = image.astype(np.float64).ravel()
-            if not np.isfinite(values).all():
-                values = values[np.isfinite(values)]
-            if values.size:
-                self._count += values.size
-                self._total += float(values.sum())
-                self._squares += float(values @ values)
-                self._low = min(self._low, float(values.min()))
-                self._high = max(self._high, float(values.max()))
+            self._add_one(image)
+
+    def _add_one(self, image: npt.NDArray[np.generic]) -> None:
+        values = image.astype(np.float64).ravel()
+        with np.errstate(invalid="ignore"):
+            total = float(values.sum())
+        if not math.isfinite(total):
+            values = values[np.isfinite(values)]
+            total = float(values.sum())
+        if values.size == 0:
+            return
+        self._count += values.size
+        self._low = min(self._low, float(values.min()))
+        self._high = max(self._high, float(values.max()))
+        self._total += total
+        np.multiply(values, values, out=values)  # no BLAS product: its threads cost more
+        self._squares += float(values.sum())
 
     def add_known(self, n_pixels: int, statistics: Statistics) -> None:
         """Add pixels of which only the statistics are known."""
