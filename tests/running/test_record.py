@@ -1,6 +1,10 @@
 """Files of the job-folder contract: whole or not there, readable while they are written."""
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +107,16 @@ def test_a_beat_renews_the_heartbeat_and_nothing_else(tmp_path):
     after = record.read_process(tmp_path)
     assert record.age_s(after.heartbeat) < 5
     assert after.with_(heartbeat=before.heartbeat) == before
+
+
+def test_children_that_were_there_before_are_not_of_the_job(workshop):
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        watch = supervise.Watch(workshop.root, 0.1, on_beat=lambda: None)
+        (workshop.root / "RELION_JOB_ABORT_NOW").touch()
+        (ending,) = watch.run([lambda _: time.sleep(60)])
+        assert ending.code == -signal.SIGTERM
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()

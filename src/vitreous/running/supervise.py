@@ -81,6 +81,7 @@ class Watch:
     stopped_by: str = ""
     endings: list[Ending] = field(default_factory=list)
     memory_kills: int = field(default_factory=process_table.kills_for_memory)
+    _strangers: set[int] = field(default_factory=set)
     _pipes: dict[int, int] = field(default_factory=dict)
     _ask_at: float | None = None
     _term_sent: bool = False
@@ -88,6 +89,7 @@ class Watch:
 
     def run(self, mains: Sequence[Main]) -> list[Ending]:
         """Fork one process for each function and return how they ended, in the same order."""
+        self._strangers = set(process_table.descendants(os.getpid()))
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         hangup_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         stops = [one for one in _STOPS if not (hangup_ignored and one is signal.SIGHUP)]
@@ -99,6 +101,7 @@ class Watch:
                 self._look(signal.sigtimedwait([*stops, signal.SIGCHLD], LOOK_EVERY_S))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _prctl(_PR_SET_CHILD_SUBREAPER, 0)
         return self.endings
 
     def _is_unfinished(self) -> bool:
@@ -174,10 +177,10 @@ class Watch:
         elif waited >= self.grace_s + AFTER_TERM_S:
             process_table.send(self._others(), signal.SIGKILL)
 
-    @staticmethod
-    def _others() -> list[int]:
+    def _others(self) -> list[int]:
         """Return everybody below the supervisor, those in groups of their own too."""
-        return process_table.descendants(os.getpid())
+        below = process_table.descendants(os.getpid())
+        return [pid for pid in below if pid not in self._strangers]
 
 
 def _report_to(writer: int) -> Report:
