@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <stdexcept>
 #include <vector>
@@ -20,9 +21,11 @@ using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 
 struct Kernels {
   const char* name;
-  decltype(&generic::gather_slab) gather;
+  decltype(&generic::gather_slices) gather;
   decltype(&generic::insert_slab) insert;
   decltype(&generic::symmetrise_plane) symmetrise;
+  decltype(&generic::touch) touch;
+  decltype(&generic::list_pixels) list_pixels;
 };
 
 const Kernels& kernels() {
@@ -32,10 +35,13 @@ const Kernels& kernels() {
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (v4) return Kernels{"x86-64-v4", v4::gather_slab, v4::insert_slab, v4::symmetrise_plane};
-    if (v3) return Kernels{"x86-64-v3", v3::gather_slab, v3::insert_slab, v3::symmetrise_plane};
+    if (v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::symmetrise_plane,
+                      v4::touch, v4::list_pixels};
+    if (v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::symmetrise_plane,
+                      v3::touch, v3::list_pixels};
 #endif
-    return Kernels{"generic", generic::gather_slab, generic::insert_slab, generic::symmetrise_plane};
+    return Kernels{"generic", generic::gather_slices, generic::insert_slab, generic::symmetrise_plane,
+                      generic::touch, generic::list_pixels};
   }();
   return chosen;
 }
@@ -78,15 +84,6 @@ std::vector<int> borders(const Geometry& g, int n_slabs) {
   return cuts;
 }
 
-constexpr double kSlabBytes = 6.0 * (1 << 20);  // slabs near this size stay in the caches
-
-int slabs_for(const Geometry& g, int64_t n_slices, double bytes_per_voxel) {
-  const double bytes = bytes_per_voxel * g.side * g.side * g.width;
-  // Every slab walks through all rows of all slices: worth it only where many slices share it.
-  if (n_slices < 16 || bytes < 2 * kSlabBytes) return 1;
-  return std::min(int(bytes / kSlabBytes) + 1, g.side / 4);
-}
-
 void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<float, 4> out,
             int image_radius, float grid_radius2, int threads) {
   const Plan plan(volume.shape(1), volume.shape(2), out.shape(1), out.shape(2), image_radius,
@@ -97,17 +94,10 @@ void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<fl
   const float* p = planes.data();
   float* target = out.data();
   nb::gil_scoped_release release;
-  const std::vector<int> cuts = borders(g, slabs_for(g, n, 8));
-  const int64_t n_slabs = int64_t(cuts.size()) - 1;
-  const int64_t chunk = n_slabs == 1 ? std::max<int64_t>(1, n / (8 * threads))
-                                     : std::max<int64_t>(1, (n + threads - 1) / threads);
-  const int64_t n_chunks = (n + chunk - 1) / chunk;
+  const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-  for (int64_t task = 0; task < n_slabs * n_chunks; ++task) {
-    const int64_t slab = task / n_chunks, first = (task % n_chunks) * chunk;
-    kernels().gather(g, source, p, first, std::min(first + chunk, n), cuts[slab], cuts[slab + 1],
-                     target);
-  }
+  for (int64_t first = 0; first < n; first += chunk)
+    kernels().gather(g, source, p, first, std::min(first + chunk, n), target);
 }
 
 void insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const float, 4> values,
@@ -120,8 +110,7 @@ void insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const floa
   float* target = grid.data();
   const float *p = planes.data(), *v = values.data(), *w = weights.data();
   nb::gil_scoped_release release;
-  const int wanted = std::max(slabs_for(g, n, 16), threads > 1 ? 4 * threads : 1);
-  const std::vector<int> cuts = borders(g, wanted);
+  const std::vector<int> cuts = borders(g, threads > 1 ? 2 * threads : 1);
   const int64_t n_slabs = int64_t(cuts.size()) - 1;
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
   for (int64_t slab = 0; slab < n_slabs; ++slab)
@@ -142,6 +131,26 @@ void symmetrise(Array<const float, 4> grid, Array<const float, 3> operators, Arr
     kernels().symmetrise(source, centre, matrices, n, z - centre, target);
 }
 
+// Seconds a pixel of one thread to fetch what the slices need, computing nothing: the best of `repeats`.
+double memory_seconds(Array<float, 4> grid, Array<const float, 3> planes, int rows,
+                      int image_radius, float grid_radius2, int repeats) {
+  const Plan plan(grid.shape(1), grid.shape(2), rows, rows / 2 + 1, image_radius, grid_radius2);
+  const int64_t n = planes.shape(0);
+  std::vector<uint32_t> index(n * rows * (rows / 2 + 1) + 64);
+  nb::gil_scoped_release release;
+  const int64_t count = kernels().list_pixels(plan.g, planes.data(), n, index.data());
+  double best = 1e30;
+  volatile float sink = 0;
+  for (int i = 0; i < repeats; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    sink = kernels().touch(plan.g, index.data(), count, int(grid.shape(3)), grid.data());
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    best = std::min(best, spent.count());
+  }
+  (void)sink;
+  return best / double(count);
+}
+
 }  // namespace
 
 NB_MODULE(_cpu, m) {
@@ -153,6 +162,9 @@ NB_MODULE(_cpu, m) {
   m.def("insert", &insert, nb::arg("grid"), nb::arg("planes"), nb::arg("values"),
         nb::arg("weights"), nb::arg("image_radius"), nb::arg("grid_radius2"),
         nb::arg("every_pixel"), nb::arg("threads"));
+  m.def("memory_seconds", &memory_seconds, nb::arg("grid"), nb::arg("planes"), nb::arg("rows"),
+        nb::arg("image_radius"), nb::arg("grid_radius2"), nb::arg("repeats"),
+        "Seconds a pixel that fetching alone takes, for benchmarks.");
   m.def("symmetrise", &symmetrise, nb::arg("grid"), nb::arg("operators"), nb::arg("out"),
         nb::arg("threads"));
 }

@@ -16,12 +16,14 @@ struct Geometry {
 
 #define VITREOUS_DECLARE(isa)                                                                    \
   namespace isa {                                                                                \
-  void gather_slab(const Geometry&, const float* volume, const float* planes, int64_t first,    \
-                   int64_t last, int low, int high, float* out);                                 \
+  void gather_slices(const Geometry&, const float* volume, const float* planes, int64_t first,  \
+                     int64_t last, float* out);                                                  \
   void insert_slab(const Geometry&, float* grid, const float* planes, int64_t n, int low,       \
                    int high, bool every_pixel, const float* values, const float* weights);                         \
   void symmetrise_plane(const float* grid, int centre, const float* operators,                  \
                         int64_t n_operators, int z, float* out);                                \
+  float touch(const Geometry&, const uint32_t* index, int64_t n, int numbers, float* grid);      \
+  int64_t list_pixels(const Geometry&, const float* planes, int64_t n, uint32_t* index);         \
   }
 VITREOUS_DECLARE(generic)
 #if defined(__x86_64__)

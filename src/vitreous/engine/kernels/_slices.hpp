@@ -9,11 +9,11 @@
 // Points with x < 0 are read at the opposite point and conjugated.
 //
 // The pixels of a few rows are located first, in vector registers, and then read or written, with
-// the addresses known far enough ahead to prefetch. Large grids are worked on slab by slab of z
-// planes, so that many slices share what is in the cache; along a row x, y and z are linear in kx,
-// so the stretch that lies in a slab is an interval and no pixel needs a branch. For insertion
-// each slab has one owner, which makes the sums independent of the number of threads and needs no
-// atomics.
+// the addresses known far enough ahead to prefetch. For insertion the grid is cut into slabs of z
+// planes and each slab has one owner, which makes the sums independent of the number of threads
+// and needs no atomics; along a row x, y and z are linear in kx, so the stretch that lies in a slab
+// is an interval and no pixel needs a branch. (Working through a large grid slab by slab to keep it
+// in the cache was measured and gained nothing.)
 
 #include <algorithm>
 #include <cmath>
@@ -112,6 +112,13 @@ inline void within_slab(const Slice& s, Stretch& t, float low, float high) {
   }
 }
 
+// Tell, cheaply, that no pixel of a row (nor its opposite point) lies in [low, high).
+inline bool misses_slab(const Slice& s, int ky, int end, float low, float high) {
+  const float one = s.v[2] * ky, other = one + s.u[2] * end;
+  const float bottom = std::min(one, other) - 0.01f, top = std::max(one, other) + 0.01f;
+  return (top < low || bottom >= high) && (-bottom < low || -top >= high);
+}
+
 inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t pixel,
                    Block& block) {
   const float ux = s.u[0], uy = s.u[1], uz = s.u[2];
@@ -161,6 +168,7 @@ inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, int
   for (int y = 0; y < g.rows; ++y) {
     const int ky = y <= g.rows / 2 ? y : y - g.rows;
     int begin = once_at_kx0 && ky < 0 ? 1 : 0, end = g.row_ends[y];
+    if (!whole && misses_slab(s, ky, end, z_low, z_high)) continue;
     if (!s.inside) within_sphere(g, s, ky, begin, end);
     Stretch stretches[2] = {{begin, end, ky}};
     const int n = whole ? 1 : split_at_x0(s, ky, begin, end, stretches);
@@ -317,12 +325,12 @@ inline void insert_part(const Geometry& g, float* grid, const Block& block, cons
 
 }  // namespace
 
-void gather_slab(const Geometry& g, const float* volume, const float* planes, int64_t first_slice,
-                 int64_t last_slice, int low, int high, float* out) {
+void gather_slices(const Geometry& g, const float* volume, const float* planes,
+                   int64_t first_slice, int64_t last_slice, float* out) {
   Block block;
   for (int64_t n = first_slice; n < last_slice; ++n) {
     const Slice slice(g, planes + 6 * n);
-    for_each_block(g, slice, n, low, high, false, block,
+    for_each_block(g, slice, n, 0, g.side, false, block,
                    [&](const Block& b) {
                      for (int i = 0; i < b.n_parts; ++i) gather_part(g, volume, b, b.parts[i], out);
                    });
@@ -376,6 +384,41 @@ void symmetrise_plane(const float* grid, int centre, const float* operators, int
       }
     }
   }
+}
+
+// For benchmarks: the grid index of every pixel, in the order in which slices read them.
+int64_t list_pixels(const Geometry& g, const float* planes, int64_t n_slices, uint32_t* index) {
+  Block block;
+  int64_t count = 0;
+  for (int64_t n = 0; n < n_slices; ++n)
+    for_each_block(g, Slice(g, planes + 6 * n), n, 0, g.side, false, block, [&](const Block& b) {
+      std::copy(b.index, b.index + b.used, index + count);
+      count += b.used;
+    });
+  return count;
+}
+
+// For benchmarks: fetch (two numbers a point) or fetch and store (four) what slices need, and
+// compute nothing. No kernel that goes through pixels in this order can be faster.
+float touch(const Geometry& g, const uint32_t* index, int64_t n, int numbers, float* grid) {
+  const int64_t y_step = numbers * int64_t(g.width), z_step = y_step * g.side;
+  float4v sum = {0.f, 0.f, 0.f, 0.f};
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t later = index[std::min(i + kAhead, n - 1)];
+    prefetch<0>(grid + numbers * later, y_step, z_step);
+    float* at = grid + numbers * int64_t(index[i]);
+    for (float* row : {at, at + y_step, at + z_step, at + z_step + y_step}) {
+      float4v value = load(row);
+      if (numbers == 4) {
+        std::memcpy(row, &value, sizeof value);
+        const float4v next = load(row + 4);
+        std::memcpy(row + 4, &next, sizeof next);
+        asm volatile("" : : "r"(row) : "memory");
+      }
+      sum += value;
+    }
+  }
+  return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 }  // namespace vitreous::VITREOUS_ISA

@@ -1,0 +1,80 @@
+"""`vitreous benchmark`: time parts of vitreous, side by side with RELION where that is asked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitreous import __version__
+from vitreous.programs import benchmark_projection, benchmark_reconstruction
+from vitreous.programs.tool import report
+
+NAMES = {
+    "projection": "slices of a volume: taking them and inserting them, per pixel",
+    "reconstruction": "a map from particles, and particles from a map, per image",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    arguments = _parser().parse_args(argv)
+    return report("benchmark", lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> list[str]:
+    """Measure, write the JSON result, and return what to print."""
+    if arguments.name is None:
+        return [f"{name:16}{text}" for name, text in NAMES.items()]
+    result: dict[str, Any] = {
+        "benchmark": arguments.name,
+        "version": __version__,
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+    }
+    if arguments.name == "projection":
+        result |= benchmark_projection.run()
+        lines = list(benchmark_projection.lines(result))
+    else:
+        result |= benchmark_reconstruction.run(against=arguments.against)
+        lines = list(benchmark_reconstruction.lines(result))
+    text = json.dumps(result, indent=1)
+    if arguments.o:
+        Path(arguments.o).write_text(text + "\n")
+    return [text] if arguments.json else lines
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine that a figure comes from."""
+    models = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vitreous benchmark", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=list(NAMES), help="what to measure")
+    parser.add_argument("--against", choices=["relion"], help="run this program on the same input")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--o", metavar="FILE", help="write the result as JSON to this file")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
