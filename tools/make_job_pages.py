@@ -53,9 +53,14 @@ def _write(path: Path, text: str) -> None:
 
 def index(types: tuple[JobType, ...]) -> str:
     """Return the page that lists all job types."""
-    rows = [f"| [{t.gui_name}]({t.word}.md) | `{t.word}` | {t.title} |" for t in types]
+    runs = {True: "yes", False: "not yet"}
+    rows = [
+        f"| [{t.gui_name}]({t.word}.md) | `{t.word}` | {t.title} | {runs[t.is_built()]} |"
+        for t in types
+    ]
     head = ["# Job types", "", "In the order in which they are usually run.", ""]
-    return "\n".join([*head, "| Job | Word | What it does |", "| --- | --- | --- |", *rows, ""])
+    table = ["| Job | Word | What it does | Runs |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *table, *rows, ""])
 
 
 def page(job_type: JobType, prose: Path) -> str:
@@ -80,6 +85,11 @@ def facts(job_type: JobType) -> str:
     """Return how to start it and where its results go."""
     can = {"ranks": job_type.uses_mpi, "threads": job_type.uses_threads, "GPUs": job_type.uses_gpu}
     uses = ", ".join(word for word, is_so in can.items() if is_so) or "one process"
+    if not job_type.is_built():
+        return (
+            f"vitreous reads, shows and keeps these jobs of RELION (`{job_type.label}`, in "
+            f"`{job_type.folder}/`). It cannot run them yet."
+        )
     queue = "may be sent to a queue" if job_type.uses_queue else "is not sent to a queue"
     return (
         f"`vitreous run {job_type.word} key=value …` makes a job in `{job_type.folder}/`. "

@@ -58,6 +58,14 @@ def test_there_is_a_page_for_every_job_type_with_every_option(pages, tmp_path):
         assert f"]({job_type.word}.md)" in index
 
 
+def test_a_page_says_whether_the_job_can_be_run(pages, tmp_path):
+    pages.main(tmp_path)
+    for job_type in registry.all_types():
+        page = (tmp_path / f"{job_type.word}.md").read_text()
+        assert (f"`vitreous run {job_type.word} " in page) == job_type.is_built()
+        assert ("cannot run them yet" in page) != job_type.is_built()
+
+
 def test_prose_written_by_hand_comes_before_the_options(pages, tmp_path):
     (tmp_path / "prose").mkdir()
     (tmp_path / "prose" / "class2d.md").write_text("Written by hand.\n")
