@@ -373,10 +373,11 @@ class Pipeline:
             if process.name in wanted:
                 part.put_process(process)
         part.counter = self.counter
-        inputs = [edge for edge in self.input_edges if edge[1] in wanted]
-        outputs = [edge for edge in self.output_edges if edge[0] in wanted]
-        named = {node for node, _ in inputs} | {node for _, node in outputs}
-        part.nodes = {n: node for n, node in self.nodes.items() if n in named}
+        names = list(part.processes)
+        inputs = [(node, name) for name in names for node in self._inputs.get(name, ())]
+        outputs = [(name, node) for name in names for node in self._outputs.get(name, ())]
+        for node in (*(node for node, _ in inputs), *(node for _, node in outputs)):
+            part.nodes[node] = self.nodes[node]
         part.connect(inputs=inputs, outputs=outputs)
         return part
 

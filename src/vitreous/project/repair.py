@@ -77,7 +77,8 @@ class RepairReport:
             f"It has {self.n_jobs} jobs and {self.n_nodes} nodes; the next job is {self.counter}.",
         ]
         if self.adopted:
-            told.append(f"Newer than the backup, read from their folders: {_list(self.adopted)}.")
+            newer = "Newer than the backup, read" if self.source else "Read"
+            told.append(f"{newer} from their folders: {_list(self.adopted)}.")
         if self.dropped:
             told.append(f"In the backup but deleted since, left out: {_list(self.dropped)}.")
         if self.restated:
