@@ -39,6 +39,7 @@ def with_job(project):
         ("vitreous run class2d n_cl", "n_classes="),
         ("vitreous run class2d nr_c", "nr_classes="),
         ("vitreous show External/p", "External/picked"),
+        ("vitreous show pi", "picked"),
         ("vitreous show External/j", "External/job001"),
         ("vitreous run --continue External/j", "External/job001"),
         ("vitreous run external in_part=Ext", "in_part=External/job001/particles.star"),

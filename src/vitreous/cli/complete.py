@@ -31,7 +31,9 @@ def _jobs(context: typer.Context) -> Iterator[Offer]:
         yield process.name.rstrip("/"), about
         yield str(process.number), f"{process.shown_name.rstrip('/')}, {process.status}"
         if process.alias:
-            yield process.alias.rstrip("/"), f"{process.name.rstrip('/')}, {process.status}"
+            about = f"{process.name.rstrip('/')}, {process.status}"
+            yield process.alias.rstrip("/"), about
+            yield process.alias.split("/", 1)[1].rstrip("/"), about
 
 
 def job_types(incomplete: str) -> list[Offer]:
