@@ -23,7 +23,12 @@ _JOB_PREFIX: Final = re.compile(r"^(?:.*?/)?job\d{3,}/")
 
 
 class Status(StrEnum):
-    """State of a job, spelled as RELION 4 and 5 write it."""
+    """State of a job, spelled as RELION 4 and 5 write it.
+
+    A new job is running or scheduled; a scheduled one begins to run; a running one succeeds,
+    fails or is aborted, as its exit marker says, or is marked by hand; any that ended or is
+    scheduled runs again when it is continued; autorun schedules a succeeded one again.
+    """
 
     RUNNING = "Running"
     SCHEDULED = "Scheduled"
