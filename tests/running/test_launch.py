@@ -272,6 +272,15 @@ def test_a_full_disk_fails_the_job_and_nothing_hangs(small_disk, workshop):
     assert record.read_process(workshop.dir(name)).pid > 0  # whole, old or new
 
 
+def test_a_job_that_cannot_be_written_is_not_started(small_disk, workshop):
+    name = workshop.job("counts")
+    with pytest.raises(OSError, match="No space left"):
+        (workshop.root / "full").write_bytes(bytes(2_000_000))
+    with pytest.raises(ProjectError, match=r"cannot be written .*No space left on device"):
+        launch.start(workshop.root, name)
+    assert record.read_process(workshop.dir(name)) is None
+
+
 def test_a_start_clears_what_the_last_run_left(workshop):
     name = workshop.job("counts")
     for marker in ("EXIT_FAILURE", "EXIT_ABORTED", "ABORT_NOW"):

@@ -6,6 +6,7 @@ Its output goes to ``run.out`` and ``run.err``; who waits for it reads those fil
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -22,6 +23,7 @@ from vitreous.jobs.declare import Options
 from vitreous.jobs.job_star import JobFile
 from vitreous.jobs.job_type import JobType
 from vitreous.project import markers, notes
+from vitreous.project.folder import cannot_write
 from vitreous.project.pipeline import Status
 from vitreous.running import alive, follow, process_table, queue, ranks, record, resources, stop
 from vitreous.running.commands import command_lines
@@ -147,17 +149,12 @@ def start(
             f"{job_name}: this version of vitreous cannot run {job.job_type.gui_name} jobs yet"
         )
     before = follow.size(job_dir / record.OUT)
-    with record.locked(job_dir):
-        _refuse_if_running(job_dir)
-        markers.clear_markers(job_dir)
-        try:
-            problems = check(root, job.job_type, options)
-            if problems:
-                raise OptionError(problems)
-            started = _start(root, job_name, job, options)
-        except (VitreousError, OSError) as error:
-            _fail(job_dir, str(error))
-            raise
+    try:
+        with record.locked(job_dir):
+            _refuse_if_running(job_dir)
+            started = _start_or_fail(root, job_name, job, options)
+    except OSError as error:
+        raise cannot_write(job_dir, error) from error
     if mode == "background":
         return started
     state = attend(root, job_name, echo=echo, on_progress=on_progress, offset=before)
@@ -191,6 +188,21 @@ def open_interactive(root: Path, job_name: str) -> None:
     )
 
 
+def _start_or_fail(root: Path, job_name: str, job: JobFile, options: Options) -> Started:
+    """Start a job; where that does not work it is a failed one that says why."""
+    job_dir = root / job_name
+    markers.clear_markers(job_dir)
+    try:
+        problems = check(root, job.job_type, options)
+        if problems:
+            raise OptionError(problems)
+        return _start(root, job_name, job, options)
+    except (VitreousError, OSError) as error:
+        with contextlib.suppress(OSError):
+            _fail(job_dir, str(error))
+        raise
+
+
 def _start(root: Path, job_name: str, job: JobFile, options: Options) -> Started:
     asked = resources.of(options)
     lines = command_lines(root, job.job_type, options, job_name, job.is_continue)
@@ -221,6 +233,7 @@ def _spawn(
     job_dir = root / job_name
     in_project = ["/bin/sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(root), *words]
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    record.write_process(job_dir, found)  # what cannot be written is told before anything starts
     pid = os.posix_spawn(
         in_project[0],
         in_project,
