@@ -172,6 +172,13 @@ def test_a_job_that_does_not_exist_is_named_with_the_nearest(unchanged):
         unchanged.job("External/firts")
 
 
+def test_all_jobs_that_do_not_exist_are_told(unchanged):
+    with pytest.raises(ProjectError) as caught:
+        unchanged.delete(1, 7, "nobody")
+    assert "No job '7'" in str(caught.value)
+    assert "No job 'nobody'" in str(caught.value)
+
+
 def test_a_job_that_others_depend_on_is_not_deleted_without_a_word(project):
     first = small_project.finished_external(project)
     second = small_project.finished_external(project, reads=f"{first}particles.star")

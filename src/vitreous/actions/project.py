@@ -504,7 +504,16 @@ class Project:
         return self.pipeline.find(job.name if isinstance(job, Job) else job)
 
     def _names(self, jobs: Sequence[Ref]) -> list[str]:
-        return [self._find(job).name for job in jobs]
+        """Return the folders of jobs; all that do not exist are told at once."""
+        names, wrong = [], []
+        for job in jobs:
+            try:
+                names.append(self._find(job).name)
+            except ProjectError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ProjectError("\n".join(wrong))
+        return names
 
     def _need_writable(self) -> None:
         if self.read_only:

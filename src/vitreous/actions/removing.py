@@ -135,8 +135,11 @@ def plan_clean(
         jobs = [process for process in pipeline if process.status is Status.SUCCEEDED]
     else:
         jobs = [pipeline.find(ref) for ref in refs]
+    rules = {job.name: _rules(folder, job) for job in jobs}
     plans = [
-        cleaning.plan_clean(folder, pipeline, job, _rules(folder, job), harsh=harsh) for job in jobs
+        cleaning.plan_clean(folder, pipeline, job, rules[job.name], harsh=harsh)
+        for job in jobs
+        if refs is not None or not rules[job.name].refused
     ]
     refused = [plan.refused for plan in plans if plan.refused]
     if refs is not None and refused:
