@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from vitreous.engine import fourier
+from vitreous.io import read_volume, write_volume
 
 SIZES = (8, 9)
 
@@ -244,3 +248,19 @@ def test_shifts_broadcast_over_images() -> None:
 def test_a_size_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ValueError, match="2 axes are transformed"):
         fourier.crop(fourier.forward(torch.zeros(1, 8, 8), 2), (8, 8, 8), 2)
+
+
+@pytest.mark.usefixtures("relion")
+@pytest.mark.parametrize("new_pixel_A", [4.0, 1.0])
+def test_relion_rescales_maps_alike(tmp_path: Path, new_pixel_A: float) -> None:
+    volume = noise(16, 16, 16).float()
+    write_volume(tmp_path / "in.mrc", volume.numpy(), 2.0)
+    command = (
+        f"relion_image_handler --i in.mrc --o out.mrc --angpix 2 --rescale_angpix {new_pixel_A}"
+    )
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    theirs = torch.from_numpy(read_volume(tmp_path / "out.mrc").data.copy())
+    size, half = theirs.shape[-1], fourier.forward(volume, 3)
+    changed = fourier.crop(half, size, 3) if size < 16 else fourier.pad(half, size, 3)
+    ours = fourier.inverse(changed, 3)
+    assert float((ours - theirs).abs().max()) < 3e-6

@@ -23,6 +23,7 @@ from torch import Tensor
 from vitreous.engine import aberrations, fourier
 
 SMALLEST = 1e-8
+IN_CACHE = 2**17  # pixels worked on at a time
 
 
 @dataclass(frozen=True)
@@ -214,8 +215,13 @@ def ctf(
         (len(defocus), size, size // 2 + 1), dtype=dtype, device=defocus.scale.device
     )
     for row, images in _groups(optics, defocus, group):
-        values = _values(optics, row, defocus.select(images), size, treatment, dtype)
-        result[images] = values
+        k_per_A = optics.k_per_A(size, row)
+        terms, k2 = _terms(optics, row, k_per_A), (k_per_A**2).sum(-1).to(dtype)
+        for chunk in torch.split(images, max(1, IN_CACHE // k2.numel())):
+            chosen = defocus.select(chunk)
+            turns = _weights(optics, row, chosen) @ terms
+            sine = _sine(turns.reshape(-1, *k2.shape), treatment, dtype)
+            result.index_copy_(0, chunk, _treat(sine * _envelope(chosen, k2), treatment))
     return result
 
 
@@ -227,13 +233,11 @@ def gamma_rad(
     group: Int64[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n y xh"]:
     """Return the phase gamma, in double precision: what the Ewald sphere and fits need."""
-    parts = [
-        (images, _turns(optics, row, defocus.select(images), optics.k_per_A(size, row)))
-        for row, images in _groups(optics, defocus, group)
-    ]
     result = defocus.scale.new_empty((len(defocus), size, size // 2 + 1))
-    for images, turns in parts:
-        result = result.index_put((images,), 2 * torch.pi * turns)
+    for row, images in _groups(optics, defocus, group):
+        terms = _terms(optics, row, optics.k_per_A(size, row))
+        turns = _weights(optics, row, defocus.select(images)) @ terms
+        result = result.index_put((images,), 2 * torch.pi * turns.reshape(-1, *result.shape[1:]))
     return result
 
 
@@ -270,28 +274,8 @@ def _groups(optics: Optics, defocus: Defocus, group: Tensor | None) -> Iterator[
             yield row, images
 
 
-def _values(
-    optics: Optics,
-    row: int,
-    defocus: Defocus,
-    size: int,
-    treatment: Treatment,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Return the CTF of images of one group."""
-    k_per_A = optics.k_per_A(size, row)
-    turns = _turns(optics, row, defocus, k_per_A)
-    sine = -torch.sin(((turns - turns.round()) * (2 * torch.pi)).to(dtype))
-    if treatment.intact_first_peak:
-        sine = torch.where(turns.abs() < 0.25, torch.ones_like(sine), sine)
-    k2 = (k_per_A**2).sum(-1)
-    values = sine * _envelope(defocus, k2, dtype)
-    smallest = torch.where(values < 0, -SMALLEST, SMALLEST).to(dtype)
-    return _treat(torch.where(values.abs() < SMALLEST, smallest, values), treatment)
-
-
-def _turns(optics: Optics, row: int, defocus: Defocus, k_per_A: Tensor) -> Tensor:
-    """Return gamma / (2 pi) of images of one group, in double precision."""
+def _weights(optics: Optics, row: int, defocus: Defocus) -> Tensor:
+    """Return what multiplies each of the `_terms` of gamma / (2 pi) for each image, ``n 5``."""
     wavelength_A = optics.wavelength_A()[row]
     angle = torch.deg2rad(defocus.astigmatism_deg)
     u, v, cos, sin = defocus.defocus_u_A, defocus.defocus_v_A, angle.cos(), angle.sin()
@@ -307,29 +291,42 @@ def _turns(optics: Optics, row: int, defocus: Defocus, k_per_A: Tensor) -> Tenso
         ],
         -1,
     )
+    return per_image / (2 * torch.pi)
+
+
+def _terms(optics: Optics, row: int, k_per_A: Tensor) -> Tensor:
+    """Return the functions of frequency that gamma is made of, ``5 pixels``."""
     kx, ky = k_per_A.unbind(-1)
     k4 = (kx**2 + ky**2) ** 2
-    shared = torch.pi / 2 * optics.coma_strength()[row] * wavelength_A * k4
+    shared = torch.pi / 2 * optics.coma_strength()[row] * optics.wavelength_A()[row] * k4
     shared = shared + aberrations.even_phase(optics.even_zernike[row], k_per_A)
-    per_pixel = torch.stack([kx**2, kx * ky, ky**2, shared, torch.ones_like(kx)])
-    gamma: Tensor = per_image @ per_pixel.flatten(1)
-    return (gamma / (2 * torch.pi)).reshape(-1, *kx.shape)
+    return torch.stack([kx**2, kx * ky, ky**2, shared, torch.ones_like(kx)]).flatten(1)
 
 
-def _envelope(defocus: Defocus, k2: Tensor, dtype: torch.dtype) -> Tensor:
+def _sine(turns: Tensor, treatment: Treatment, dtype: torch.dtype) -> Tensor:
+    """Return ``-sin(gamma)``; whole turns go before the precision drops."""
+    sine = torch.sin((turns - turns.round()).to(dtype) * (-2 * torch.pi))
+    if treatment.intact_first_peak:
+        sine = torch.where(turns.abs() < 0.25, torch.ones_like(sine), sine)
+    return sine
+
+
+def _envelope(defocus: Defocus, k2: Tensor) -> Tensor:
     """Return scale times damping; without any damping one number an image."""
-    scale = defocus.scale.to(dtype)[:, None, None]
+    scale = defocus.scale.to(k2.dtype)[:, None, None]
     if not bool((defocus.bfactor_A2 != 0).any()):
         return scale
-    bfactor_A2 = defocus.bfactor_A2.to(dtype)[:, None, None]
-    return scale * torch.exp(-bfactor_A2 / 4 * k2.to(dtype))
+    return scale * torch.exp(defocus.bfactor_A2.to(k2.dtype)[:, None, None] * (-k2 / 4))
 
 
 def _treat(values: Tensor, treatment: Treatment) -> Tensor:
+    """Keep values away from zero, then treat them as the data were."""
+    size = values.abs().clamp(min=SMALLEST)
+    values = torch.where(values < 0, -size, size)
     if treatment.only_flip_phases:
         values = values.sign()
     elif treatment.phase_flipped:
-        values = values.abs()
+        values = size
     return values**2 if treatment.premultiplied else values
 
 
@@ -353,7 +350,7 @@ def _padded(
         rows = torch.full((len(images),), row, device=images.device)
         chosen = defocus.select(images)
         fine = ctf(wide, chosen, box * factor, group=rows, treatment=plain, dtype=dtype)
-        result[images] = _cut_back(fine, box, factor, size)
+        result.index_copy_(0, images, _cut_back(fine, box, factor, size))
     return result
 
 
