@@ -314,8 +314,8 @@ class Pipeline:
         node = self.add_node(node_name, type_label)
         owner = _JOB_PREFIX.match(node.name)
         if is_new and owner and owner[0] in self.processes and owner[0] != process:
-            self._connect_output(owner[0], node.name)
-        self._connect_input(node.name, process)
+            self.connect(outputs=[(owner[0], node.name)])
+        self.connect(inputs=[(node.name, process)])
         return node
 
     def add_output(self, process: str, node_name: str, type_label: str, depth: int = 1) -> Node:
@@ -326,17 +326,26 @@ class Pipeline:
             # Whoever makes the file knows best what it is.
             node = self.nodes[node.name] = Node(node.name, type_label, depth)
         if self._producer.get(node.name, process) == process:
-            self._connect_output(process, node.name)
+            self.connect(outputs=[(process, node.name)])
         return node
 
     def connect(
-        self, *, inputs: Iterable[tuple[str, str]], outputs: Iterable[tuple[str, str]]
+        self,
+        *,
+        inputs: Iterable[tuple[str, str]] = (),
+        outputs: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Add many edges at once: (node, job) and (job, node). The ends must exist."""
-        for node, process in inputs:
-            self._connect_input(node, process)
-        for process, node in outputs:
-            self._connect_output(process, node)
+        for edge in inputs:
+            node, process = edge
+            self.input_edges[edge] = None
+            self._inputs.setdefault(process, {})[node] = None
+            self._consumers.setdefault(node, {})[process] = None
+        for edge in outputs:
+            process, node = edge
+            self.output_edges[edge] = None
+            self._outputs.setdefault(process, {})[node] = None
+            self._producer.setdefault(node, process)
 
     def remove(self, names: str | Iterable[str]) -> None:
         """Remove jobs, their edges, and every node that no job makes or reads any more.
@@ -435,16 +444,6 @@ class Pipeline:
             self._named[process.alias] = process.name
         self.processes[process.name] = process
         return process
-
-    def _connect_input(self, node: str, process: str) -> None:
-        self.input_edges[node, process] = None
-        self._inputs.setdefault(process, {})[node] = None
-        self._consumers.setdefault(node, {})[process] = None
-
-    def _connect_output(self, process: str, node: str) -> None:
-        self.output_edges[process, node] = None
-        self._outputs.setdefault(process, {})[node] = None
-        self._producer.setdefault(node, process)
 
     def _keep_edges(self, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> None:
         for index in (self.input_edges, self.output_edges):

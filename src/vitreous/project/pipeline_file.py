@@ -187,13 +187,14 @@ def _read_edges(pipeline: Pipeline, star: Star) -> None:
     inputs = _edges(star, cols.INPUT_EDGES, cols.EDGE_FROM, cols.EDGE_PROCESS)
     outputs = _edges(star, cols.OUTPUT_EDGES, cols.EDGE_PROCESS, cols.EDGE_TO)
     nodes, processes = pipeline.nodes, pipeline.processes
-    whole_inputs = [(n, p) for n, p in inputs if n in nodes and p in processes]
-    whole_outputs = [(p, n) for p, n in outputs if n in nodes and p in processes]
-    lost = (set(inputs) - set(whole_inputs)) | (set(outputs) - set(whole_outputs))
-    if lost:
-        first, second = sorted(lost)[0]
+    whole_inputs = [edge for edge in inputs if edge[0] in nodes and edge[1] in processes]
+    whole_outputs = [edge for edge in outputs if edge[1] in nodes and edge[0] in processes]
+    n_lost = len(inputs) - len(whole_inputs) + len(outputs) - len(whole_outputs)
+    if n_lost:
+        lost = (set(inputs) - set(whole_inputs)) | (set(outputs) - set(whole_outputs))
+        first, second = min(lost)
         pipeline.problems.append(
-            f"{len(lost)} edges without a job or a node were left out, such as {first} -> {second}."
+            f"{n_lost} edges without a job or a node were left out, such as {first} -> {second}."
         )
     pipeline.connect(inputs=whole_inputs, outputs=whole_outputs)
 
