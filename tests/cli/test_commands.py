@@ -113,6 +113,41 @@ def test_a_job_that_fails_gives_exit_code_1_and_the_reason(project, monkeypatch,
     assert "vitreous log 1 --err" in said.err
 
 
+def slow_program(project):
+    program = project.root / "slow.sh"
+    program.write_text(
+        "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo tick $i; sleep 0.2; done\n"
+        'touch "$2/RELION_JOB_EXIT_SUCCESS"\n'
+    )
+    program.chmod(0o755)
+
+
+def test_following_a_log_ends_with_the_job(project, call):
+    slow_program(project)
+    said = call("run", "external", "fn_exe=./slow.sh", "--background")
+    assert said.code == 0
+    assert "External/job001/ is running" in said.out
+    said = call("log", 1, "--follow")
+    assert said.out.split("\n")[:6] == [f"tick {i}" for i in range(1, 7)]
+    assert call("status", "--json").json()["jobs"][0]["status"] == "Succeeded"
+
+
+def test_abort_stops_a_running_job(project, call):
+    program = project.root / "endless.sh"
+    program.write_text(
+        '#!/bin/sh\nwhile [ ! -e "$2/RELION_JOB_ABORT_NOW" ]; do sleep 0.1; done\n'
+        'rm "$2/RELION_JOB_ABORT_NOW"; touch "$2/RELION_JOB_EXIT_ABORTED"\n'
+    )
+    program.chmod(0o755)
+    call("run", "external", "fn_exe=./endless.sh", "--background")
+    assert call("status", "--json").json()["jobs"][0]["status"] == "Running"
+    assert call("abort", 1).out == "External/job001/ is aborted.\n"
+    assert project.pipeline.processes["External/job001/"].status == "Aborted"
+    said = call("abort", 1)
+    assert said.code == 2
+    assert "is not running" in said.err
+
+
 def test_run_tells_everything_that_is_wrong_with_keys(project, call):
     before = small_project.snapshot(project.root)
     said = call("run", "external", "nr_threads=many", "in_part=nothing.star", "colour=red")
