@@ -26,7 +26,8 @@ def test_a_map_correlates_with_itself_and_against_its_negative(size: int, ndim: 
     curve = resolution.fsc(image, image, ndim)
     assert curve.shape == (size // 2 + 1,)
     torch.testing.assert_close(curve, torch.ones_like(curve))
-    torch.testing.assert_close(resolution.fsc(image, -3 * image, ndim), -torch.ones_like(curve))
+    opposite = resolution.fsc(image, -3 * image, ndim)
+    torch.testing.assert_close(opposite, -torch.ones_like(curve), atol=1e-6, rtol=0)
 
 
 @settings(max_examples=20, deadline=None)
@@ -34,7 +35,7 @@ def test_a_map_correlates_with_itself_and_against_its_negative(size: int, ndim: 
 def test_fsc_is_bounded_and_symmetric(seed: int, size: int, ndim: int):
     first, second = noise((size,) * ndim, seed), noise((size,) * ndim, seed + 5000)
     curve = resolution.fsc(first, second, ndim)
-    assert curve.abs().max() <= 1 + 1e-9
+    assert curve.abs().max() <= 1 + 1e-6
     torch.testing.assert_close(curve, resolution.fsc(second, first, ndim))
 
 

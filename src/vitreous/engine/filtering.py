@@ -31,8 +31,12 @@ def apply(images: Float[Tensor, "*real"], curve: Curve, ndim: int) -> Float[Tens
 
 def radius(sizes: tuple[int, ...], like: Tensor) -> Float[Tensor, "*half"]:
     """Return the length of the frequency at each pixel of a half transform, cycles per pixel."""
-    axes = fourier.frequencies(sizes, len(sizes), torch.float64, like.device)
-    return axes.square().sum(-1).sqrt()
+    ndim = len(sizes)
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    if len(set(sizes)) == 1:
+        squared = fourier.squared_radius(sizes, ndim, like.device)
+        return squared.to(dtype).sqrt_() / sizes[0]
+    return fourier.frequencies(sizes, ndim, dtype, like.device).square().sum(-1).sqrt()
 
 
 def low_pass(
@@ -64,7 +68,7 @@ def low_pass(
     if not 0 <= direction < ndim:
         raise InputError(f"No axis {direction} to filter along in {ndim} dimensions.")
     sizes = tuple(images.shape[-ndim:])
-    along = fourier.frequencies(sizes, ndim, torch.float64, images.device)[..., direction].abs()
+    along = fourier.frequencies(sizes, ndim, images.dtype, images.device)[..., direction].abs()
     return fourier.inverse(
         fourier.forward(images, ndim) * curve(along).to(images.dtype), ndim, sizes
     )

@@ -132,7 +132,7 @@ def pad(
     sizes = _sizes(size, ndim)
     old = real_sizes(transform, ndim)
     if not corners and sizes != old:
-        inside = _radius2(old, transform.device) <= (transform.shape[-1] - 1) ** 2
+        inside = squared_radius(old, ndim, transform.device) <= (transform.shape[-1] - 1) ** 2
         transform = transform * inside
     padded = transform
     for axis, side in zip(range(-ndim, -1), sizes[:-1], strict=True):
@@ -171,11 +171,25 @@ def frequencies(
     return indices(sizes, ndim, device).to(dtype) / sides
 
 
+def squared_radius(
+    size: Size, ndim: int, device: torch.device | str | None = None
+) -> Int64[Tensor, "*half"]:
+    """Return the squared length of the whole-number frequency at each pixel of a half transform."""
+    sizes = _sizes(size, ndim)
+    total = torch.zeros((), dtype=torch.int64, device=device)
+    for axis, side in enumerate(sizes):
+        index = _axis_indices(side, device)
+        if axis == ndim - 1:
+            index = torch.arange(side // 2 + 1, device=device)
+        total = total + (index**2).reshape(_at_axis(len(index), axis, ndim))
+    return total
+
+
 def shell_index(
     size: int, ndim: int, device: torch.device | str | None = None
 ) -> Int64[Tensor, "*half"]:
     """Return the shell of each pixel of a half transform: the length of k, rounded."""
-    radius = _radius2(_sizes(size, ndim), device).to(torch.float64).sqrt()
+    radius = squared_radius(size, ndim, device).to(torch.float64).sqrt()
     return radius.round().to(torch.int64)
 
 
@@ -355,10 +369,6 @@ def _pad_axis(transform: Tensor, axis: int, side: int) -> Tensor:
 def _axis_indices(side: int, device: torch.device | str | None) -> Tensor:
     index = torch.arange(side, device=device)
     return torch.where(index > side // 2, index - side, index)
-
-
-def _radius2(sizes: tuple[int, ...], device: torch.device | str | None) -> Tensor:
-    return (indices(sizes, len(sizes), device) ** 2).sum(-1)
 
 
 def _counted(

@@ -76,11 +76,15 @@ def fsc_of_transforms(
     first: Complex[Tensor, "*half"], second: Complex[Tensor, "*half"], ndim: int
 ) -> Float[Tensor, "*s"]:
     """Correlate two half transforms of square arrays shell by shell; see `fsc`."""
-    wide = torch.promote_types(first.dtype, torch.complex128)
-    first, second = first.to(wide), second.to(wide)
-    common = fourier.shell_sum((first.conj() * second).real, ndim, stored=True)
-    power1 = fourier.shell_sum(first.abs().square(), ndim, stored=True)
-    power2 = fourier.shell_sum(second.abs().square(), ndim, stored=True)
+    products = torch.stack(
+        [
+            first.real * second.real + first.imag * second.imag,
+            first.real.square() + first.imag.square(),
+            second.real.square() + second.imag.square(),
+        ]
+    )
+    sums = fourier.shell_sum(products.to(torch.float64), ndim, stored=True)
+    common, power1, power2 = sums.unbind(0)
     power = (power1 * power2).sqrt()
     return torch.where(power > 0, common / power.clamp(min=torch.finfo(power.dtype).tiny), 0.0)
 
@@ -144,8 +148,8 @@ def randomise_phases(
     Friedel pairs on the plane kx = 0 are drawn apart; the real inverse transform makes them agree,
     as in RELION.
     """
-    index = fourier.indices(fourier.real_sizes(transform, ndim), ndim, transform.device)
-    beyond = (index**2).sum(-1) >= from_shell**2
+    sizes = fourier.real_sizes(transform, ndim)
+    beyond = fourier.squared_radius(sizes, ndim, transform.device) >= from_shell**2
     turns = torch.rand(
         transform.shape, generator=generator, dtype=transform.real.dtype, device=generator.device
     ).to(transform.device)
