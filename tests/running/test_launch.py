@@ -164,10 +164,12 @@ def test_two_starts_at_once_run_the_job_once(workshop):
     assert "vitreous abort" in refusal
 
 
-def test_exec_of_a_running_job_is_refused_and_harms_nothing(workshop):
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_exec_of_a_running_job_is_refused_and_harms_nothing(workshop, is_begun):
     name = workshop.job("works_for_long")
     started = launch.start(workshop.root, name)
-    until(lambda: record.read_process(workshop.dir(name)).state == "running")
+    if is_begun:
+        until(lambda: record.read_process(workshop.dir(name)).state == "running")
     second = subprocess.run(
         [sys.executable, "-m", "vitreous", "exec", name],
         cwd=workshop.root,

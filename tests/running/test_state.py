@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from vitreous.errors import ProjectError
 from vitreous.project.pipeline import Status
 from vitreous.running import launch, process_table, record
 from vitreous.running.record import ProcessRecord
@@ -180,3 +181,23 @@ def test_a_damaged_record_says_what_to_do_and_hides_nothing(workshop):
     (workshop.dir(name) / "RELION_JOB_EXIT_SUCCESS").touch()
     assert state(workshop, name).status is Status.SUCCEEDED
     (workshop.dir(name) / "process.json").unlink()
+
+
+def test_a_job_that_lives_on_another_machine_is_not_started_here(workshop):
+    name = leave(workshop, state="running", host="gpu7", pid=5, heartbeat=ago(20))
+    with pytest.raises(ProjectError, match="is running already, as process 5 on gpu7"):
+        launch.start(workshop.root, name)
+
+
+def test_a_scheduler_may_begin_a_job_again(workshop, monkeypatch):
+    """After a preemption Slurm runs the same script again, under the same number."""
+    name = workshop.job("counts")
+    old = {"state": "aborted", "queue_system": "slurm", "queue_id": "31", "submitted": ago(900)}
+    record.write_process(workshop.dir(name), ProcessRecord(**old, host="gpu7", pid=5))
+    (workshop.dir(name) / "RELION_JOB_EXIT_ABORTED").touch()
+    environ = {**os.environ, "SLURM_JOB_ID": "31"}
+    words = [sys.executable, "-m", "vitreous.running", name]
+    subprocess.run(words, cwd=workshop.root, env=environ, check=True, capture_output=True)
+    found = record.read_process(workshop.dir(name))
+    assert (found.state, found.queue_id, found.submitted) == ("succeeded", "31", old["submitted"])
+    assert state(workshop, name).status is Status.SUCCEEDED

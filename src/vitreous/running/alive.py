@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitreous.errors import ProjectError
-from vitreous.running import process_table
+from vitreous.running import process_table, record
 from vitreous.running.record import ProcessRecord
 
 
@@ -34,10 +34,13 @@ def refuse_if_alive(job_dir: Path, found: ProcessRecord) -> None:
     Raises
     ------
     ProjectError
-        It runs on this machine.
+        It lives on this machine, or gives signs of life from another.
     """
-    if not found.is_over and is_alive_here(found):
+    if found.is_over:
+        return
+    beats = found.state == "running" and record.age_s(found.heartbeat) < 2 * record.HEARTBEAT_S
+    if is_alive_here(found) or (beats and not is_here(found)):
         raise ProjectError(
-            f"{job_dir}: is running already, as process {found.pid} since"
+            f"{job_dir}: is running already, as process {found.pid} on {found.host} since"
             f" {found.started or found.submitted}. Wait for it, or stop it with `vitreous abort`."
         )

@@ -33,6 +33,7 @@ from vitreous.running.supervise import Main, Report, Watch
 
 GRACE_S: Final = 2.0
 EXTERNAL_GRACE_S: Final = 10.0
+_QUEUE_NUMBERS: Final = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 _MARKER_OF: Final = {
     "succeeded": Status.SUCCEEDED,
     "failed": Status.FAILED,
@@ -101,13 +102,17 @@ def _claim(job_dir: Path) -> ProcessRecord:
     here = process_table.entry(os.getpid())
     with record.locked(job_dir):
         found = record.read_process(job_dir) or ProcessRecord()
-        if found.pid != os.getpid() and found.state == "running":
-            alive.refuse_if_alive(job_dir, found)
         was_launched = found.state in ("starting", "queued") and found.host != ""
-        if not was_launched:  # typed by hand: what is left of the last run goes
+        is_again = found.queue_id != "" and found.queue_id == _queue_number()
+        # A launched job is this process, or was begun by the shell that runs its script.
+        is_ours = was_launched and (not found.pid or process_table.is_above_us(found.pid))
+        if not is_ours and not is_again:
+            alive.refuse_if_alive(job_dir, found)
+        if not was_launched:  # typed by hand, or begun again by a scheduler
             markers.clear_markers(job_dir)
+        before = replace(found, ended="", exit_reason="", exit_code=None)
         mine = replace(
-            found if was_launched else ProcessRecord(),
+            before if was_launched or is_again else ProcessRecord(),
             state="running",
             host=process_table.host(),
             boot_id=process_table.boot_id(),
@@ -119,6 +124,11 @@ def _claim(job_dir: Path) -> ProcessRecord:
         )
         record.write_process(job_dir, mine)
     return mine
+
+
+def _queue_number() -> str:
+    """Return the number of the scheduler's job that this process belongs to, if it does."""
+    return next((os.environ[name] for name in _QUEUE_NUMBERS if os.environ.get(name)), "")
 
 
 def _read(job_dir: Path) -> JobFile:

@@ -95,6 +95,11 @@ def descendants(pid: int) -> list[int]:
     return sorted(number for number in _below(pid, table) if table[number].is_alive)
 
 
+def is_above_us(pid: int) -> bool:
+    """Tell whether a process is this one, its parent, the parent's parent, and so on."""
+    return pid in _above(os.getpid(), everyone())
+
+
 def send(pids: Iterable[int], number: signal.Signals) -> None:
     """Send a signal to each process that is still there."""
     for pid in pids:
