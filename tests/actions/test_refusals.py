@@ -292,3 +292,10 @@ def test_an_overwrite_that_fails_brings_the_old_job_back(project, no_file_beyond
     assert project.job(name).status == "Succeeded"
     assert project.job(name).outputs["particles"].exists()
     assert project.run(overwrite=name).status == "Succeeded"
+
+
+def test_a_pixel_size_that_cannot_be_is_refused_before_anything_is_written(unchanged):
+    (unchanged.root / "a.mrcs").touch()
+    error = refusal(unchanged, "import", images="*.mrcs", angpix=0, kV=-1)
+    assert [problem.option for problem in error.problems] == ["pixel_size_A", "voltage_kV"]
+    (unchanged.root / "a.mrcs").unlink()

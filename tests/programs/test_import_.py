@@ -112,7 +112,13 @@ class TestMoviesAndMicrographs:
     def test_all_bad_values_are_told_at_once(self, project):
         with pytest.raises(OptionError) as caught:
             import_movies(
-                project, "../x", angpix=0, kV=-1, optics_group_name="a_b", fn_mtf="no.star"
+                # Variables of a Scheme that nobody filled in: they count as 0.
+                project,
+                "../x",
+                angpix="$$angpix",
+                kV="$$kV",
+                optics_group_name="a_b",
+                fn_mtf="no.star",
             )
         told = {problem.option for problem in caught.value.problems}
         assert told == {"images", "pixel_size_A", "voltage_kV", "optics_group", "mtf"}

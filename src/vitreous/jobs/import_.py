@@ -112,6 +112,7 @@ class Import(Options):
         low=0.5,
         high=3,
         step=0.1,
+        at_least=0.01,
         when="import_images",
         on_continue="free",
     )
@@ -125,6 +126,7 @@ class Import(Options):
         low=50,
         high=500,
         step=10,
+        at_least=1,
         when="import_images",
         on_continue="free",
     )
