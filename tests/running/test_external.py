@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from vitreous.project.pipeline import Status
 from vitreous.running import launch, process_table, record, stop
 from vitreous.running.commands import command_lines
 from vitreous.running.execute import grace_s
+from vitreous.running.state import job_state
 
 FOLDER = "External/job001/"
 
@@ -222,3 +224,23 @@ def test_listed_outputs_enter_the_graph_in_every_form(workshop, label, kind):
     (node,) = project.pipeline.outputs(job.name)
     assert node.name == f"{FOLDER}parts.star"
     assert node.type_label == node_types.PARTICLES
+
+
+ORPHAN = f"""sh -c 'touch {FOLDER}is_busy; sleep 60; :' &
+wait"""
+
+
+def test_children_that_outlive_their_supervisor_are_still_the_job(workshop):
+    pid = begin(workshop, ORPHAN)
+    os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 30
+    while process_table.is_alive(pid, 0):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process = workshop.process(FOLDER)
+    assert job_state(workshop.root, process).status is Status.RUNNING
+    left_behind = process_table.family(pid)
+    assert left_behind
+    assert stop.abort(workshop.root, FOLDER, grace=0.2).status is Status.ABORTED
+    assert [one for one in left_behind if process_table.is_alive(one, 0)] == []
+    assert left(workshop) == ["RELION_JOB_EXIT_ABORTED"]

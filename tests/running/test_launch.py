@@ -1,5 +1,6 @@
 """Jobs really started: what they leave behind, and how they outlive who started them."""
 
+import io
 import os
 import shutil
 import signal
@@ -14,8 +15,12 @@ import requirements
 from vitreous.errors import InputError, OptionError, ProjectError
 from vitreous.io import read_star
 from vitreous.jobs import registry
+from vitreous.jobs.context import Progress, Run
 from vitreous.project.pipeline import Status
 from vitreous.running import follow, launch, process_table, record
+from vitreous.running.job_run import JobRun, Place
+from vitreous.running.progress import Meter
+from vitreous.running.ranks import Ranks
 from vitreous.running.state import job_state
 
 JOB = "Import/job001/"
@@ -83,6 +88,13 @@ def test_outputs_found_while_running_are_listed_for_both_relions(counted):
     assert nodes["rlnPipeLineNodeName"].tolist() == [f"{JOB}flock.star"]
     assert nodes["rlnPipeLineNodeType"].tolist() == [3]
     assert nodes["rlnPipeLineNodeTypeLabel"].tolist() == ["ParticleGroupMetadata.star.relion"]
+
+
+def test_a_program_gets_everything_that_it_was_promised(tmp_path):
+    run = JobRun(Place(tmp_path, JOB, False, 2, Ranks()), io.StringIO())
+    assert isinstance(run, Run)
+    assert (run.path, run.n_threads, run.rank, run.n_ranks) == (tmp_path / JOB, 2, 0, 1)
+    assert isinstance(Meter("Counting", 1, "sheep", lambda _: None), Progress)
 
 
 def test_a_failure_has_its_cause_above_the_traceback(workshop):

@@ -1,7 +1,9 @@
 """Jobs sent to a real Slurm, started on loopback for these tests."""
 
+import shutil
 import stat
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from vitreous.project.pipeline import Status
 from vitreous.running import launch, queue, record, stop
 from vitreous.running.state import job_state
 
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/slurm.sh"
 TEMPLATE = """#!/bin/bash
 #SBATCH --partition=XXXqueueXXX
 #SBATCH --job-name=XXXnameXXX
@@ -56,6 +59,14 @@ def queued(workshop, program, launcher="", word="import", **values):
         qsubscript="submit.sh",
         **values,
     )
+
+
+def test_the_script_of_the_documentation_works(cluster):
+    name = queued(cluster, "ranks", word="class2d", nr_mpi="2", nr_threads="1")
+    shutil.copy(EXAMPLE, cluster.root / "submit.sh")
+    started = launch.start(cluster.root, name, mode="foreground")
+    assert started.state.status is Status.SUCCEEDED, cluster.text(name, "run.err")
+    assert record.read_process(cluster.dir(name)).ranks == 2
 
 
 def wait_until(holds, seconds=30.0):
