@@ -306,7 +306,10 @@ def _squared(pictures: Pictures, option: str) -> tuple[tuple[int, ...], Tensor]:
 def _require_square(pictures: Pictures, option: str) -> None:
     sizes = tuple(pictures.data.shape[1:])
     if len(set(sizes)) != 1:
-        raise InputError(f"--{option} needs equal sides, the input has {_size(sizes)} pixels.")
+        advice = " If it is a stack, write FILE:mrcs." if pictures.ndim == 3 else ""
+        raise InputError(
+            f"--{option} needs equal sides, the input has {_size(sizes)} pixels.{advice}"
+        )
 
 
 def _size(shape: tuple[int, ...]) -> str:
