@@ -10,7 +10,7 @@ import contextlib
 from pathlib import Path
 
 from vitreous.project import job_files, links, nodes_tree
-from vitreous.project.pipeline import Pipeline
+from vitreous.project.pipeline import Pipeline, job_number
 
 
 def follow(root: Path, name: str, before: Pipeline, after: Pipeline, content: bytes) -> None:
@@ -37,7 +37,8 @@ def follow(root: Path, name: str, before: Pipeline, after: Pipeline, content: by
 def _job_files(root: Path, name: str, after: Pipeline, content: bytes) -> None:
     for job in after.added:
         job_files.write_job_pipeline(root, after, job)
-        job_files.write_backup(root, name, job, content)
+    if after.added:  # many at once (found in their folders) need one backup, in the newest
+        job_files.write_backup(root, name, max(after.added, key=job_number), content)
 
 
 def _links(root: Path, before: Pipeline, after: Pipeline) -> None:
