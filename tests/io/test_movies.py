@@ -264,6 +264,41 @@ def test_damaged_raw_frames_are_refused_or_left_out(tmp_path: Path):
     np.testing.assert_array_equal(found[1], rendered(raw[3:], (32, 64), 1))
 
 
+def test_tags_of_a_foreign_type_are_refused(tmp_path: Path):
+    write_eer(tmp_path / "a.eer", electrons(2), (32, 64))
+    data = bytearray((tmp_path / "a.eer").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.eer") as file:
+        where = file.pages[1].tags[279].offset
+    data[where + 2] = 2  # a text where the number of bytes should be
+    data[where + 4] = 5
+    data[where + 12 : where + 20] = b"text\0\0\0\0"
+    (tmp_path / "a.eer").write_bytes(data)
+    with pytest.raises(FormatError, match=r"a\.eer"):
+        open_movie(tmp_path / "a.eer", eer_grouping=1)
+
+
+def test_raw_frames_that_end_too_early_are_noticed(tmp_path: Path):
+    raw = electrons(4)
+    write_eer(tmp_path / "a.eer", raw, (32, 64))
+    data = bytearray((tmp_path / "a.eer").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.eer") as file:
+        tag = file.pages[1].tags[279]
+        where, n_bytes = tag.valueoffset, tag.value
+        n_bytes = n_bytes if isinstance(n_bytes, int) else n_bytes[0]
+    data[where : where + 8] = (n_bytes // 2).to_bytes(8, "little")
+    (tmp_path / "a.eer").write_bytes(data)
+    with (
+        open_movie(tmp_path / "a.eer", eer_grouping=2) as movie,
+        pytest.raises(FormatError, match=r"a\.eer, raw frame 2"),
+    ):
+        movie.frames()
+    with open_movie(tmp_path / "a.eer", eer_grouping=2, permissive=True, n_threads=1) as movie:
+        with pytest.warns(FormatWarning, match="raw frame 2 is damaged"):
+            found = movie.frame(0)
+        np.testing.assert_array_equal(found, rendered(raw[:1], (32, 64), 1))
+        np.testing.assert_array_equal(movie.frame(1), rendered(raw[2:], (32, 64), 1))
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -195,7 +195,8 @@ def _raw_frame(path: Path, page: TiffPage, shape: tuple[int, int]) -> _RawFrame:
             f"{path}: EER symbols of {bits[0]} + {bits[1]} + {bits[2]} bits; wanted a run length "
             "of 4 to 15 bits and 1 or 2 bits of position along x and y."
         )
-    return _RawFrame(tuple(zip(page.dataoffsets, page.databytecounts, strict=True)), bits)
+    pairs = zip(page.dataoffsets, page.databytecounts, strict=True)
+    return _RawFrame(tuple((int(at), int(n_bytes)) for at, n_bytes in pairs), bits)
 
 
 def _present(path: Path, raw: list[_RawFrame], *, permissive: bool) -> list[_RawFrame]:
