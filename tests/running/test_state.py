@@ -67,7 +67,7 @@ def test_kill_9_makes_the_job_a_failed_one_that_says_why(workshop, whole_group):
     assert [one for one in members if process_table.is_alive(one, 0)] == []
 
 
-@pytest.mark.parametrize("pid", [0, 1, os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [0, 1, os.getpid(), os.getppid()], ids=["0", "1", "own", "parent"])
 def test_the_first_process_and_our_own_are_never_a_job(pid):
     assert process_table.family(pid) == []
 
