@@ -128,6 +128,23 @@ def test_old_files_have_origins_in_pixels() -> None:
     np.testing.assert_allclose(new["rlnOriginXAngst"], old["rlnOriginX"] * 2, atol=3e-6)
 
 
+def test_a_file_of_symmetry_elements_names_a_group(folder: Path) -> None:
+    (folder / "d2.sym").write_text("rot_axis 2 0 0 1\nrot_axis 2 1 0 0\n")
+    for name in ("d2.sym", "D2"):
+        assert main(["--i", "in.star", "--o", f"{name}.star", "--sym", name]) == 0
+    one, other = (poses(read_star(f"{name}.star"))[0] for name in ("d2.sym", "D2"))
+    distance = (one[:, :, None] - other[:, None]).abs().amax((3, 4))
+    assert float(distance.min(1).values.max()) < 1e-6
+
+
+def test_mirrors_give_other_views_that_look_the_same(folder: Path) -> None:
+    assert main(["--i", "in.star", "--o", "out.star", "--sym", "C3V"]) == 0
+    rotations, _ = poses(read_star(folder / "out.star"))
+    assert rotations.shape[:2] == (3, 6)
+    sides = rotations[:, :, 2, 2].sign()
+    assert sorted(sides[0].tolist()) == [-1, -1, -1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

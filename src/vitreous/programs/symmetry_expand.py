@@ -95,12 +95,21 @@ def expand(
 def _operators(arguments: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Return rotations and translations (in A) of what the command line asks for."""
     if not arguments.helix:
-        matrices = symmetry.operators(arguments.sym)
+        matrices = _point_group(arguments.sym)
         if len(matrices) == 1:
             raise InputError("--sym C1 has only one operator: there is nothing to expand.")
         return matrices, torch.zeros(len(matrices), 3, dtype=torch.float64)
     numbers = _units(arguments.asu, arguments.frac_sampling, arguments.frac_range)
     return helix.units(numbers, arguments.twist, arguments.rise)
+
+
+def _point_group(name: str) -> Tensor:
+    """Return the operators of a point group, or of a file of symmetry elements."""
+    path = Path(name)
+    if not path.is_file():
+        return symmetry.operators(name)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return symmetry.generate(symmetry.generators_from_text(text, name))
 
 
 def _units(n_units: int, n_parts: int, range_units: float) -> Tensor:
@@ -153,13 +162,19 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--i", required=True, metavar="STAR", help="particles with refined poses")
     add("--o", default="expanded.star", metavar="STAR", help="file to write")
-    add("--sym", default="C1", help="point group, such as C4, D2, O, I1")
+    add("--sym", default="C1", help="point group, such as C4, D2, O, I1, or a symmetry file")
     add("--helix", action="store_true", help="expand by helical symmetry instead")
     add("--twist", type=float, default=0.0, metavar="DEG", help="helical twist")
     add("--rise", type=float, default=0.0, metavar="A", help="helical rise")
     add("--asu", type=int, default=1, metavar="N", help="number of neighbouring units")
     add("--frac_sampling", type=int, default=1, metavar="N", help="parts of one unit instead")
-    add("--frac_range", type=float, default=0.5, help="how far the parts reach, in units")
+    add(
+        "--frac_range",
+        type=float,
+        default=0.5,
+        metavar="F",
+        help="how far the parts reach, in units",
+    )
     add("--angpix", type=float, default=1.0, metavar="A", help="pixel size, for old files")
     add("--ignore_optics", action="store_true", help="accepted; files say what they hold")
     return parser
