@@ -17,6 +17,7 @@ TOOLS = {
     "image": "Convert, filter, rescale and measure images, stacks and maps.",
     "star": "Inspect, combine, split, sort and edit STAR files.",
     "symmetry-expand": "Write each particle once for every operation of a point group.",
+    "align-symmetry": "Turn a map so that its symmetry axes stand where a point group has them.",
     "benchmark": "Time programs side by side and write the result as JSON.",
 }
 
