@@ -80,7 +80,8 @@ class Job:
     @property
     def is_interactive(self) -> bool:
         """Whether it waits for a person (picking, selecting) and has no process."""
-        return report.is_interactive(record.read_process(self.path))
+        known = record.read_process(self.path)
+        return known is not None and known.state == report.INTERACTIVE
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
-from vitreous.errors import FormatError, InputError, VitreousError
+from vitreous.errors import InputError, VitreousError
 from vitreous.jobs import evaluate, job_star, registry
 from vitreous.jobs.declare import Start
 from vitreous.jobs.job_type import JobType
@@ -21,6 +22,7 @@ from vitreous.running import record
 from vitreous.running.state import job_state
 
 SCHEMA = 1
+INTERACTIVE = "interactive"
 _MARKERS = {
     Status.SUCCEEDED: markers.SUCCESS,
     Status.FAILED: markers.FAILURE,
@@ -138,11 +140,11 @@ def status_report(folder: ProjectFolder, pipeline: Pipeline) -> StatusReport:
 
 def job_row(root: Path, process: Process) -> JobRow:
     """Return one line of the list of jobs."""
-    path = root / process.name
-    known = _record(path)
-    results = _results(path)
-    status, reason = process.status, known.exit_reason if known else ""
-    queued_since = None
+    path = f"{root}/{process.name}"
+    known = _json(path + record.PROCESS)
+    results = _json(path + record.RESULTS)
+    status, queued_since = process.status, None
+    reason = known.get("exit_reason") if known.get("state") == status.lower() else ""
     if status is Status.RUNNING:
         state = job_state(root, process)
         status, reason = state.status, state.reason
@@ -156,14 +158,16 @@ def job_row(root: Path, process: Process) -> JobRow:
         "word": job_type.word if job_type else process.type_folder,
         "title": job_type.gui_name if job_type else process.type_folder,
         "status": status.value,
-        "interactive": is_interactive(known) and status is Status.RUNNING,
+        "interactive": known.get("state") == INTERACTIVE and status is Status.RUNNING,
         "since": _since(path, process, known),
         "queued_since": queued_since,
-        "queue_id": known.queue_id or None if known else None,
-        "host": known.host or None if known else None,
-        "reason": reason,
+        "queue_id": known.get("queue_id") or None,
+        "host": known.get("host") or None,
+        "reason": reason or "",
         "headline": results.get("headline", []),
-        "progress": _progress(path) if status is Status.RUNNING and not queued_since else None,
+        "progress": _progress(Path(path))
+        if status is Status.RUNNING and not queued_since
+        else None,
         "warnings": sum(int(one.get("count", 1)) for one in results.get("warnings", [])),
     }
 
@@ -171,8 +175,8 @@ def job_row(root: Path, process: Process) -> JobRow:
 def job_report(folder: ProjectFolder, pipeline: Pipeline, process: Process) -> JobReport:
     """Return everything that is known of one job."""
     path = folder.root / process.name
-    results = _results(path)
-    known = _record(path)
+    results = _json(path / record.RESULTS)
+    known = _json(path / record.PROCESS)
     options, unknown = options_of(path)
     return {
         **job_row(folder.root, process),
@@ -184,7 +188,7 @@ def job_report(folder: ProjectFolder, pipeline: Pipeline, process: Process) -> J
         "plots": results.get("plots", []),
         "timing": results.get("timing", []),
         "warning_list": results.get("warnings", []),
-        "commands": list(known.command) if known else [],
+        "commands": list(known.get("command", [])),
         "note": notes.read_note(path),
     }
 
@@ -198,33 +202,29 @@ def job_type_of(label: str) -> JobType | None:
         return None
 
 
-def is_interactive(known: record.ProcessRecord | None) -> bool:
-    """Tell whether a job is a person at work, without a process."""
-    return known is not None and known.state == "interactive"
+def _json(path: Path | str) -> dict[str, Any]:
+    """Read a file of the job's contract; nothing where it is not there or damaged.
+
+    A list of jobs reads two of them for each job, so that microseconds count.
+    """
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            found = json.loads(stream.read())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _record(path: Path) -> record.ProcessRecord | None:
-    with contextlib.suppress(FormatError):
-        return record.read_process(path)
-    return None
-
-
-def _results(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(FormatError, OSError):
-        return record.read_results(path)
-    return {}
-
-
-def _since(path: Path, process: Process, known: record.ProcessRecord | None) -> str | None:
+def _since(path: str, process: Process, known: Mapping[str, Any]) -> str | None:
     """Return when the job came into its state, ISO 8601 in UTC."""
     if process.status.is_finished:
-        told = known.ended if known else ""
-        marker = path / _MARKERS[process.status]
+        told = known.get("ended")
+        marker = path + _MARKERS[process.status]
     else:
-        told = (known.started or known.submitted) if known else ""
-        marker = path / job_star.JOB_STAR
+        told = known.get("started") or known.get("submitted")
+        marker = path + job_star.JOB_STAR
     if told:
-        return told
+        return str(told)
     try:
         when = datetime.fromtimestamp(os.stat(marker).st_mtime, UTC)
     except OSError:
