@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from vitreous.engine import fourier, geometry, symmetric_maps, symmetry
-from vitreous.errors import FormatError, InputError, VitreousError
+from vitreous.errors import FormatError, InputError
 from vitreous.io import Table, Volume, read_star, read_volume, write_volume
+from vitreous.programs.tool import report
 
 FINE_UP_TO = 320
 DOUBTFUL = 0.9
@@ -25,12 +26,7 @@ DOUBTFUL = 0.9
 def main(argv: list[str]) -> int:
     """Read the command line, align, and return the exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        sys.stdout.write(run(arguments) + "\n")
-    except VitreousError as error:
-        sys.stderr.write(f"align-symmetry: {error}\n")
-        return 2 if isinstance(error, InputError) else 1
-    return 0
+    return report("align-symmetry", lambda: [run(arguments)])
 
 
 def run(arguments: argparse.Namespace) -> str:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from vitreous.engine import masking, resolution
-from vitreous.errors import InputError, VitreousError
+from vitreous.errors import InputError
 from vitreous.io import Table, Volume, read_volume, write_star
+from vitreous.programs.tool import report
 
 _PIXEL_TOLERANCE = 0.01
 
@@ -22,13 +23,7 @@ _PIXEL_TOLERANCE = 0.01
 def main(argv: list[str]) -> int:
     """Read the command line, do what it says, return the exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        lines = run(arguments)
-    except VitreousError as error:
-        sys.stderr.write(f"vitreous fsc: {error}\n")
-        return 2 if isinstance(error, InputError) else 1
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return 0
+    return report("fsc", lambda: run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> list[str]:

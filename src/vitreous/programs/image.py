@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from vitreous.engine import fourier
-from vitreous.errors import InputError, VitreousError
+from vitreous.errors import InputError
 from vitreous.io import ImageRef, Table, format_ref, format_star, write_mrc
 from vitreous.programs import image_files, image_reports, image_steps
 from vitreous.programs.image_files import Output, Unit
 from vitreous.programs.image_options import parser
 from vitreous.programs.image_steps import Pictures
+from vitreous.programs.tool import report
 
 
 @dataclass
@@ -34,16 +35,7 @@ class _Findings:
 def main(argv: list[str]) -> int:
     """Read the command line, do what it says, return the exit code."""
     arguments = parser().parse_args(argv)
-    try:
-        lines = run(arguments)
-    except VitreousError as error:
-        sys.stderr.write(f"vitreous image: {error}\n")
-        return 2 if isinstance(error, InputError) else 1
-    except OSError as error:
-        sys.stderr.write(f"vitreous image: {error}\n")
-        return 1
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return 0
+    return report("image", lambda: run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> list[str]:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from vitreous.dataset import duplicates, joining, selection, table_operations
 from vitreous.dataset.optics_tables import GROUP, OPTICS
-from vitreous.errors import InputError, VitreousError
+from vitreous.errors import InputError
 from vitreous.io import Star, Table, read_star, write_star
+from vitreous.programs.tool import report
 
 _LONGEST_BAR = 40
 
@@ -27,12 +28,7 @@ _LONGEST_BAR = 40
 def main(argv: list[str]) -> int:
     """Read the command line, do what it says, return the exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        sys.stdout.write("".join(f"{line}\n" for line in run(arguments)))
-    except VitreousError as error:
-        sys.stderr.write(f"vitreous star: {error}\n")
-        return 2 if isinstance(error, InputError) else 1
-    return 0
+    return report("star", lambda: run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> list[str]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.engine import geometry, helix, symmetry
-from vitreous.errors import FormatError, InputError, VitreousError
+from vitreous.errors import FormatError, InputError
 from vitreous.io import Star, Table, read_star, write_star
+from vitreous.programs.tool import report
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_A = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -31,12 +32,7 @@ SUBSET_WARNING = (
 def main(argv: list[str]) -> int:
     """Read the command line, expand, and return the exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        sys.stdout.write(run(arguments) + "\n")
-    except VitreousError as error:
-        sys.stderr.write(f"symmetry-expand: {error}\n")
-        return 2 if isinstance(error, InputError) else 1
-    return 0
+    return report("symmetry-expand", lambda: [run(arguments)])
 
 
 def run(arguments: argparse.Namespace) -> str:

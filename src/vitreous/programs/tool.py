@@ -28,5 +28,8 @@ def report(name: str, work: Callable[[], Iterable[str]]) -> int:
     except VitreousError as error:
         sys.stderr.write(f"vitreous {name}: {error}\n")
         return 2 if isinstance(error, InputError) else 1
+    except OSError as error:  # a full disk, a folder that cannot be written
+        sys.stderr.write(f"vitreous {name}: {error}\n")
+        return 1
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
