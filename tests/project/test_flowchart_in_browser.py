@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 
 import numpy as np
-import requirements
 from PIL import Image
 from test_flowchart import tutorial
 
+import requirements
 from vitreous.project.flowchart import flowchart_svg
 
 
