@@ -81,6 +81,56 @@ def inverse(
     return real if even else torch.roll(real, [side // 2 for side in sizes], axes)
 
 
+def forward_axis(array: Tensor, axis: int, side: int) -> Complex[Tensor, "*transformed"]:
+    """Pad one axis with zeros to `side` and transform it: one step of `forward`, not normalised.
+
+    Parameters
+    ----------
+    array
+        Any axes, centred along the one that is transformed; where real, its half transform is
+        taken.
+    axis
+        The axis.
+    side
+        Side after padding.
+    """
+    size = array.shape[axis]
+    shape = list(array.shape)
+    shape[axis] = side - size
+    negative = array.narrow(axis, 0, size // 2)
+    positive = array.narrow(axis, size // 2, size - size // 2)
+    padded = torch.cat([positive, array.new_zeros(shape), negative], axis)
+    real = not padded.is_complex()
+    transform: Tensor = (
+        torch.fft.rfft(padded, dim=axis) if real else torch.fft.fft(padded, dim=axis)
+    )
+    return transform
+
+
+def inverse_axis(
+    transform: Complex[Tensor, "*half"], axis: int, size: int, *, real_side: int | None = None
+) -> Tensor:
+    """Undo `forward_axis` (with its normalisation): the centre of one axis.
+
+    Parameters
+    ----------
+    transform
+        Any axes; zero frequency at index 0 of the one that is transformed.
+    axis
+        The axis.
+    size
+        Side of the centre that is returned.
+    real_side
+        Side of the real axis behind a half transform; by default the axis is complex.
+    """
+    if real_side is None:
+        whole = torch.fft.ifft(transform, dim=axis, norm="forward")
+    else:
+        whole = torch.fft.irfft(transform, n=real_side, dim=axis, norm="forward")
+    before = whole.narrow(axis, whole.shape[axis] - size // 2, size // 2)
+    return torch.cat([before, whole.narrow(axis, 0, size - size // 2)], axis)
+
+
 def real_sizes(transform: Tensor, ndim: int, size: Size | None = None) -> tuple[int, ...]:
     """Return the sizes, in array order, of the real array behind a half transform."""
     if size is None:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vitreous.engine import fourier, grids
+from vitreous.engine import grids
 from vitreous.engine.kernels import slices as kernels
 from vitreous.engine.kernels import symmetrise
 
@@ -70,11 +70,10 @@ def projector(
     r_max = box // 2 if r_max is None else min(r_max, box // 2)
     if correct_gridding:
         reference = reference / gridding_correction(reference, side)
-    padded = pad_real(reference, side)
-    transform = fourier.forward(padded, ndim)
     # The sum along the beam has the box in it, and padding spread it over more samples.
-    transform *= exact**ndim * box ** (ndim - 2)
-    return Projector(grids.centred(transform, round(exact * r_max)), box, exact, r_max)
+    factor = exact**ndim * box ** (ndim - 2)
+    grid = grids.from_real(reference, side, round(exact * r_max), factor)
+    return Projector(grid, box, exact, r_max)
 
 
 def project(
@@ -192,6 +191,10 @@ class Accumulator:
         """Sum of the slices."""
         return torch.view_as_complex(self.grid[..., :2].contiguous())
 
+    def data_rows(self, rows: slice) -> Complex[Tensor, "*rows"]:
+        """Return `data` at some rows of the second-last axis."""
+        return torch.view_as_complex(self.grid[..., rows, :, :2].contiguous())
+
     @property
     def weight(self) -> Float[Tensor, "*grid"]:
         """Sum of the weights."""
@@ -262,19 +265,6 @@ def padded_side(box_px: int, padding: float) -> int:
     return max(2 * round(padding * box_px / 2), box_px)
 
 
-def pad_real(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor, "*padded"]:
-    """Surround an array with zeros; its centre becomes the centre of the larger one."""
-    before = side // 2 - array.shape[-1] // 2
-    after = side - array.shape[-1] - before
-    return torch.nn.functional.pad(array, (before, after) * array.ndim)
-
-
-def crop_real(array: Float[Tensor, "*padded"], side: int) -> Float[Tensor, "*zyx"]:
-    """Cut the centre out of an array."""
-    start = array.shape[-1] // 2 - side // 2
-    return array[(slice(start, start + side),) * array.ndim].contiguous()
-
-
 def gridding_correction(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor, "*zyx"]:
     """Return ``sinc^2(r / side)``: the real-space image of linear interpolation on a grid.
 
@@ -285,9 +275,11 @@ def gridding_correction(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor
     side
         Side of the padded box, in pixels.
     """
-    total = torch.zeros((), dtype=torch.float64, device=array.device)
-    for axis, size in enumerate(array.shape):
-        distance = torch.arange(size, device=array.device, dtype=torch.float64) - size // 2
-        total = total + (distance**2).reshape([-1] + [1] * (array.ndim - 1 - axis))
-    result: Tensor = (torch.special.sinc(total.sqrt() / side) ** 2).to(array.dtype)
-    return result
+    axes = [
+        torch.arange(size, device=array.device, dtype=array.dtype) - size // 2
+        for size in array.shape
+    ]
+    total = (axes[-2][:, None] ** 2 + axes[-1] ** 2).expand(array.shape)
+    if array.ndim == 3:
+        total = total + axes[0][:, None, None] ** 2
+    return total.sqrt_().div_(side).sinc_().square_()

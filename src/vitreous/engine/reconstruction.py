@@ -7,15 +7,15 @@ regularisation ``data / weight``; ``p`` is the padding factor and ``d`` the dime
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Complex, Float, Int64
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import fourier, grids
 from vitreous.engine.projection import (
     Accumulator,
-    crop_real,
     gridding_correction,
     padded_side,
 )
@@ -49,14 +49,23 @@ def reconstruct(
         ``z y x`` (or ``y x``) of the accumulator's box, centred, masked by a soft sphere.
     """
     weight = regularised_weight(sums, tau2, first_regularised)
-    data = sums.data
     if gridding_iterations:
         # Factors of empty points grow without bound; they multiply zeros.
         factors = gridding_weights(weight, sums, gridding_iterations)
-        transform = (data.to(torch.complex128) * factors).to(data.dtype)
+
+        def solved(rows: slice) -> Tensor:
+            return (sums.data_rows(rows).to(torch.complex128) * factors[..., rows, :]).to(
+                torch.complex64
+            )
     else:
-        transform = data / floored_weight(weight, sums.padding)
-    return from_transform(transform, sums.box_px, sums.padding)
+        floor = weight_floor(weight, sums.padding)
+
+        def solved(rows: slice) -> Tensor:
+            shells = grids.shell_of(weight, sums.padding, rows, floor=True)
+            least = floor[shells.clamp_(max=len(floor) - 1)]
+            return sums.data_rows(rows) / torch.maximum(weight[..., rows, :], least)
+
+    return from_transform(weight, solved, sums.box_px, sums.padding)
 
 
 def regularised_weight(
@@ -66,21 +75,25 @@ def regularised_weight(
     weight = sums.weight
     if tau2 is None:
         return weight
-    shells = grids.shell_of(weight, sums.padding)
-    power = tau2.to(torch.float64)[shells.clamp(max=len(tau2) - 1)]
-    extra = 1 / (sums.padding**sums.ndim * power)
-    extra = torch.where(power > 0, extra, 1000 * weight.to(torch.float64))
-    used = (shells >= first_regularised) & (shells < len(tau2))
-    return weight + torch.where(used, extra, torch.zeros_like(extra)).to(weight.dtype)
+    power = tau2.to(torch.float64)
+    inverse = torch.where(power > 0, 1 / (sums.padding**sums.ndim * power), 0.0)
+    factor = torch.where(power > 0, 1.0, 1001.0)
+    inverse[:first_regularised], factor[:first_regularised] = 0, 1
+    # One more entry, for shells that the spectrum does not reach: nothing is added there.
+    inverse = torch.cat([inverse, inverse.new_zeros(1)]).to(weight.dtype)
+    factor = torch.cat([factor, factor.new_ones(1)]).to(weight.dtype)
+    result = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    for rows in grids.rows_of(weight):
+        shells = grids.shell_of(weight, sums.padding, rows).clamp_(max=len(power))
+        result[..., rows, :] = weight[..., rows, :] * factor[shells] + inverse[shells]
+    return result
 
 
-def floored_weight(weight: Float[Tensor, "*grid"], padding: float) -> Float[Tensor, "*grid"]:
-    """Return weights of at least a thousandth of their shell's mean, and never zero."""
-    shells = grids.shell_of(weight, padding, floor=True)
+def weight_floor(weight: Float[Tensor, "*grid"], padding: float) -> Float[Tensor, " s"]:
+    """Return the least weight per shell, a thousandth of its mean, and never zero."""
     n_shells = math.floor((weight.shape[-1] - 2) / padding) + 1
-    floor = grids.shell_mean(weight, shells, n_shells) / 1000
-    floor = floor.clamp(min=torch.finfo(weight.dtype).tiny).to(weight.dtype)
-    return torch.maximum(weight, floor[shells.clamp(max=n_shells - 1)])
+    floor = grids.shell_mean(weight, padding, n_shells, floor=True) / 1000
+    return floor.clamp(min=torch.finfo(weight.dtype).tiny).to(weight.dtype)
 
 
 def gridding_weights(
@@ -90,7 +103,7 @@ def gridding_weights(
 
     The iteration is that of Pipe and Menon, Magn. Reson. Med. 41, 179 (1999).
     """
-    inside = grids.radius_squared(weight) <= (weight.shape[-1] - 2) ** 2
+    inside = grids.radius_of(weight) < weight.shape[-1] - 2 + 1e-4
     factors = inside.to(torch.float64)
     side = padded_side(sums.box_px, sums.padding)
     window = blob_window(side, sums.ndim, 1.9 * sums.padding, 15.0, weight.device)
@@ -142,14 +155,16 @@ def _bessel_three_halves(square: Tensor) -> Tensor:
 
 
 def from_transform(
-    grid: Complex[Tensor, "*grid"], box_px: int, padding: float
+    like: Tensor, read: Callable[[slice], Complex[Tensor, "*rows"]], box_px: int, padding: float
 ) -> Float[Tensor, "*zyx"]:
     """Turn a grid of frequencies into a map: the inverse of `projection.projector`.
 
     Parameters
     ----------
-    grid
-        ``z y xh`` or ``y xh`` on the scale of image transforms.
+    like
+        Gives the shape of the grid, ``z y xh`` or ``y xh``, its precision and device.
+    read
+        Returns rows of the grid (`grids.to_real`) on the scale of image transforms.
     box_px, padding
         Box of the map and grid steps per frequency.
 
@@ -159,29 +174,27 @@ def from_transform(
         The map, its corners replaced through a soft sphere of 3 pixels by the mean outside.
     """
     side = padded_side(box_px, padding)
-    grid = grid * (grids.radius_squared(grid) <= (grid.shape[-1] - 2) ** 2)
-    real = fourier.inverse(grids.uncentred(grid, side), grid.ndim, side)
-    volume = crop_real(real, box_px) / (padding**grid.ndim * box_px ** (grid.ndim - 2))
-    volume = soft_sphere(volume)
-    return volume / gridding_correction(volume, side)
+    volume = grids.to_real(like, read, side, box_px)
+    volume /= padding**like.ndim * box_px ** (like.ndim - 2)
+    return soft_sphere(volume) / gridding_correction(volume, side)
 
 
 def soft_sphere(volume: Float[Tensor, "*zyx"], edge_px: float = 3) -> Float[Tensor, "*zyx"]:
     """Fade a map to the mean outside, over `edge_px` beyond the largest sphere that fits."""
-    radius_px = volume.shape[-1] // 2
-    total = torch.zeros((), dtype=torch.float64, device=volume.device)
-    for axis, size in enumerate(volume.shape):
-        line = torch.arange(size, device=volume.device, dtype=torch.float64) - size // 2
-        total = total + (line**2).reshape([-1] + [1] * (volume.ndim - 1 - axis))
-    depth = ((total.sqrt() - radius_px) / edge_px).clamp(0, 1)
-    outside = (0.5 - 0.5 * torch.cos(math.pi * depth)).to(volume.dtype)
-    background = (outside * volume).sum() / outside.sum().clamp(min=1e-9)
-    return volume + outside * (background - volume)
+    axes = [torch.arange(size, device=volume.device) - size // 2 for size in volume.shape]
+    radius2 = (axes[-2][:, None] ** 2 + axes[-1] ** 2).to(volume.dtype)
+    if volume.ndim == 3:
+        radius2 = radius2 + axes[0][:, None, None].to(volume.dtype) ** 2
+    depth = radius2.sqrt_().sub_(volume.shape[-1] // 2).div_(edge_px).clamp_(0, 1)
+    outside = depth.mul_(math.pi).cos_().mul_(-0.5).add_(0.5)
+    total = outside.sum(dtype=torch.float64)
+    background = (outside * volume).sum(dtype=torch.float64) / total.clamp(min=1e-9)
+    return torch.lerp(volume, background.to(volume.dtype), outside)
 
 
 def noise_power(sums: Accumulator) -> Float[Tensor, " s"]:
     """Return the noise power of the map per shell, 1 / mean(p^d weight) (section 7.3)."""
-    mean = _shell_mean(sums.weight, sums) * sums.padding**sums.ndim
+    mean = grids.shell_mean(sums.weight, sums.padding, sums.r_max + 1) * sums.padding**sums.ndim
     return torch.where(mean > 0, 1 / mean.clamp(min=1e-300), torch.zeros_like(mean))
 
 
@@ -216,11 +229,6 @@ def signal_to_noise(
     sums: Accumulator, tau2: Float[Tensor, " s"], fudge: float = 1.0
 ) -> Float[Tensor, " s"]:
     """Return data versus prior, mean(weight p^d T tau2) per shell (section 7.4)."""
-    mean = _shell_mean(sums.weight, sums)
+    mean = grids.shell_mean(sums.weight, sums.padding, sums.r_max + 1)
     n = min(len(mean), len(tau2))
     return mean[:n] * sums.padding**sums.ndim * fudge * tau2[:n].to(torch.float64)
-
-
-def _shell_mean(values: Tensor, sums: Accumulator) -> Tensor:
-    shells: Int64[Tensor, "*grid"] = grids.shell_of(values, sums.padding)
-    return grids.shell_mean(values, shells, sums.r_max + 1)

@@ -18,7 +18,7 @@ from vitreous.errors import FormatError, InputError
 from vitreous.io import read_star, read_volume, write_volume
 from vitreous.programs.tool import report
 
-_BATCH_BYTES = 64 << 20
+_BATCH_BYTES = 6 << 20
 
 
 def main(argv: Sequence[str]) -> int:
