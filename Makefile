@@ -44,7 +44,11 @@ docs: install ## build the documentation, strictly
 bench: install ## all benchmarks, side by side with what they are compared with
 	$(BIN)/python -m benchmarks
 
+demo: ## not part of this version yet: says so and fails
+	@echo "make demo: the demonstration, from simulated movies to a map, is not part of this version yet." >&2; exit 1
+
 kernels: install ## rebuild the C++ modules beside their sources
+	$(BIN)/python -m pip install --quiet cmake ninja nanobind
 	$(BIN)/cmake -S . -B build/dev -G Ninja -DVITREOUS_IN_PLACE=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python > /dev/null
 	$(BIN)/cmake --build build/dev
 

@@ -1,0 +1,169 @@
+"""The documentation says what is true: its blocks run, and what it names is there."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from vitreous.jobs import registry
+
+ROOT = Path(__file__).resolve().parent.parent
+GENERATED = {"jobs/index.md", *(f"jobs/{one.word}.md" for one in registry.all_types())}
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROSE = sorted((ROOT / "docs/jobs/prose").glob("*.md"))
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"bash", "python", "text"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """Language and text of each fenced block of a page."""
+    return [(language, text) for _, language, text in BLOCK.findall(path.read_text("utf-8"))]
+
+
+def runnable(path: Path) -> list[tuple[str, str]]:
+    """Blocks to run, neighbours of one language together: a start of Python takes its time."""
+    found = [block for block in blocks(path) if block[0] in ("bash", "python")]
+    return [
+        (language, "\n".join(text for _, text in group))
+        for language, group in groupby(found, key=lambda block: block[0])
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name_of)
+def test_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    programs = Path(sys.executable).parent
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("RELION_")
+    }
+    environment |= {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "VITREOUS": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+    for language, text in runnable(page):
+        words = {
+            "bash": ["bash", "-euo", "pipefail", "-c", text],
+            "python": [sys.executable, "-W", "error", "-c", text],
+        }[language]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        told = f"{name_of(page)}:\n{text}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, told
+        assert "Traceback" not in done.stderr, told
+
+
+def test_enough_blocks_are_run() -> None:
+    n_run = sum(len(runnable(page)) for page in PAGES)
+    assert n_run > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_says_whether_it_runs(page: Path) -> None:
+    assert page.read_text("utf-8").count("```") == 2 * len(blocks(page))
+    assert {language for language, _ in blocks(page)} <= LANGUAGES
+
+
+def prose(path: Path) -> str:
+    """The text of a page without its blocks."""
+    return BLOCK.sub("", path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PROSE], ids=name_of)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    folder = page.parent.parent if page in PROSE else page.parent  # where the page is shown
+    for target in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        path, _, heading = target.partition("#")
+        if "://" in path:
+            continue
+        goal = (folder / path).resolve() if path else page
+        if goal.is_relative_to(ROOT / "docs") and name_of(goal).removeprefix("docs/") in GENERATED:
+            continue
+        assert goal.exists(), f"{name_of(page)}: {target}"
+        assert not heading or heading in headings(goal), f"{name_of(page)}: {target}"
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that the site gives to the headings of a page."""
+    found = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", one).strip().lower()) for one in found}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PROSE], ids=name_of)
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", page.read_text("utf-8")):
+        tree = ast.parse((ROOT / "tests" / path).read_text("utf-8"))
+        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert name in functions, f"{name_of(page)} names {path}::{name}"
+
+
+@pytest.fixture(scope="module")
+def commands() -> set[str]:
+    """The commands that `vitreous --help` lists."""
+    words = [sys.executable, "-m", "vitreous", "--help"]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^  ([a-z][a-z-]+)  ", shown, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PROSE], ids=name_of)
+def test_every_command_that_is_named_exists(page: Path, commands: set[str]) -> None:
+    text = page.read_text("utf-8")
+    in_blocks = re.findall(
+        r"^\$? ?vitreous ([a-z][\w-]*)", "\n".join(b for _, b in blocks(page)), re.M
+    )
+    in_line = re.findall(r"`vitreous\s+([a-z][\w-]*)", text)
+    assert {*in_blocks, *in_line} <= commands
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PROSE], ids=name_of)
+def test_every_option_given_to_run_exists(page: Path) -> None:
+    text = re.sub(r"\\\n\s*", "", page.read_text("utf-8"))
+    for word, rest in re.findall(r"vitreous run (?:-\S+ )*([a-z]\w+) ([^`\n]*)", text):
+        job_type = registry.find(word)
+        for key in re.findall(r"(?<!\S)(\w+)=", rest):
+            if key not in ("key", "imges"):  # what stands for any, and an error that is shown
+                job_type.spec(key)
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE))
+        assert named <= targets, name_of(page)
+
+
+def test_every_job_type_has_a_page_with_all_its_options(tmp_path: Path) -> None:
+    tool = [sys.executable, ROOT / "tools/make_job_pages.py", tmp_path / "jobs"]
+    subprocess.run(tool, check=True, capture_output=True)
+    made = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "jobs").glob("*.md")}
+    assert made == GENERATED
+    for job_type in registry.all_types():
+        text = (tmp_path / f"jobs/{job_type.word}.md").read_text("utf-8")
+        missing = [spec.key for spec in job_type.options.values() if f"`{spec.key}`" not in text]
+        assert missing == [], job_type.word
+
+
+def test_every_job_type_that_runs_has_prose() -> None:
+    runs = {job_type.word for job_type in registry.all_types() if job_type.is_built()}
+    assert runs <= {path.stem for path in PROSE}
+
+
+def test_the_readme_names_the_job_types_that_run() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    told = text.partition("Those that run so far:")[2].partition("The others")[0]
+    runs = {job_type.folder for job_type in registry.all_types() if job_type.is_built()}
+    assert set(re.findall(r"\*\*(\w+)\*\*", told)) == runs
+
+
+def test_every_page_stands_in_the_navigation() -> None:
+    listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in PAGES if page.parent.name == "docs")
