@@ -31,6 +31,8 @@ class MicrographSet:
         Electrons counted; 0 for what would be expected, without any noise of counting.
     transfer
         Sharpness of the detector.
+    mtf
+        STAR file of the MTF, named in the list; may be empty.
     seed
         Of everything.
     """
@@ -39,6 +41,7 @@ class MicrographSet:
     view: View
     dose_e_per_A2: float = 50.0
     transfer: Transfer = field(default_factory=Transfer)
+    mtf: str = ""
     seed: int = 0
 
 
@@ -58,7 +61,7 @@ def write_micrographs(wanted: MicrographSet, folder: Path, n_workers: int = 1) -
     work = partial(_make, wanted, folder)
     made = list(in_order(work, range(wanted.n), n_workers))
     imaging = wanted.view.imaging
-    optics = optics_table(imaging, wanted.view.pixel_size_A)
+    optics = optics_table(imaging, wanted.view.pixel_size_A, mtf=wanted.mtf)
     columns = {
         "rlnMicrographName": [one.name for one in made],
         "rlnOpticsGroup": [one.group + 1 for one in made],

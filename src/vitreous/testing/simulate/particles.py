@@ -60,6 +60,8 @@ class ParticleSet:
         Electrons that are counted; 0 for none of this kind.
     surroundings, detector
         Ice and sharpness, used with a dose.
+    mtf
+        STAR file of the MTF, named in the optics table; may be empty.
     offset_A
         Deviation of the origins.
     seed
@@ -75,6 +77,7 @@ class ParticleSet:
     dose_e_per_A2: float = 0.0
     surroundings: Surroundings = field(default_factory=Surroundings)
     detector: Transfer = field(default_factory=Transfer)
+    mtf: str = ""
     offset_A: float = 0.0
     seed: int = 0
 
@@ -249,7 +252,7 @@ def _write_star(
         "rlnRandomSubset": stream(wanted.seed, "halves").permutation(wanted.n) % 2 + 1,
     }
     camera = wanted.camera
-    optics = optics_table(wanted.imaging, camera.pixel_size_A, camera.size)
+    optics = optics_table(wanted.imaging, camera.pixel_size_A, camera.size, wanted.mtf)
     write_tables(folder / "particles.star", [optics, Table.from_columns("particles", columns)])
 
 
