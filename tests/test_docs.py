@@ -164,6 +164,11 @@ def test_the_readme_names_the_job_types_that_run() -> None:
     assert set(re.findall(r"\*\*(\w+)\*\*", told)) == runs
 
 
+def test_the_submission_script_that_is_shown_is_the_example() -> None:
+    shown = [text for _, text in blocks(ROOT / "docs/cluster.md")]
+    assert (ROOT / "docs/examples/slurm.sh").read_text("utf-8") in shown
+
+
 def test_every_page_stands_in_the_navigation() -> None:
     listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(page.name for page in PAGES if page.parent.name == "docs")
