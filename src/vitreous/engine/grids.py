@@ -77,20 +77,20 @@ def from_real(
     """
     ndim, size = array.ndim, array.shape[-1]
     _require_room(radius, side)
-    kept = torch.arange(-radius, radius + 1, device=array.device) % side
     sides = [size] * (ndim - 2) + [2 * radius + 1, radius + 1]
     planes = array.new_empty(sides, dtype=array.dtype.to_complex())
     for some in _planes_of(array, side):
         fast = fourier.forward_axis(array[some], -1, side)[..., : radius + 1]
-        planes[some] = fourier.forward_axis(fast, -2, side).index_select(-2, kept)
+        _put_centred_(planes[some], fourier.forward_axis(fast, -2, side), -2)
     grid = planes.new_zeros([2 * radius + 3] * (ndim - 1) + [radius + 2])
     inner = grid[(slice(1, -1),) * (ndim - 1) + (slice(0, -1),)]
     for rows in rows_of(inner):
-        part = planes[..., rows, :]
+        within = (radius_of(inner, rows) <= radius + _HAIR) * (factor / side**ndim)
         if ndim == 3:
-            part = fourier.forward_axis(part, 0, side).index_select(0, kept)
-        within = radius_of(inner, rows) <= radius + 1e-4
-        inner[..., rows, :] = part * (within * (factor / side**ndim))
+            _put_centred_(inner[:, rows], fourier.forward_axis(planes[:, rows], 0, side), 0)
+        else:
+            inner.copy_(planes)
+        inner[..., rows, :] *= within
     return grid
 
 
@@ -241,6 +241,13 @@ def _in_fft_order(values: Tensor, axis: int, side: int) -> Tensor:
     return torch.cat(
         [positive, values.new_zeros(shape), values.narrow(axis, radius - low, low)], axis
     )
+
+
+def _put_centred_(target: Tensor, values: Tensor, axis: int) -> None:
+    """Copy frequencies in FFT order along an axis to planes ``-R ... R``."""
+    radius, side = target.shape[axis] // 2, values.shape[axis]
+    target.narrow(axis, 0, radius).copy_(values.narrow(axis, side - radius, radius))
+    target.narrow(axis, radius, radius + 1).copy_(values.narrow(axis, 0, radius + 1))
 
 
 def _planes_of(array: Tensor, side: int) -> Iterator[slice]:

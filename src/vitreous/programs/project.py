@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from vitreous.errors import FormatError, InputError
 from vitreous.io import StackWriter, Star, Table, read_star, read_volume, write_mrc, write_star
 from vitreous.programs.tool import report
 
-_BATCH_BYTES = 32 << 20
+_BATCH_BYTES = 6 << 20  # larger arrays would be new memory every time
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,9 +53,17 @@ def run(arguments: argparse.Namespace) -> str:
     else:
         particles = on_the_map(read_particles(arguments.ang, with_images=False), source)
     stack, star = f"{arguments.o}.mrcs", f"{arguments.o}.star"
-    with StackWriter(stack, (source.box_px, source.box_px), source.pixel_size_A) as writer:
+    with (
+        StackWriter(stack, (source.box_px, source.box_px), source.pixel_size_A) as writer,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        written: Future[None] | None = None
         for images in images_of(source, particles, arguments):
-            writer.write(images.numpy())
+            if written is not None:
+                written.result()
+            written = beside.submit(writer.write, images.numpy())
+        if written is not None:
+            written.result()
     names = [f"{i + 1:06d}@{stack}" for i in range(len(particles))]
     table = particles.table.with_columns({"rlnImageName": names})
     write_star(star, Star([particles.optics_table, table]))
@@ -179,13 +188,18 @@ def predict(
 ) -> Tensor:
     """Return half transforms of the projections as a camera would see them."""
     box = source.box_px
-    result = torch.empty(len(rows), box, box // 2 + 1, dtype=torch.complex64)
     groups = torch.from_numpy(particles.group[rows])
     poses = particles.rotations(rows).float()
-    for group in np.unique(particles.group[rows]).tolist():
-        chosen = groups == group
-        magnification = particles.optics.magnification[group].float()
-        result[chosen] = project(source.projector, poses[chosen], magnification=magnification)
+    parts = [
+        (chosen, project(source.projector, poses[chosen], magnification=magnification))
+        for chosen, magnification in _magnified(particles, groups)
+    ]
+    if len(parts) == 1:
+        result = parts[0][1]
+    else:
+        result = torch.empty(len(rows), box, box // 2 + 1, dtype=torch.complex64)
+        for chosen, slices in parts:
+            result[chosen] = slices
     if arguments.ctf or arguments.ctf2:
         treatment = ctf.Treatment(
             phase_flipped=arguments.ctf_phase_flip,
@@ -194,8 +208,16 @@ def predict(
         )
         given = particles.defocus(rows)
         result *= ctf.ctf(particles.optics, given, box, group=groups, treatment=treatment)
-        result *= ctf.odd_phase_plate(particles.optics, box)[groups]
-    return fourier.shift(result, -particles.shift_px(rows).float())
+        if particles.optics.beam_tilt_mrad.any() or particles.optics.odd_zernike.any():
+            result *= ctf.odd_phase_plate(particles.optics, box)[groups]
+    result *= fourier.shift_phases(-particles.shift_px(rows).float(), box)
+    return result
+
+
+def _magnified(particles: Particles, groups: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield which images each optics group has, and its magnification."""
+    for group in np.unique(groups.numpy()).tolist():
+        yield groups == group, particles.optics.magnification[group].float()
 
 
 def other_poses(

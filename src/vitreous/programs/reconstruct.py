@@ -18,7 +18,7 @@ from vitreous.errors import FormatError, InputError
 from vitreous.io import read_star, read_volume, write_volume
 from vitreous.programs.tool import report
 
-_BATCH_BYTES = 6 << 20
+_BATCH_BYTES = 6 << 20  # larger arrays would be new memory every time
 
 
 def main(argv: Sequence[str]) -> int:
@@ -96,9 +96,8 @@ def terms(
         scale = side * particles.pixel_size_A(batch.group) / (box * pixel_size_A)
         magnification = particles.optics.magnification[batch.group].to(torch.float32)
         poses = batch.rotations.to(torch.float32)
-        transforms = fourier.shift(
-            fourier.forward(batch.images, 2), batch.shift_px.to(torch.float32)
-        )
+        transforms = fourier.forward(batch.images, 2)
+        transforms *= fourier.shift_phases(batch.shift_px.to(torch.float32), side)
         if batch.group not in conjugate_plates:
             plate = ctf.odd_phase_plate(particles.optics, side)[batch.group]
             conjugate_plates[batch.group] = plate.conj()
