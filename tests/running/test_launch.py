@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from threading import Timer
 
 import pytest
 
@@ -17,7 +18,7 @@ from vitreous.io import read_star
 from vitreous.jobs import registry
 from vitreous.jobs.context import Progress, Run
 from vitreous.project.pipeline import Status
-from vitreous.running import follow, launch, process_table, record
+from vitreous.running import follow, launch, other_ranks, process_table, record
 from vitreous.running.job_run import JobRun, Place
 from vitreous.running.progress import Meter
 from vitreous.running.ranks import Ranks
@@ -332,3 +333,24 @@ def until(holds, seconds=30.0):
     while not holds():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.02)
+
+
+def test_the_first_rank_waits_for_the_others(tmp_path):
+    other_ranks.is_here(tmp_path, "m", 1)
+    looks = []
+    Timer(0.4, other_ranks.has_ended, (tmp_path, "m", 1, "")).start()
+    assert other_ranks.wait_for(tmp_path, "m", 2, lambda: looks.append(1)) == ""
+    assert len(looks) >= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_reason_of_a_later_rank_counts_though_the_first_is_done(tmp_path):
+    other_ranks.has_ended(tmp_path, "m", 1, "")
+    other_ranks.has_ended(tmp_path, "m", 2, "out of particles")
+    reason = other_ranks.wait_for(tmp_path, "m", 3, lambda: None)
+    assert reason == "rank 2: out of particles"
+
+
+def test_a_rank_that_gives_no_sign_is_taken_as_lost(tmp_path):
+    reason = other_ranks.wait_for(tmp_path, "m", 2, lambda: None, silent_s=0.2)
+    assert reason.startswith("rank 1 gave no sign")

@@ -18,7 +18,6 @@ _STATE_OF: Final[dict[Status, State]] = {
     Status.FAILED: "failed",
     Status.ABORTED: "aborted",
 }
-_REASON: Final = ".reason_"
 _HINTS: Final = {
     0: "a program of your own makes that empty file in its folder when it is done",
     126: "the shell found the program and may not execute it; `chmod +x` allows it",
@@ -87,30 +86,6 @@ def explain(code: int, memory_kills: int) -> str:
         f"ended with exit code {code} and left neither {markers.SUCCESS} nor another exit"
         f" marker{hint}"
     )
-
-
-def leave_reason(job_dir: Path, meeting: str, rank: int, reason: str) -> None:
-    """Leave why a rank failed that somebody else started, for the first rank to tell.
-
-    Parameters
-    ----------
-    job_dir
-        The job folder.
-    meeting
-        What all ranks of this start have in common.
-    rank, reason
-        Which one failed, and why.
-    """
-    (job_dir / f"{_REASON}{meeting}_{rank}").write_text(f"rank {rank}: {reason}")
-
-
-def reason_of_other_rank(job_dir: Path, meeting: str) -> str:
-    """Return and remove what another rank left; empty where none failed."""
-    reasons = []
-    for path in sorted(job_dir.glob(f"{_REASON}{meeting}_*")):
-        reasons.append(path.read_text())
-        path.unlink()
-    return reasons[0] if reasons else ""
 
 
 def _worst(ended: Sequence[Ending]) -> Ending:

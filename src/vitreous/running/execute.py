@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,11 +25,20 @@ from vitreous.jobs.context import Aborted
 from vitreous.jobs.job_star import JobFile
 from vitreous.project import markers
 from vitreous.project.pipeline import Status
-from vitreous.running import alive, endings, process_table, ranks, record, resources, results
+from vitreous.running import (
+    alive,
+    endings,
+    other_ranks,
+    process_table,
+    ranks,
+    record,
+    resources,
+    results,
+)
 from vitreous.running.commands import command_lines
 from vitreous.running.job_run import JobRun, Place
 from vitreous.running.ranks import Ranks
-from vitreous.running.record import ProcessRecord
+from vitreous.running.record import HEARTBEAT_S, ProcessRecord
 from vitreous.running.supervise import Main, Report, Watch
 
 GRACE_S: Final = 2.0
@@ -154,8 +164,12 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
     watch = Watch(
         job_dir,
         grace_s(job.job_type.word),
-        on_beat=(lambda: _beat(job_dir)) if leads else (lambda: None),
+        on_beat=(lambda: _beat(job_dir))
+        if leads
+        else (lambda: other_ranks.is_here(job_dir, meeting, all_ranks[0].rank)),
     )
+    if not leads:
+        other_ranks.is_here(job_dir, meeting, all_ranks[0].rank)
     mains = [
         _main(job, Place(root, folder, job.is_continue, n_threads, one), str(rendezvous))
         for one in all_ranks
@@ -167,13 +181,32 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
     if leads:
         with contextlib.suppress(OSError):
             results.merge_rank_warnings(job_dir)
-            elsewhere = endings.reason_of_other_rank(job_dir, meeting)
+            elsewhere = _other_ranks(job_dir, meeting, all_ranks, state)
             state, reason = ("failed", elsewhere) if elsewhere else (state, reason)
         _close(job_dir, state, reason, code, max(one.peak_memory_MiB for one in ended))
-    elif state == "failed" and markers.read_marker(job_dir) is None:
-        endings.leave_reason(job_dir, meeting, all_ranks[0].rank, reason)
-        markers.write_marker(job_dir, Status.FAILED)
+    else:
+        told = reason or "ended without a reason" if state == "failed" else ""
+        other_ranks.has_ended(job_dir, meeting, all_ranks[0].rank, told)
+        if state == "failed" and markers.read_marker(job_dir) is None:
+            markers.write_marker(job_dir, Status.FAILED)
     return 0 if state == "succeeded" else 1
+
+
+def _other_ranks(job_dir: Path, meeting: str, all_ranks: list[Ranks], state: str) -> str:
+    """Return why a rank failed that a launcher started; waits for it where this one is done."""
+    n_ranks = all_ranks[0].n_ranks
+    if len(all_ranks) > 1 or n_ranks == 1:
+        return ""  # all ranks were forked here, and have ended
+    if state != "succeeded":
+        return other_ranks.reason_so_far(job_dir, meeting, n_ranks)
+    next_beat = [time.monotonic()]
+
+    def beat() -> None:
+        if time.monotonic() >= next_beat[0]:
+            _beat(job_dir)
+            next_beat[0] = time.monotonic() + HEARTBEAT_S
+
+    return other_ranks.wait_for(job_dir, meeting, n_ranks, beat)
 
 
 def _beat(job_dir: Path) -> None:
