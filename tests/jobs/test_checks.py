@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from vitreous.jobs import evaluate, registry
 from vitreous.project import node_types
-from vitreous.project.folder import ProjectFolder
-from vitreous.project.pipeline import Status
-
-PARTICLES = "Extract/job001/particles.star"
-MICROGRAPHS = "CtfFind/job002/micrographs_ctf.star"
-COMING = "Select/job003/particles.star"
 
 
-@pytest.fixture
-def project(tmp_path):
-    folder = ProjectFolder.create(tmp_path)
-    with folder.edit("test") as pipeline:
-        for name, status, node, node_type in (
-            ("Extract/job001/", Status.SUCCEEDED, PARTICLES, node_types.PARTICLES),
-            ("CtfFind/job002/", Status.SUCCEEDED, MICROGRAPHS, f"{node_types.MICROGRAPHS}.ctf"),
-            ("Select/job003/", Status.SCHEDULED, COMING, node_types.PARTICLES),
-        ):
-            process = pipeline.add_process(name.split("/")[0], "relion.external", status)
-            assert process.name == name
-            pipeline.add_output(process.name, node, node_type)
-    for path in (PARTICLES, MICROGRAPHS, "elsewhere.star"):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).touch()
-    return tmp_path
-
-
-def told(word, values, project=None, **how):
+def told(word, values, **how):
     options = registry.find(word).new(values, {})
-    problems = evaluate.check(options, project, **how)
+    problems = evaluate.check(options, **how)
     return {p.option: p.message for p in problems if p.severity == "error"}
 
 
@@ -43,48 +17,10 @@ def warned(word, values):
     return {p.option: p.message for p in evaluate.check(options) if p.severity == "warning"}
 
 
-@pytest.mark.parametrize("path", [PARTICLES, COMING, "elsewhere.star"])
-def test_a_node_of_the_right_kind_a_coming_one_and_a_plain_file_are_taken(project, path):
-    assert told("class2d", {"particles": path}, project) == {}
-
-
-def test_a_missing_file_is_answered_with_the_nearest_node(project):
-    found = told("class2d", {"particles": "Extract/job001/particle.star"}, project)
-    assert found == {
-        "particles": "is Extract/job001/particle.star, which does not exist; "
-        f"did you mean {PARTICLES}?"
-    }
-
-
-def test_a_node_of_another_kind_is_refused(project):
-    found = told("class2d", {"particles": MICROGRAPHS}, project)
-    assert found["particles"] == (
-        f"is {MICROGRAPHS}, which holds {node_types.MICROGRAPHS}.ctf; give the particles of an "
-        "Extract, Select or Refine3D job"
-    )
-
-
-def test_a_pattern_is_there_if_a_file_fits(project):
-    (project / "mics").mkdir()
-    assert "does not exist" in told("manualpick", {"fn_in": "mics/*.mrc"}, project)["micrographs"]
-    (project / "mics" / "a.mrc").touch()
-    assert told("manualpick", {"fn_in": "mics/*.mrc"}, project) == {}
-
-
-def test_a_scheme_variable_is_no_missing_file(project):
-    assert told("class2d", {"particles": "$$particles"}, project) == {}
-
-
-def test_without_a_project_no_file_is_looked_at():
-    assert told("class2d", {"particles": "nowhere.star"}) == {}
-
-
-def test_all_problems_are_told_at_once_in_the_order_of_the_form(project):
-    options = registry.find("class3d").new(
-        {"fn_mask": "no.mrc", "use_gpu": "Yes", "align": False}, {}
-    )
-    names = [problem.option for problem in evaluate.check(options, project)]
-    assert names == ["particles", "map", "mask", "use_gpu"]
+def test_all_problems_are_told_at_once_in_the_order_of_the_form():
+    options = registry.find("class3d").new({"use_gpu": "Yes", "align": False, "particles": ""}, {})
+    names = [problem.option for problem in evaluate.check(options)]
+    assert names == ["particles", "map", "use_gpu"]
 
 
 def test_outside_the_usual_range_only_warns():

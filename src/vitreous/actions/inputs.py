@@ -90,13 +90,22 @@ def check_inputs(
             found = noun(node.type_label)
             fits = what_fits(pipeline, root, wanted)
             yield Problem(option, f"{path} holds {found}, wanted {noun(wanted)}. {fits}")
-        elif not (root / path).is_file():
+        elif not _is_there(root, path):
             problem = _absent(root, pipeline, path, wanted, may_wait=may_wait)
             if problem:
                 yield Problem(option, problem)
 
 
+def _is_there(root: Path, path: str) -> bool:
+    """Tell whether a file is there, or any that fits a pattern."""
+    return (root / path).is_file() or (
+        glob.has_magic(path) and next(glob.iglob(path, root_dir=root), None) is not None
+    )
+
+
 def _absent(root: Path, pipeline: Pipeline, path: str, wanted: str, *, may_wait: bool) -> str:
+    if glob.has_magic(path):
+        return f"no file matches {path}{_similar(root, path)}"
     if (root / path).is_dir():
         return f"{path} is a folder, wanted a file. {what_fits(pipeline, root, wanted)}"
     maker = pipeline.processes.get(pipeline.producer(path) or job_of_path(path) or "")
@@ -133,11 +142,9 @@ def check_files(options: Options, start: Start, *, may_wait: bool) -> Iterator[P
             continue
         if text.startswith("$$") or not matters(options, spec, start):
             continue
-        if glob.has_magic(text):
-            if next(glob.iglob(text, root_dir=root), None) is None:
-                yield Problem(spec.name, f"no file matches {text}{_similar(root, text)}")
-        elif not (root / text).is_file():
-            yield Problem(spec.name, f"there is no file {text}{_similar(root, text)}")
+        if not _is_there(root, text):
+            what = "no file matches" if glob.has_magic(text) else "there is no file"
+            yield Problem(spec.name, f"{what} {text}{_similar(root, text)}")
 
 
 def _similar(root: Path, text: str) -> str:

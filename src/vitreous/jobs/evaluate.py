@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitreous.errors import Problem
 from vitreous.jobs import codec, environment
-from vitreous.jobs.checks import check_files, check_values, matters
+from vitreous.jobs.checks import check_values, matters
 from vitreous.jobs.declare import Options, Output, Result, Start
 from vitreous.jobs.job_type import JobType, build, extras_of, value_of, values_of, with_extras
 from vitreous.jobs.spec import OptionSpec, Value
@@ -20,17 +20,16 @@ def full_label(options: Options, is_continue: bool = False) -> str:
     return ".".join((options.job_type.label, *options.sublabels(Start(is_continue=is_continue))))
 
 
-def check(
-    options: Options, project: Path | None = None, is_continue: bool = False, folder: str = ""
-) -> list[Problem]:
-    """Return everything that is wrong with the options, all at once.
+def check(options: Options, is_continue: bool = False, folder: str = "") -> list[Problem]:
+    """Return everything that is wrong with the options themselves, all at once.
+
+    No file is looked at: whether the inputs are there, and hold what they should, depends on
+    the project.
 
     Parameters
     ----------
     options
         Options of a job.
-    project
-        The project folder; without it no file is looked at.
     is_continue
         Whether the job goes on from where it was.
     folder
@@ -41,8 +40,8 @@ def check(
     list of Problem
         Those of severity ``error`` refuse the job. In the order of the options.
     """
-    start = Start(is_continue=is_continue, folder=folder, project=project)
-    found = [*check_values(options, start), *options.check(start), *check_files(options, start)]
+    start = Start(is_continue=is_continue, folder=folder)
+    found = [*check_values(options, start), *options.check(start)]
     order = {name: place for place, name in enumerate(options.job_type.options)}
     unique = dict.fromkeys(found)
     return sorted(unique, key=lambda problem: order.get(problem.option, -1))
