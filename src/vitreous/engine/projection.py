@@ -83,6 +83,7 @@ def project(
     *,
     scale: float = 1.0,
     magnification: Float[Tensor, "2 2"] | None = None,
+    curvature_px: float = 0.0,
 ) -> Complex[Tensor, "n y xh"]:
     """Take central slices.
 
@@ -94,7 +95,7 @@ def project(
         Pose matrices A (geometry.matrix_from_euler); 2x2 in-plane rotations for images.
     size
         Side of the slices; by default the box of the reference.
-    scale, magnification
+    scale, magnification, curvature_px
         Optics of the images, as in `central_planes`.
 
     Returns
@@ -103,7 +104,13 @@ def project(
         Half transforms of the projections; zero beyond the frequencies of the reference.
     """
     size = source.box_px if size is None else size
-    planes = central_planes(rotations, source.padding, scale=scale, magnification=magnification)
+    planes = central_planes(
+        rotations,
+        source.padding,
+        scale=scale,
+        magnification=magnification,
+        curvature_px=curvature_px,
+    )
     radius = min(source.r_max, size // 2) if scale == 1 else size // 2
     return kernels.gather(source.grid, planes, size, radius, source.padding * source.r_max)
 
@@ -114,7 +121,8 @@ def central_planes(
     *,
     scale: float = 1.0,
     magnification: Float[Tensor, "2 2"] | None = None,
-) -> Float[Tensor, "n c 2"]:
+    curvature_px: float = 0.0,
+) -> Float[Tensor, "n c m"]:
     """Return the grid coordinates of the unit steps of image frequency (section 1.6).
 
     Parameters
@@ -128,15 +136,22 @@ def central_planes(
         frequencies are so much finer than those of the reference.
     magnification
         Anisotropic magnification M of the images.
+    curvature_px
+        Height of the Ewald sphere over ``kx^2 + ky^2``, in steps of image frequency: plus or
+        minus wavelength / (2 box x pixel size). 0 for planes.
 
     Returns
     -------
     Tensor
-        ``padding * A'^-1`` without its third column, with ``A' = M^-1 A scale``.
+        ``padding * A'^-1`` without its third column, with ``A' = M^-1 A scale``; on curved
+        slices with it, times the curvature.
     """
     planes = rotations.transpose(-1, -2)[..., :2] * (padding / scale)
     if magnification is not None:
         planes = planes @ magnification.to(planes)
+    if curvature_px:
+        height = rotations.transpose(-1, -2)[..., 2:] * (padding / scale * curvature_px)
+        planes = torch.cat([planes, height], -1)
     return planes.contiguous()
 
 
@@ -208,6 +223,7 @@ class Accumulator:
         *,
         scale: float = 1.0,
         magnification: Float[Tensor, "2 2"] | None = None,
+        curvature_px: float = 0.0,
     ) -> None:
         """Insert slices with their weights; pixels of weight 0 or less are left out.
 
@@ -217,11 +233,15 @@ class Accumulator:
             Image transforms, already multiplied by CTF over noise.
         weights
             CTF^2 over noise.
-        rotations, scale, magnification
+        rotations, scale, magnification, curvature_px
             As for `project`.
         """
         planes = central_planes(
-            rotations.to(self._grid.dtype), self.padding, scale=scale, magnification=magnification
+            rotations.to(self._grid.dtype),
+            self.padding,
+            scale=scale,
+            magnification=magnification,
+            curvature_px=curvature_px,
         )
         size = values.shape[-2]
         radius = min(self.r_max, size // 2) if scale == 1 else size // 2

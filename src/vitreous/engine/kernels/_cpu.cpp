@@ -51,17 +51,18 @@ struct Plan {
   Geometry g;
   std::vector<int> row_ends;
 
-  Plan(int64_t side, int64_t width, int64_t rows, int64_t width_image, int image_radius,
-       float grid_radius2)
+  Plan(int64_t side, int64_t width, int64_t rows, int64_t width_image, int64_t columns,
+       int image_radius, float grid_radius2)
       : row_ends(rows) {
     if (side != 2 * width - 1) throw std::invalid_argument("grid: slow sides must be 2 width - 1");
     if (width_image != rows / 2 + 1) throw std::invalid_argument("slices: width must be rows/2 + 1");
+    if (columns != 2 && columns != 3) throw std::invalid_argument("planes: 2 or 3 columns");
     if (double(side) * side * width >= 4294967296.0)
       throw std::invalid_argument("grid: more than 2^32 points");
     // Reading a point touches its upper neighbours, so the sphere must end a plane before the grid.
     const float reach = float(width - 2) + 0.999f;
     g = {int(width) - 1, int(side), int(width), int(rows), int(width_image), image_radius,
-         std::min(grid_radius2, reach * reach), row_ends.data()};
+         std::min(grid_radius2, reach * reach), row_ends.data(), int(columns)};
     for (int y = 0; y < int(rows); ++y) {
       const int64_t ky = y <= rows / 2 ? y : y - rows;
       const int64_t left = int64_t(image_radius) * image_radius - ky * ky;
@@ -86,8 +87,8 @@ std::vector<int> borders(const Geometry& g, int n_slabs) {
 
 void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<float, 4> out,
             int image_radius, float grid_radius2, int threads) {
-  const Plan plan(volume.shape(1), volume.shape(2), out.shape(1), out.shape(2), image_radius,
-                  grid_radius2);
+  const Plan plan(volume.shape(1), volume.shape(2), out.shape(1), out.shape(2),
+                  planes.shape(2), image_radius, grid_radius2);
   const Geometry& g = plan.g;
   const int64_t n = planes.shape(0);
   const float* source = volume.data();
@@ -103,8 +104,8 @@ void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<fl
 void insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const float, 4> values,
             Array<const float, 3> weights, int image_radius, float grid_radius2, bool every_pixel,
             int threads) {
-  const Plan plan(grid.shape(1), grid.shape(2), values.shape(1), values.shape(2), image_radius,
-                  grid_radius2);
+  const Plan plan(grid.shape(1), grid.shape(2), values.shape(1), values.shape(2),
+                  planes.shape(2), image_radius, grid_radius2);
   const Geometry& g = plan.g;
   const int64_t n = planes.shape(0);
   float* target = grid.data();
@@ -134,7 +135,8 @@ void symmetrise(Array<const float, 4> grid, Array<const float, 3> operators, Arr
 // Seconds a pixel of one thread to fetch what the slices need, computing nothing: the best of `repeats`.
 double memory_seconds(Array<float, 4> grid, Array<const float, 3> planes, int rows,
                       int image_radius, float grid_radius2, int repeats) {
-  const Plan plan(grid.shape(1), grid.shape(2), rows, rows / 2 + 1, image_radius, grid_radius2);
+  const Plan plan(grid.shape(1), grid.shape(2), rows, rows / 2 + 1, planes.shape(2), image_radius,
+                  grid_radius2);
   const int64_t n = planes.shape(0);
   std::vector<uint32_t> index(n * rows * (rows / 2 + 1) + 64);
   nb::gil_scoped_release release;

@@ -12,6 +12,7 @@ struct Geometry {
   int image_radius;    // pixels with kx^2 + ky^2 above its square are left out
   float grid_radius2;  // points of the grid farther from the origin (squared) are left out
   const int* row_ends; // per image row: one past the last kx inside the image radius
+  int columns;         // 2: planes; 3: paraboloids, whose third column multiplies kx^2 + ky^2
 };
 
 #define VITREOUS_DECLARE(isa)                                                                    \

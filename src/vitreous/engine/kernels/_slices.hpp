@@ -5,7 +5,8 @@
 // The grid is stored for x >= 0 with the origin at (centre, centre, 0):
 //   index(z, y, x) = ((z + centre) * side + (y + centre)) * width + x,
 //   side = 2 * centre + 1, width = centre + 1.
-// A slice maps image frequencies (kx, ky) to grid coordinates (x, y, z) = kx * u + ky * v.
+// A slice maps image frequencies (kx, ky) to grid coordinates (x, y, z) = kx * u + ky * v, on a
+// paraboloid + (kx^2 + ky^2) * w with w at right angles to u and v (the Ewald sphere).
 // Points with x < 0 are read at the opposite point and conjugated.
 //
 // The pixels of a few rows are located first, in vector registers, and then read or written, with
@@ -50,14 +51,20 @@ struct Block {
 };
 
 struct Slice {
-  float u[3], v[3];
+  float u[3], v[3], w[3];
+  bool curved;
   bool inside;  // the whole disc of the image lies in the sphere of the grid
 
-  Slice(const Geometry& g, const float* m)
-      : u{m[0], m[2], m[4]}, v{m[1], m[3], m[5]} {
+  Slice(const Geometry& g, const float* planes, int64_t n) : curved(g.columns == 3) {
+    const float* m = planes + 3 * g.columns * n;
+    for (int c = 0; c < 3; ++c) {
+      u[c] = m[g.columns * c];
+      v[c] = m[g.columns * c + 1];
+      w[c] = curved ? m[3 * c + 2] : 0.f;
+    }
     const double uu = dot(u, u), vv = dot(v, v), uv = dot(u, v);
     const double largest = 0.5 * (uu + vv + std::sqrt((uu - vv) * (uu - vv) + 4 * uv * uv));
-    inside = largest * g.image_radius * g.image_radius <= g.grid_radius2;
+    inside = !curved && largest * g.image_radius * g.image_radius <= g.grid_radius2;
   }
 
   static double dot(const float* a, const float* b) {
@@ -65,11 +72,16 @@ struct Slice {
   }
 };
 
-// Leave out the ends of a row that lie outside the sphere (planes with magnification only).
+// Leave out the ends of a row that lie outside the sphere (paraboloids, and planes with
+// magnification). The squared radius is a convex function of kx, so that what remains is inside.
 inline void within_sphere(const Geometry& g, const Slice& s, int ky, int& begin, int& end) {
   const double uu = Slice::dot(s.u, s.u), uv = Slice::dot(s.u, s.v) * ky;
   const double c = Slice::dot(s.v, s.v) * ky * ky - double(g.grid_radius2);
-  auto outside = [&](int kx) { return kx * kx * uu + 2.0 * kx * uv + c > 0; };
+  const double ww = Slice::dot(s.w, s.w);
+  auto outside = [&](int kx) {
+    const double k2 = double(kx) * kx + double(ky) * ky;
+    return kx * kx * uu + 2.0 * kx * uv + ww * k2 * k2 + c > 0;
+  };
   while (end > begin && outside(end - 1)) --end;
   while (begin < end && outside(begin)) ++begin;
 }
@@ -119,11 +131,13 @@ inline bool misses_slab(const Slice& s, int ky, int end, float low, float high) 
   return (top < low || bottom >= high) && (-bottom < low || -top >= high);
 }
 
+template <bool kCurved>
 inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t pixel,
                    Block& block) {
   const float ux = s.u[0], uy = s.u[1], uz = s.u[2];
   const float x0 = s.v[0] * t.ky, y0 = s.v[1] * t.ky, z0 = s.v[2] * t.ky;
   const float centre = static_cast<float>(g.centre);
+  [[maybe_unused]] const float ky2 = static_cast<float>(t.ky) * t.ky;
   const int count = t.end - t.begin;
   const uint32_t plane = static_cast<uint32_t>(g.side) * g.width, width = g.width;
   for (int group = 0; group < count; group += kLanes) {
@@ -135,10 +149,15 @@ inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t 
     float* __restrict signs = block.sign + at;
     for (int i = 0; i < kLanes; ++i) {
       const float kx = static_cast<float>(start + i);
-      const float x_signed = kx * ux + x0;
+      float x_signed = kx * ux + x0, y_signed = kx * uy + y0, z_signed = kx * uz + z0;
+      if constexpr (kCurved) {
+        const float k2 = kx * kx + ky2;
+        x_signed += k2 * s.w[0];
+        y_signed += k2 * s.w[1];
+        z_signed += k2 * s.w[2];
+      }
       const float sign = x_signed < 0.f ? -1.f : 1.f;
-      const float x = sign * x_signed;
-      const float y = sign * (kx * uy + y0) + centre, z = sign * (kx * uz + z0) + centre;
+      const float x = sign * x_signed, y = sign * y_signed + centre, z = sign * z_signed + centre;
       const int ix = static_cast<int>(x), iy = static_cast<int>(y), iz = static_cast<int>(z);
       fx[i] = x - static_cast<float>(ix);
       fy[i] = y - static_cast<float>(iy);
@@ -156,7 +175,8 @@ inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t 
 template <class Use>
 inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, int low, int high,
                            bool once_at_kx0, Block& block, const Use& use) {
-  const bool whole = low <= 0 && high >= g.side;
+  // A paraboloid crosses slabs in ways that no interval tells: each slab looks at all its pixels.
+  const bool whole = s.curved || (low <= 0 && high >= g.side);
   const float z_low = static_cast<float>(low - g.centre), z_high = static_cast<float>(high - g.centre);
   auto hand_over = [&] {
     // What is read ahead, or together with the last pixels, must be an address of the grid.
@@ -179,7 +199,8 @@ inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, int
         if (block.used == kBlock || block.n_parts == kBlock) hand_over();
         Stretch part = t;
         part.end = std::min(t.end, t.begin + kBlock - block.used);
-        locate(g, s, part, (image * g.rows + y) * g.width_image + part.begin, block);
+        const int64_t pixel = (image * g.rows + y) * g.width_image + part.begin;
+        s.curved ? locate<true>(g, s, part, pixel, block) : locate<false>(g, s, part, pixel, block);
         t.begin = part.end;
       }
     }
@@ -329,7 +350,7 @@ void gather_slices(const Geometry& g, const float* volume, const float* planes,
                    int64_t first_slice, int64_t last_slice, float* out) {
   Block block;
   for (int64_t n = first_slice; n < last_slice; ++n) {
-    const Slice slice(g, planes + 6 * n);
+    const Slice slice(g, planes, n);
     for_each_block(g, slice, n, 0, g.side, false, block,
                    [&](const Block& b) {
                      for (int i = 0; i < b.n_parts; ++i) gather_part(g, volume, b, b.parts[i], out);
@@ -341,7 +362,7 @@ void insert_slab(const Geometry& g, float* grid, const float* planes, int64_t n_
                  int high, bool every_pixel, const float* values, const float* weights) {
   Block block;
   for (int64_t n = 0; n < n_slices; ++n) {
-    const Slice slice(g, planes + 6 * n);
+    const Slice slice(g, planes, n);
     // A point in the plane below reaches into the first plane of the slab.
     for_each_block(g, slice, n, low - 1, high, !every_pixel, block,
                    [&](const Block& b) {
@@ -391,7 +412,7 @@ int64_t list_pixels(const Geometry& g, const float* planes, int64_t n_slices, ui
   Block block;
   int64_t count = 0;
   for (int64_t n = 0; n < n_slices; ++n)
-    for_each_block(g, Slice(g, planes + 6 * n), n, 0, g.side, false, block, [&](const Block& b) {
+    for_each_block(g, Slice(g, planes, n), n, 0, g.side, false, block, [&](const Block& b) {
       std::copy(b.index, b.index + b.used, index + count);
       count += b.used;
     });

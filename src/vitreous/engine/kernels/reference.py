@@ -3,7 +3,8 @@
 The grid holds the half ``x >= 0`` of a Fourier transform with its origin in the middle of the
 slow axes: ``grid[z + c, y + c, x]`` with ``c = width - 1`` and slow sides ``2 c + 1``. A slice maps
 image frequencies (kx, ky) to grid coordinates by a matrix of two columns, ``planes @ (kx, ky)``,
-components in the order x y (z). Grid and slice may be three- and two-dimensional or both
+components in the order x y (z). A third column makes the slice a paraboloid, as the Ewald sphere
+bends it: it is multiplied by ``kx^2 + ky^2``. Grid and slice may be three- and two-dimensional or both
 two-dimensional (section 7.1 and 7.2 of refinement.md); the code does not differ.
 """
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 def gather(
     grid: Complex[Tensor, "*grid"],
-    planes: Float[Tensor, "n c 2"],
+    planes: Float[Tensor, "n c m"],
     size: int,
     image_radius: int,
     grid_radius: float,
@@ -30,7 +31,8 @@ def gather(
     grid
         ``z y xh`` or ``y xh``, origin in the middle (module docstring).
     planes
-        Grid coordinates (x y z) of the unit steps along kx and ky.
+        Grid coordinates (x y z) of the unit steps along kx and ky and, for paraboloids, what
+        ``kx^2 + ky^2`` is multiplied by, at right angles to both.
     size
         Side of the slices in pixels.
     image_radius
@@ -51,7 +53,7 @@ def gather(
 
 def insert_(
     grid: Float[Tensor, "*grid v"],
-    planes: Float[Tensor, "n c 2"],
+    planes: Float[Tensor, "n c m"],
     values: Complex[Tensor, "n y xh"],
     weights: Float[Tensor, "n y xh"],
     image_radius: int,
@@ -99,6 +101,8 @@ def _corners(
     kx = torch.arange(size // 2 + 1, device=planes.device).to(planes.dtype)
     columns = planes[:, :, None, None, :]
     points = kx * columns[..., 0] + ky * columns[..., 1]  # n c y xh
+    if planes.shape[-1] == 3:
+        points = points + (kx**2 + ky**2) * columns[..., 2]
     inside = (kx**2 + ky**2 <= image_radius**2) & (
         (points**2).sum(1) <= limit_radius(grid_radius, grid.shape[-1]) ** 2
     )

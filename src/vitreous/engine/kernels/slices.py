@@ -29,7 +29,7 @@ def compiled() -> ModuleType | None:
 
 def gather(
     grid: Complex[Tensor, "*grid"],
-    planes: Float[Tensor, "n c 2"],
+    planes: Float[Tensor, "n c m"],
     size: int,
     image_radius: int,
     grid_radius: float,
@@ -45,7 +45,7 @@ def gather(
 
 def insert_(
     grid: Float[Tensor, "*grid v"],
-    planes: Float[Tensor, "n c 2"],
+    planes: Float[Tensor, "n c m"],
     values: Complex[Tensor, "n y xh"],
     weights: Float[Tensor, "n y xh"],
     image_radius: int,
