@@ -71,7 +71,7 @@ def from_atoms(atoms: Atoms, voltage_kV: float) -> Scatterers:
     """Return the scatterers of a model in ice, at an accelerating voltage."""
     k = np.linspace(0, _FINEST_PER_A, 401)
     kinds, kind_of = np.unique(
-        np.stack([atoms.elements, np.round(atoms.b_A2).astype(int).astype(str)], 1),
+        np.stack([atoms.elements, (np.round(atoms.b_A2 * 4) / 4).astype(str)], 1),
         axis=0, return_inverse=True,
     )  # fmt: skip
     hydrogens = not atoms.has_hydrogens
