@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.dataset.particles import Batch, Particles, read_particles
-from vitreous.engine import ctf, fourier, reconstruction, symmetry
-from vitreous.engine.projection import Accumulator, project, projector
-from vitreous.errors import FormatError, InputError
+from vitreous.dataset.particles import Particles, read_particles
+from vitreous.engine import reconstruction, symmetry
+from vitreous.engine.projection import Accumulator, projector
+from vitreous.errors import EnvironmentMissing, FormatError, InputError
 from vitreous.io import read_star, read_volume, write_volume
+from vitreous.programs.reconstruct_terms import Term, terms
 from vitreous.programs.tool import report
-
-_BATCH_BYTES = 6 << 20  # larger arrays would be new memory every time
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,13 +30,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Reconstruct, write the map, and return what to tell the user."""
-    volume, pixel_size_A = reconstruct(arguments)
-    write_volume(arguments.o, volume.numpy(), pixel_size_A)
-    return f"{arguments.o}: {volume.shape[0]} pixels of {pixel_size_A:g} Å"
+    """Reconstruct, write the maps, and return what to tell the user."""
+    told = []
+    for path, volume, pixel_size_A in maps(arguments):
+        write_volume(path, volume.numpy(), pixel_size_A)
+        told.append(f"{path}: {volume.shape[0]} pixels of {pixel_size_A:g} Å")
+    return "\n".join(told)
 
 
-def reconstruct(arguments: argparse.Namespace) -> tuple[Tensor, float]:
+def maps(arguments: argparse.Namespace) -> Iterator[tuple[Path, Tensor, float]]:
     """Read, accumulate, solve.
 
     Parameters
@@ -43,26 +46,152 @@ def reconstruct(arguments: argparse.Namespace) -> tuple[Tensor, float]:
     arguments
         What the command line parsed.
 
-    Returns
-    -------
+    Yields
+    ------
     tuple
-        The map ``z y x`` and its pixel size in ångström.
+        Where a map goes, the map ``z y x``, and its pixel size in ångström.
     """
     particles = chosen(read_particles(arguments.i, arguments.img), arguments)
+    check(particles, arguments)
+    particles = disturbed(particles, arguments)
     box, pixel_size_A = particles.box_px(), arguments.angpix or particles.pixel_size_A()
-    operators = symmetry.rotations(arguments.sym, torch.float32)
+    if arguments.newbox > 0:
+        box = arguments.newbox
     r_max = round(box * pixel_size_A / arguments.maxres) if arguments.maxres > 0 else None
-    sums = Accumulator(box, arguments.pad, r_max)
-    for part in terms(particles, arguments, pixel_size_A):
-        sums.add_(*part[:3], scale=part[3], magnification=part[4])
-    sums.finish_(operators)
+    n_sums = 2 if arguments.halves else 1
+    require_memory(box, arguments, r_max, n_sums)
+    operators = symmetry.rotations(arguments.sym, torch.float32)
+    subtracted = None
+    if arguments.subtract:
+        volume = torch.from_numpy(read_volume(arguments.subtract).data)
+        subtracted = projector(volume, arguments.pad)
+    sums = [Accumulator(box, arguments.pad, r_max) for _ in range(n_sums)]
+    half = np.zeros(len(particles), np.int64)
+    if arguments.halves:
+        half = np.asarray(particles.table["rlnRandomSubset"]) - 1
+    for part in terms(particles, arguments, box * pixel_size_A, subtracted):
+        for number, total in enumerate(sums):
+            chosen_rows = torch.from_numpy(half[part.rows] == number)
+            add_(total, part, slice(None) if bool(chosen_rows.all()) else chosen_rows)
+    for total in sums:
+        total.finish_(operators)
+    if arguments.halves:
+        root = arguments.o.with_suffix("")
+        for number, total in enumerate(sums, 1):
+            path = root.with_name(f"{root.name}_half{number}{arguments.o.suffix}")
+            yield path, solve(total, arguments), pixel_size_A
+        sums[0].merge_(sums.pop())
+    yield arguments.o, solve(sums[0], arguments), pixel_size_A
+
+
+def add_(sums: Accumulator, term: Term, rows: slice | Tensor) -> None:
+    """Insert some slices of a term."""
+    sums.add_(
+        term.values[rows],
+        term.weights[rows],
+        term.poses[rows],
+        scale=term.scale,
+        magnification=term.magnification,
+        curvature_px=term.curvature_px,
+    )
+
+
+def solve(sums: Accumulator, arguments: argparse.Namespace) -> Tensor:
+    """Turn finished sums into a map, weighted by the FSC curve where one is given."""
     tau2 = None
     if arguments.fsc:
         noise = reconstruction.noise_power(sums)
         tau2 = reconstruction.tau2_from_fsc(read_fsc(arguments.fsc), noise)
     iterations = 0 if arguments.skip_gridding else arguments.iter
-    volume = reconstruction.reconstruct(sums, tau2=tau2, gridding_iterations=iterations)
-    return volume, pixel_size_A
+    return reconstruction.reconstruct(sums, tau2=tau2, gridding_iterations=iterations)
+
+
+def check(particles: Particles, arguments: argparse.Namespace) -> None:
+    """Refuse options that cannot work with these particles or with each other."""
+    problems = list(_problems(particles, arguments))
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def _problems(particles: Particles, arguments: argparse.Namespace) -> Iterator[str]:
+    table, where = particles.table, arguments.i
+    if arguments.fom_weighting and "rlnParticleFigureOfMerit" not in table:
+        yield f"{where} has no rlnParticleFigureOfMerit, which --fom_weighting needs"
+    if arguments.halves:
+        if "rlnRandomSubset" not in table:
+            yield f"{where} has no rlnRandomSubset, so there are no halves; leave --halves out"
+        else:
+            found = np.unique(np.asarray(table["rlnRandomSubset"])).tolist()
+            if found != [1, 2]:
+                yield f"{where}: rlnRandomSubset is {found}, but --halves needs both 1 and 2"
+    if arguments.nr_helical_asu < 1:
+        yield f"--nr_helical_asu is {arguments.nr_helical_asu}, but a helix has 1 unit or more"
+    if not arguments.ewald:
+        if arguments.newbox > 0:
+            yield "--newbox is for --ewald; `vitreous image --new_box` changes the box of a map"
+    else:
+        yield from _ewald_problems(particles, arguments)
+
+
+def _ewald_problems(particles: Particles, arguments: argparse.Namespace) -> Iterator[str]:
+    if not arguments.ctf:
+        yield "--ewald corrects the CTF on a curved sphere: give --ctf too"
+    if bool(particles.premultiplied.any()):
+        yield f"{arguments.i}: images multiplied by their CTF have lost what --ewald needs"
+    if arguments.ctf_phase_flipped or arguments.only_flip_phases or arguments.subtract:
+        yield "--ewald does not go with --ctf_phase_flipped, --only_flip_phases or --subtract"
+    if arguments.nr_helical_asu > 1:
+        yield "--ewald does not go with helical units, whose heights would differ"
+    needs_size = not (arguments.skip_mask and arguments.skip_weighting)
+    if needs_size and arguments.mask_diameter <= 0:
+        yield "--ewald needs --mask_diameter, the diameter of the particle in ångström"
+    if arguments.newbox > particles.box_px() or arguments.newbox % 2:
+        yield f"--newbox is {arguments.newbox}, but must be even and at most the box of the images"
+
+
+def disturbed(particles: Particles, arguments: argparse.Namespace) -> Particles:
+    """Add random errors to poses, where they are asked for."""
+    rng = np.random.default_rng(arguments.random_seed)
+    labels = {"rlnAngleRot": arguments.angular_error, "rlnAngleTilt": arguments.angular_error}
+    labels |= {"rlnAnglePsi": arguments.angular_error, "rlnOriginXAngst": arguments.shift_error}
+    labels |= {"rlnOriginYAngst": arguments.shift_error}
+    n, table = len(particles), particles.table
+    wrong = {
+        label: np.asarray(table.get(label, np.zeros(n)), np.float64) + rng.normal(0, deviation, n)
+        for label, deviation in labels.items()
+        if deviation > 0
+    }
+    return replace(particles, table=table.with_columns(wrong)) if wrong else particles
+
+
+def require_memory(
+    box_px: int, arguments: argparse.Namespace, r_max: int | None, n_sums: int
+) -> None:
+    """Refuse at once what would run out of memory at the end."""
+    width = round(arguments.pad * min(box_px // 2, r_max or box_px)) + 2
+    points = (2 * width - 1) ** 2 * width
+    working = 8 * points // 2 + 12 * box_px**3  # half-transformed planes, and the map
+    if not arguments.skip_gridding:
+        working = 12 * 8 * points
+    if arguments.sym.lower() != "c1":
+        working = max(working, 16 * points)
+    needed = 16 * points * n_sums + working
+    free = available_bytes()
+    if needed > free:
+        message = (
+            f"a map of {box_px} pixels with --pad {arguments.pad:g} needs "
+            f"{needed / 2**30:.1f} GiB of memory, but {free / 2**30:.1f} GiB are free. A coarser "
+            "--maxres, --pad 1 or --skip_gridding needs less."
+        )
+        raise EnvironmentMissing(message)
+
+
+def available_bytes() -> int:
+    """Return the memory that can be used without swapping, as Linux tells it."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return 1024 * int(line.split()[1])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def chosen(particles: Particles, arguments: argparse.Namespace) -> Particles:
@@ -79,67 +208,6 @@ def chosen(particles: Particles, arguments: argparse.Namespace) -> Particles:
         message = f"{arguments.i}: none of its {len(particles)} particles is in the chosen subset"
         raise InputError(message)
     return particles.select(keep)
-
-
-def terms(
-    particles: Particles, arguments: argparse.Namespace, pixel_size_A: float
-) -> Iterator[tuple[Tensor, Tensor, Tensor, float, Tensor]]:
-    """Yield slices, weights, poses, frequency scale and magnification, batch by batch."""
-    box = particles.box_px()
-    reference = None
-    if arguments.subtract:
-        reference = projector(torch.from_numpy(read_volume(arguments.subtract).data), arguments.pad)
-    size = max(1, _BATCH_BYTES // (4 * int(particles.optics.box_px.max()) ** 2))
-    conjugate_plates: dict[int, Tensor] = {}
-    for batch in particles.batches(size):
-        side = batch.images.shape[-1]
-        scale = side * particles.pixel_size_A(batch.group) / (box * pixel_size_A)
-        magnification = particles.optics.magnification[batch.group].to(torch.float32)
-        poses = batch.rotations.to(torch.float32)
-        transforms = fourier.forward(batch.images, 2)
-        transforms *= fourier.shift_phases(batch.shift_px.to(torch.float32), side)
-        if batch.group not in conjugate_plates:
-            plate = ctf.odd_phase_plate(particles.optics, side)[batch.group]
-            conjugate_plates[batch.group] = plate.conj()
-        transforms *= conjugate_plates[batch.group]
-        transforms[:, 0, 0] = 0  # the grey level of an image says nothing; RELION drops it too
-        transfer = transfer_function(particles, batch, arguments)
-        if reference is not None:
-            predicted = project(reference, poses, side, scale=scale, magnification=magnification)
-            transforms = transforms - predicted * transfer
-        numerator, weight = weighted(transforms, transfer, particles, batch, arguments)
-        if arguments.fom_weighting:
-            fom = np.asarray(particles.table["rlnParticleFigureOfMerit"], np.float32)[batch.rows]
-            factor = torch.from_numpy(fom)[:, None, None]
-            numerator, weight = numerator * factor, weight * factor
-        yield numerator, weight, poses, scale, magnification
-
-
-def transfer_function(particles: Particles, batch: Batch, arguments: argparse.Namespace) -> Tensor:
-    """Return the CTF of each image, or ones where no correction is wanted."""
-    side = batch.images.shape[-1]
-    if not arguments.ctf:
-        return torch.ones(len(batch.rows), side, side // 2 + 1)
-    treatment = ctf.Treatment(
-        phase_flipped=arguments.ctf_phase_flipped,
-        only_flip_phases=arguments.only_flip_phases,
-        intact_first_peak=arguments.ctf_intact_first_peak,
-    )
-    group = torch.full((len(batch.rows),), batch.group)
-    return ctf.ctf(particles.optics, batch.defocus, side, group=group, treatment=treatment)
-
-
-def weighted(
-    transforms: Tensor,
-    transfer: Tensor,
-    particles: Particles,
-    batch: Batch,
-    arguments: argparse.Namespace,
-) -> tuple[Tensor, Tensor]:
-    """Return what is summed: image times CTF and CTF^2 (the image alone if premultiplied)."""
-    if arguments.ctf and particles.premultiplied[batch.group]:
-        return transforms, transfer**2
-    return transforms * transfer, transfer**2
 
 
 def read_fsc(path: str) -> Tensor:
@@ -171,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pad", type=float, default=2, metavar="P", help="padding of the Fourier grid (2)")
     add("--img", default=".", metavar="DIR", help="folder that image names are relative to")
     add("--subset", type=int, default=-1, metavar="H", help="only half set 1 or 2")
+    add("--halves", action="store_true", help="also both half-maps, ROOT_half1.mrc and _half2")
     add("--class", type=int, default=-1, dest="cls", metavar="K", help="only particles of a class")
     add("--angpix", type=float, default=0, metavar="A", help="pixel size of the map, in ångström")
     add("--j", type=int, default=0, metavar="N", help="threads (all)")
@@ -179,6 +248,24 @@ def _parser() -> argparse.ArgumentParser:
     group("--ctf_intact_first_peak", action="store_true", help="leave CTFs as 1 to the first peak")
     group("--ctf_phase_flipped", action="store_true", help="the images were phase-flipped")
     group("--only_flip_phases", action="store_true", help="correct signs, not amplitudes")
+    group = parser.add_argument_group("Ewald sphere").add_argument
+    group("--ewald", action="store_true", help="correct for the curvature of the Ewald sphere")
+    group("--mask_diameter", type=float, default=-1, metavar="A", help="of the particle")
+    group("--width_mask_edge", type=float, default=3, metavar="PX", help="soft edge of the mask")
+    group("--reverse_curvature", action="store_true", help="the other hand of the curvature")
+    group("--newbox", type=int, default=-1, metavar="PX", help="crop the images once corrected")
+    group("--skip_mask", action="store_true", help="do not mask the corrected images")
+    group("--skip_weighting", action="store_true", help="weigh both sides as independent")
+    # All directions are treated alike here, without sectors and the borders between them.
+    group("--sectors", type=int, default=2, help=argparse.SUPPRESS)
+    group = parser.add_argument_group("Helix").add_argument
+    group("--nr_helical_asu", type=int, default=1, metavar="N", help="units in each image")
+    group("--helical_rise", type=float, default=0, metavar="A", help="from one unit to the next")
+    group("--helical_twist", type=float, default=0, metavar="DEG", help="+ for right-handed")
+    group = parser.add_argument_group("Errors put in on purpose").add_argument
+    group("--angular_error", type=float, default=0, metavar="DEG", help="deviation, each angle")
+    group("--shift_error", type=float, default=0, metavar="A", help="deviation, each origin")
+    group("--random_seed", type=int, default=0, metavar="N", help="of the errors (0)")
     group = parser.add_argument_group("Solving").add_argument
     group("--fsc", metavar="STAR", help="weight by this FSC curve (Wiener filter)")
     group("--skip_gridding", action="store_true", help="divide by the weights, without iterations")
