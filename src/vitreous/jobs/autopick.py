@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import needed
 from vitreous.jobs.shared import SAMPLING, Running
@@ -41,14 +42,9 @@ class AutoPick(Options):
     )
     pixel_size_A: float = option(
         default=-1,
-        key="angpix",
-        label="Pixel size (Å)",
+        like=common.PIXEL_SIZE,
         relion_label="Pixel size in micrographs (A)",
         help="Pixel size of the micrographs. -1 takes it from the file.",
-        low=0.3,
-        high=5,
-        step=0.1,
-        off=-1,
     )
     use_templates: bool = option(
         default=False,
@@ -332,28 +328,17 @@ class AutoPick(Options):
     )
     low_pass_A: float = option(
         default=20,
-        key="lowpass",
+        like=common.LOW_PASS_MICROGRAPH,
         tab="References",
-        label="Low-pass filter (Å)",
         relion_label="Lowpass filter references (A)",
         help="Templates and micrographs are filtered to this resolution. 20 Å keeps noise from "
         "being picked. A negative number is off.",
-        low=10,
-        high=100,
-        step=5,
-        off=-1,
     )
     high_pass_A: float = option(
         default=-1,
-        key="highpass",
+        like=common.HIGH_PASS_MICROGRAPH,
         tab="References",
-        label="High-pass filter (Å)",
-        relion_label="Highpass filter (A)",
         help="Removes uneven ice: 200 to 400 Å. -1 is off.",
-        low=100,
-        high=1000,
-        step=100,
-        off=-1,
     )
     template_pixel_size_A: float = option(
         default=-1,
@@ -492,25 +477,8 @@ class AutoPick(Options):
         at_least=0,
         at_most=1,
     )
-    use_gpu: bool = option(
-        default=False,
-        key="use_gpu",
-        tab="Picking",
-        label="Use GPUs",
-        relion_label="Use GPU acceleration?",
-        help="Compute on graphics cards.",
-        on_continue="free",
-    )
-    gpu_ids: str = option(
-        default="",
-        key="gpu_ids",
-        tab="Picking",
-        label="Which GPUs",
-        relion_label="Which GPUs to use:",
-        help="Empty takes all that are there. A colon separates ranks, as in 0:1:2.",
-        when="use_gpu",
-        on_continue="free",
-    )
+    use_gpu: bool = option(default=False, like=common.USE_GPU, tab="Picking")
+    gpu_ids: str = option(default="", like=common.GPU_IDS, tab="Picking", when="use_gpu")
     pick_helix: bool = option(
         default=False,
         key="do_pick_helical_segments",
@@ -521,15 +489,8 @@ class AutoPick(Options):
     )
     tube_diameter_A: float = option(
         default=200,
-        key="helical_tube_outer_diameter",
-        tab="Helix",
-        label="Tube diameter (Å)",
-        relion_label="Tube diameter (A): ",
+        like=common.TUBE_DIAMETER,
         help="Outer diameter of the filament.",
-        low=100,
-        high=1000,
-        step=10,
-        at_least=0,
         when="pick_helix",
         on_continue="free",
     )
@@ -563,24 +524,15 @@ class AutoPick(Options):
     )
     n_asymmetric_units: int = option(
         default=1,
-        key="helical_nr_asu",
+        like=common.N_ASYMMETRIC_UNITS,
         tab="Helix",
-        label="Unique asymmetric units",
-        relion_label="Number of unique asymmetrical units:",
         help="Asymmetric units from one segment to the next.",
-        low=1,
-        high=100,
-        step=1,
-        at_least=1,
         when="pick_helix",
         on_continue="free",
     )
     rise_A: float = option(
         default=-1,
-        key="helical_rise",
-        tab="Helix",
-        label="Helical rise (Å)",
-        relion_label="Helical rise (A):",
+        like=common.RISE,
         help="Rise; times the number of units it is the distance of segments. -1 if not known.",
         low=0,
         high=100,

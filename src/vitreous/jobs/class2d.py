@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import Compute, CtfModel, Running
@@ -23,52 +24,19 @@ from vitreous.project.node_types import OPTIMISER, PARTICLES
 class Class2D(Options):
     """Sort particles into classes and average each."""
 
-    particles: str = option(
-        default="",
-        key="fn_img",
-        label="Particles",
-        relion_label="Input images STAR file:",
-        help="Particles to work on, from an Extract, Select or another refinement job.",
-        reads=PARTICLES,
-        pattern="STAR files (*.star) \t Image stacks (not recommended, read help!) (*.{spi,mrcs})",
-    )
-    continue_from: str = option(
-        default="",
-        key="fn_cont",
-        label="Continue from",
-        relion_label="Continue from here: ",
-        help="Optimiser file of the iteration to go on from, such as run_it017_optimiser.star "
-        "of this job.",
-        pattern="STAR Files (*_optimiser.star)",
-        directory="CURRENT_ODIR",
-        on_continue="only",
-    )
+    particles: str = option(default="", like=common.INPUT_PARTICLES, pattern=common.IMAGES_OR_STAR)
+    continue_from: str = option(default="", like=common.CONTINUE_FROM)
     ctf: CtfModel = shared(default_factory=CtfModel)
     n_classes: int = option(
         default=1,
-        key="nr_classes",
-        tab="Optimisation",
-        label="Number of classes",
-        relion_label="Number of classes:",
+        like=common.N_CLASSES,
         help="50 to 200 for a large set, about one for every 100 to 200 particles in a small one.",
-        low=1,
-        high=50,
-        step=1,
-        at_least=1,
     )
     regularisation: float = option(
         default=2,
-        key="tau_fudge",
-        tab="Optimisation",
-        label="Regularisation T",
-        relion_label="Regularisation parameter T:",
+        like=common.REGULARISATION,
         help="How far the data are trusted over smoothness: 1 to 2 for 2D averages; higher "
         "shows more detail and more noise.",
-        low=0.1,
-        high=10,
-        step=0.1,
-        at_least=0,
-        on_continue="free",
     )
     use_em: bool = option(
         default=False,
@@ -80,17 +48,10 @@ class Class2D(Options):
     )
     n_iterations_em: int = option(
         default=25,
+        like=common.N_ITERATIONS,
         key="nr_iter_em",
-        tab="Optimisation",
-        label="Number of iterations",
         relion_label="Number of EM iterations:",
-        help="Total number, also when a job goes on. 25 is usual.",
-        low=1,
-        high=50,
-        step=1,
-        at_least=1,
         when="use_em",
-        on_continue="free",
     )
     use_vdam: bool = option(
         default=True,
@@ -114,42 +75,9 @@ class Class2D(Options):
         when="use_vdam",
         on_continue="free",
     )
-    mask_diameter_A: float = option(
-        default=200,
-        key="particle_diameter",
-        tab="Optimisation",
-        label="Mask diameter (Å)",
-        relion_label="Mask diameter (A):",
-        help="Diameter of the soft circular mask around each particle: 10 to 20 % more than the "
-        "particle's longest axis.",
-        low=0,
-        high=1000,
-        step=10,
-        at_least=0,
-        on_continue="free",
-    )
-    mask_with_zeros: bool = option(
-        default=True,
-        key="do_zero_mask",
-        tab="Optimisation",
-        label="Mask particles with zeros",
-        relion_label="Mask individual particles with zeros?",
-        help="Fill the outside of the mask with zeros. No fills it with noise: use that where "
-        "density reaches beyond the mask.",
-    )
-    resolution_limit_A: float = option(
-        default=-1,
-        key="highres_limit",
-        tab="Optimisation",
-        label="Limit resolution to (Å)",
-        relion_label="Limit resolution E-step to (A): ",
-        help="Use no data beyond this resolution to align and classify. -1 has no limit; 10 to "
-        "15 Å prevents overfitting of hard 2D cases.",
-        low=-1,
-        high=20,
-        step=1,
-        off=-1,
-    )
+    mask_diameter_A: float = option(default=200, like=common.MASK_DIAMETER)
+    mask_with_zeros: bool = option(default=True, like=common.MASK_WITH_ZEROS)
+    resolution_limit_A: float = option(default=-1, like=common.RESOLUTION_LIMIT)
     center_classes: bool = option(
         default=True,
         key="do_center",
@@ -159,16 +87,7 @@ class Class2D(Options):
         help="Move every average to its centre of mass in each iteration.",
         on_continue="free",
     )
-    align: bool = option(
-        default=True,
-        key="dont_skip_align",
-        tab="Sampling",
-        label="Align the images",
-        relion_label="Perform image alignment?",
-        help="Search orientations. No classifies with the orientations that the particles came "
-        "with.",
-        on_continue="free",
-    )
+    align: bool = option(default=True, like=common.ALIGN)
     psi_step_deg: float = option(
         default=6,
         key="psi_sampling",
@@ -185,43 +104,21 @@ class Class2D(Options):
     )
     shift_range_px: float = option(
         default=5,
-        key="offset_range",
+        like=common.SHIFT_RANGE,
         tab="Sampling",
-        label="Range of shifts (px)",
         relion_label="Offset search range (pix):",
-        help="Shifts are searched in a circle of this radius, around those of the last iteration.",
-        low=0,
-        high=30,
-        step=1,
-        at_least=0,
         when="align",
         on_continue="free",
     )
     shift_step_px: float = option(
         default=1,
-        key="offset_step",
+        like=common.SHIFT_STEP,
         tab="Sampling",
-        label="Step of shifts (px)",
         relion_label="Offset search step (pix):",
-        help="Step of the search for shifts.",
-        low=0.1,
-        high=5,
-        step=0.1,
-        at_least=0.01,
         when="align",
         on_continue="free",
     )
-    allow_coarser: bool = option(
-        default=False,
-        key="allow_coarser",
-        tab="Sampling",
-        label="Allow coarser sampling",
-        relion_label="Allow coarser sampling?",
-        help="Use coarser angles and shifts in early iterations, as far as the estimated "
-        "accuracy allows. Faster.",
-        when="align",
-        on_continue="free",
-    )
+    allow_coarser: bool = option(default=False, like=common.ALLOW_COARSER)
     is_helix: bool = option(
         default=False,
         key="do_helix",
@@ -232,15 +129,8 @@ class Class2D(Options):
     )
     tube_diameter_A: float = option(
         default=200,
-        key="helical_tube_outer_diameter",
-        tab="Helix",
-        label="Tube diameter (Å)",
-        relion_label="Tube diameter (A): ",
+        like=common.TUBE_DIAMETER,
         help="Outer diameter of the filament, for the mask.",
-        low=100,
-        high=1000,
-        step=10,
-        at_least=0,
         when="is_helix",
         on_continue="free",
     )
@@ -279,10 +169,7 @@ class Class2D(Options):
     )
     rise_A: float = option(
         default=4.75,
-        key="helical_rise",
-        tab="Helix",
-        label="Helical rise (Å)",
-        relion_label="Helical rise (A):",
+        like=common.RISE,
         help="Rise for that limit. 4.75 Å for amyloids.",
         low=-1,
         high=100,

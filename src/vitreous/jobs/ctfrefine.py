@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup, Files
-from vitreous.project.node_types import LOG_PDF, PARTICLES, POSTPROCESS
+from vitreous.project.node_types import LOG_PDF, PARTICLES
 
 FITS = ("No", "Per-micrograph", "Per-particle")
 _ABERRATION_SUMS = ("Axx", "Axy", "Ayy", "bx", "by")
@@ -33,14 +34,7 @@ class CtfRefine(Options):
         reads=PARTICLES,
         pattern="STAR files (*.star)",
     )
-    postprocess: str = option(
-        key="fn_post",
-        label="Post-processing",
-        relion_label="Postprocess STAR file:",
-        help="The postprocess.star of a map of these particles: it gives mask and FSC.",
-        reads=POSTPROCESS,
-        pattern="STAR files (postprocess.star)",
-    )
+    postprocess: str = option(like=common.POSTPROCESSED)
     fit_magnification: bool = option(
         default=False,
         key="do_aniso_mag",

@@ -26,7 +26,6 @@ from typing import (
     Any,
     ClassVar,
     Literal,
-    Required,
     TypedDict,
     TypeVar,
     Unpack,
@@ -127,12 +126,7 @@ class Result:
     unit: str = ""
 
 
-class OptionWords(TypedDict, total=False):
-    """What `option` takes; `vitreous.jobs.spec.OptionSpec` tells what each means."""
-
-    key: Required[str]
-    label: Required[str]
-    help: Required[str]
+class _MoreWords(TypedDict, total=False):
     tab: str
     relion_label: str
     row: str
@@ -152,15 +146,48 @@ class OptionWords(TypedDict, total=False):
     high_env: str
 
 
+class OptionWords(_MoreWords):
+    """What `option` takes; `vitreous.jobs.spec.OptionSpec` tells what each means."""
+
+    key: str
+    label: str
+    help: str
+
+
+class Words(_MoreWords, total=False):
+    """What declarations of one option in several job types have in common."""
+
+    key: str
+    label: str
+    help: str
+
+
 @overload
 def option(*, default: T, **words: Unpack[OptionWords]) -> T: ...
 @overload
 def option(**words: Unpack[OptionWords]) -> Any: ...  # noqa: ANN401 - fits any field
-def option(*, default: object = dataclasses.MISSING, **words: Unpack[OptionWords]) -> object:
-    """Declare an option; without `default` it is required."""
+@overload
+def option(*, default: T, like: Words, **words: Unpack[Words]) -> T: ...
+@overload
+def option(*, like: Words, **words: Unpack[Words]) -> Any: ...  # noqa: ANN401 - fits any field
+def option(
+    *, default: object = dataclasses.MISSING, like: Words | None = None, **words: Unpack[Words]
+) -> object:
+    """Declare an option; without `default` it is required.
+
+    Parameters
+    ----------
+    default
+        Value of a new job.
+    like
+        Words of `vitreous.jobs.common`, for an option that several job types have.
+    words
+        The words of this option; they go before those of `like`.
+    """
+    metadata = {_OPTION: {**(like or {}), **words}}
     if default is dataclasses.MISSING:
-        return field(metadata={_OPTION: words})
-    return field(default=default, metadata={_OPTION: words})
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def shared(*, default_factory: type[T], without: tuple[str, ...] = ()) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.node_types import DENSITY_MAP, PARTICLES
@@ -28,7 +29,7 @@ class DynaMight(Options):
         relion_label="Input images STAR file:",
         help="Refined particles, of a Refine3D job.",
         reads=PARTICLES,
-        pattern="STAR files (*.star) \t Image stacks (not recommended, read help!) (*.{spi,mrcs})",
+        pattern=common.IMAGES_OR_STAR,
     )
     map: str = option(
         default="",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import needed
 from vitreous.jobs.shared import Running
@@ -103,13 +104,7 @@ class Extract(Options):
         help="z of that point.",
         when="reextract and recenter",
     )
-    write_float16: bool = option(
-        default=True,
-        key="do_float16",
-        label="Write 16-bit floats",
-        relion_label="Write output in float16?",
-        help="Half the disk space; the loss is far below the noise.",
-    )
+    write_float16: bool = option(default=True, like=common.WRITE_FLOAT16)
     box_px: int = option(
         default=128,
         key="extract_size",
@@ -191,14 +186,10 @@ class Extract(Options):
     )
     scaled_box_px: int = option(
         default=128,
-        key="rescale",
+        like=common.SCALED_BOX,
         tab="Extract",
-        label="Box after scaling (px)",
-        relion_label="Re-scaled size (pixels): ",
         help="Side of the scaled box. Even.",
-        low=64,
         high=512,
-        step=8,
         at_least=2,
         when="scale_down",
     )
@@ -212,15 +203,9 @@ class Extract(Options):
     )
     min_fom: float = option(
         default=0,
-        key="minimum_pick_fom",
+        like=common.MIN_FOM,
         tab="Extract",
-        label="Smallest figure of merit",
-        relion_label="Minimum autopick FOM: ",
         help="Picks below are dropped. For Topaz -3 keeps most.",
-        low=-5,
-        high=10,
-        step=0.1,
-        when="use_fom_threshold",
     )
     is_helix: bool = option(
         default=False,
@@ -232,15 +217,8 @@ class Extract(Options):
     )
     tube_diameter_A: float = option(
         default=200,
-        key="helical_tube_outer_diameter",
-        tab="Helix",
-        label="Tube diameter (Å)",
-        relion_label="Tube diameter (A): ",
+        like=common.TUBE_DIAMETER,
         help="Outer diameter of the filament, for normalisation.",
-        low=100,
-        high=1000,
-        step=10,
-        at_least=0,
         when="is_helix",
     )
     bimodal_priors: bool = option(
@@ -272,23 +250,14 @@ class Extract(Options):
     )
     n_asymmetric_units: int = option(
         default=1,
-        key="helical_nr_asu",
+        like=common.N_ASYMMETRIC_UNITS,
         tab="Helix",
-        label="Unique asymmetric units",
-        relion_label="Number of unique asymmetrical units:",
         help="Asymmetric units from one box to the next.",
-        low=1,
-        high=100,
-        step=1,
-        at_least=1,
         when="is_helix and are_start_end",
     )
     rise_A: float = option(
         default=1,
-        key="helical_rise",
-        tab="Helix",
-        label="Helical rise (Å)",
-        relion_label="Helical rise (A):",
+        like=common.RISE,
         help="Rise; times the number of units it is the distance of boxes.",
         low=0,
         high=100,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup
@@ -90,14 +91,11 @@ class Import(Options):
     )
     mtf: str = option(
         default="",
-        key="fn_mtf",
+        like=common.MTF,
         tab="Movies and micrographs",
-        label="Detector MTF",
         relion_label="MTF of the detector:",
         help="STAR file with the modulation transfer function of the detector at this voltage. "
         "It may also be given later, in post-processing.",
-        pattern="STAR Files (*.star)",
-        directory=".",
         when="import_images",
         on_continue="free",
     )

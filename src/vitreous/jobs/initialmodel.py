@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import Compute, CtfModel, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
-from vitreous.project.node_types import DENSITY_MAP, PARTICLES
+from vitreous.project.node_types import DENSITY_MAP
 
 
 @job(
@@ -23,26 +24,8 @@ from vitreous.project.node_types import DENSITY_MAP, PARTICLES
 class InitialModel(Options):
     """Make a first map from particles alone."""
 
-    particles: str = option(
-        default="",
-        key="fn_img",
-        label="Particles",
-        relion_label="Input images STAR file:",
-        help="Particles to work on, from an Extract, Select or another refinement job.",
-        reads=PARTICLES,
-        pattern="STAR files (*.star) \t Image stacks (not recommended, read help!) (*.{spi,mrcs})",
-    )
-    continue_from: str = option(
-        default="",
-        key="fn_cont",
-        label="Continue from",
-        relion_label="Continue from here: ",
-        help="Optimiser file of the iteration to go on from, such as run_it017_optimiser.star "
-        "of this job.",
-        pattern="STAR Files (*_optimiser.star)",
-        directory="CURRENT_ODIR",
-        on_continue="only",
-    )
+    particles: str = option(default="", like=common.INPUT_PARTICLES, pattern=common.IMAGES_OR_STAR)
+    continue_from: str = option(default="", like=common.CONTINUE_FROM)
     ctf: CtfModel = shared(default_factory=CtfModel)
     n_iterations: int = option(
         default=200,
@@ -59,43 +42,15 @@ class InitialModel(Options):
     )
     regularisation: float = option(
         default=4,
-        key="tau_fudge",
-        tab="Optimisation",
-        label="Regularisation T",
-        relion_label="Regularisation parameter T:",
+        like=common.REGULARISATION,
         help="How far the data are trusted over smoothness. 4 is usual.",
-        low=0.1,
-        high=10,
-        step=0.1,
-        at_least=0,
-        on_continue="free",
     )
     n_classes: int = option(
         default=1,
-        key="nr_classes",
-        tab="Optimisation",
-        label="Number of classes",
-        relion_label="Number of classes:",
+        like=common.N_CLASSES,
         help="More than 1 lets bad particles go to classes of their own.",
-        low=1,
-        high=50,
-        step=1,
-        at_least=1,
     )
-    mask_diameter_A: float = option(
-        default=200,
-        key="particle_diameter",
-        tab="Optimisation",
-        label="Mask diameter (Å)",
-        relion_label="Mask diameter (A):",
-        help="Diameter of the soft circular mask around each particle: 10 to 20 % more than the "
-        "particle's longest axis.",
-        low=0,
-        high=1000,
-        step=10,
-        at_least=0,
-        on_continue="free",
-    )
+    mask_diameter_A: float = option(default=200, like=common.MASK_DIAMETER)
     flatten_solvent: bool = option(
         default=True,
         key="do_solvent",
@@ -107,10 +62,8 @@ class InitialModel(Options):
     )
     point_group: str = option(
         default="C1",
-        key="sym_name",
+        like=common.POINT_GROUP,
         tab="Optimisation",
-        label="Symmetry",
-        relion_label="Symmetry:",
         help="Point group of the particle: C1, C4, D2, T, O, I1 and so on.",
     )
     symmetrise_later: bool = option(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_half_map, needed
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup
-from vitreous.project.node_types import DENSITY_MAP, HALF_MAP, LOCRES_MAP, LOG_PDF, MASK
+from vitreous.project.node_types import DENSITY_MAP, LOCRES_MAP, LOG_PDF, MASK
 
 
 @job(
@@ -23,14 +24,7 @@ from vitreous.project.node_types import DENSITY_MAP, HALF_MAP, LOCRES_MAP, LOG_P
 class LocalRes(Options):
     """Measure the resolution of every part of a map."""
 
-    half_map: str = option(
-        key="fn_in",
-        label="One of the two half-maps",
-        relion_label="One of the 2 unfiltered half-maps:",
-        help="Either of the unfiltered half-maps of a refinement; the other is found beside it.",
-        reads=HALF_MAP,
-        pattern="MRC map files (*half1*.mrc)",
-    )
+    half_map: str = option(like=common.HALF_MAP_FILE)
     mask: str = option(
         default="",
         key="fn_mask",
@@ -42,16 +36,7 @@ class LocalRes(Options):
         on_continue="free",
     )
     pixel_size_A: float = option(
-        default=1,
-        key="angpix",
-        label="Calibrated pixel size (Å)",
-        relion_label="Calibrated pixel size (A)",
-        help="Pixel size of the map.",
-        low=0.3,
-        high=5,
-        step=0.1,
-        at_least=0.001,
-        off=-1,
+        default=1, like=common.CALIBRATED_PIXEL_SIZE, help="Pixel size of the map.", at_least=0.001
     )
     use_resmap: bool = option(
         default=True,
@@ -148,13 +133,9 @@ class LocalRes(Options):
     )
     mtf: str = option(
         default="",
-        key="fn_mtf",
+        like=common.MTF,
         tab="Built-in",
-        label="Detector MTF",
-        relion_label="MTF of the detector (STAR file)",
         help="STAR file with the modulation transfer function of the detector. May be empty.",
-        pattern="STAR Files (*.star)",
-        directory=".",
         when="built_in",
     )
     running: Running = shared(default_factory=Running, without=("n_threads",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vitreous.jobs import common
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup
@@ -47,15 +48,7 @@ class ManualPick(Options):
         help="Show only picks of an auto-picking job above the figure of merit below.",
     )
     min_fom: float = option(
-        default=0,
-        key="minimum_pick_fom",
-        label="Smallest figure of merit",
-        relion_label="Minimum autopick FOM: ",
-        help="Picks below are hidden and left out.",
-        low=-5,
-        high=10,
-        step=0.1,
-        when="use_fom_threshold",
+        default=0, like=common.MIN_FOM, help="Picks below are hidden and left out."
     )
     diameter_A: float = option(
         default=100,
@@ -125,41 +118,24 @@ class ManualPick(Options):
     )
     low_pass_A: float = option(
         default=20,
-        key="lowpass",
+        like=common.LOW_PASS_MICROGRAPH,
         tab="Display",
-        label="Low-pass filter (Å)",
         relion_label="Lowpass filter (A)",
         help="Filter for the screen; about a tenth of the particle. A negative number is off.",
-        low=10,
-        high=100,
-        step=5,
-        off=-1,
         on_continue="free",
     )
     high_pass_A: float = option(
         default=-1,
-        key="highpass",
+        like=common.HIGH_PASS_MICROGRAPH,
         tab="Display",
-        label="High-pass filter (Å)",
-        relion_label="Highpass filter (A)",
         help="Filter against uneven ice, on screen only. -1 is off.",
-        low=100,
-        high=1000,
-        step=100,
-        off=-1,
         on_continue="free",
     )
     pixel_size_A: float = option(
         default=-1,
-        key="angpix",
+        like=common.PIXEL_SIZE,
         tab="Display",
-        label="Pixel size (Å)",
-        relion_label="Pixel size (A)",
         help="Pixel size of the micrographs. -1 takes it from the file.",
-        low=0.3,
-        high=5,
-        step=0.1,
-        off=-1,
         on_continue="free",
     )
     denoise: bool = option(

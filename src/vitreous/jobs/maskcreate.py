@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vitreous.jobs import common
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup
@@ -45,15 +46,9 @@ class MaskCreate(Options):
     )
     pixel_size_A: float = option(
         default=-1,
-        key="angpix",
+        like=common.PIXEL_SIZE,
         tab="Mask",
-        label="Pixel size (Å)",
-        relion_label="Pixel size (A)",
         help="-1 takes it from the map.",
-        low=0.3,
-        high=5,
-        step=0.1,
-        off=-1,
         on_continue="free",
     )
     threshold: float = option(
@@ -106,14 +101,9 @@ class MaskCreate(Options):
     )
     central_z_percent: float = option(
         default=30,
-        key="helical_z_percentage",
+        like=common.CENTRAL_Z,
         tab="Helix",
-        label="Central part along z (%)",
-        relion_label="Central Z length (%):",
         help="Part of the box along z that the mask covers. About 30 %.",
-        low=5,
-        high=80,
-        step=1,
         when="is_helix",
         on_continue="free",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup, Files, Subfolders
@@ -92,9 +93,7 @@ class MotionCorr(Options):
     )
     write_float16: bool = option(
         default=True,
-        key="do_float16",
-        label="Write 16-bit floats",
-        relion_label="Write output in float16?",
+        like=common.WRITE_FLOAT16,
         help="Half the disk space; the loss is far below the noise. Needs the power spectra for "
         "CTF estimation, since some programs cannot read it.",
     )

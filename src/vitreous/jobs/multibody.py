@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import SAMPLING, Compute, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
@@ -38,14 +39,9 @@ class MultiBody(Options):
     )
     continue_from: str = option(
         default="",
-        key="fn_cont",
-        label="Continue from",
-        relion_label="Continue from here: ",
+        like=common.CONTINUE_FROM,
         help="Optimiser file of the iteration to go on from. Empty only repeats the analysis of "
         "a finished job.",
-        pattern="STAR Files (*_optimiser.star)",
-        directory="CURRENT_ODIR",
-        on_continue="only",
     )
     bodies: str = option(
         default="",
@@ -64,14 +60,7 @@ class MultiBody(Options):
         relion_label="Reconstruct subtracted bodies?",
         help="Reconstruct each body from images with the others subtracted.",
     )
-    use_blush: bool = option(
-        default=False,
-        key="do_blush",
-        label="Use Blush regularisation",
-        relion_label="Use Blush regularisation?",
-        help="Denoise the map with a trained network in every iteration instead of assuming "
-        "smoothness. Helps with small or noisy particles; needs the network.",
-    )
+    use_blush: bool = option(default=False, like=common.USE_BLUSH)
     angular_sampling: str = option(
         default="1.8 degrees",
         key="sampling",
@@ -84,27 +73,15 @@ class MultiBody(Options):
     )
     shift_range_px: float = option(
         default=3,
-        key="offset_range",
+        like=common.SHIFT_RANGE,
         tab="Auto-sampling",
-        label="Range of shifts (px)",
         relion_label="Initial offset range (pix):",
-        help="Shifts are searched in a circle of this radius, around those of the last iteration.",
-        low=0,
-        high=30,
-        step=1,
-        at_least=0,
     )
     shift_step_px: float = option(
         default=0.75,
-        key="offset_step",
+        like=common.SHIFT_STEP,
         tab="Auto-sampling",
-        label="Step of shifts (px)",
         relion_label="Initial offset step (pix):",
-        help="Step of the search for shifts.",
-        low=0.1,
-        high=5,
-        step=0.1,
-        at_least=0.01,
     )
     analyse: bool = option(
         default=True,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import needed
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup, Files
-from vitreous.project.node_types import LOG_PDF, MICROGRAPHS, PARTICLES, POLISH_PARAMS, POSTPROCESS
+from vitreous.project.node_types import LOG_PDF, MICROGRAPHS, PARTICLES, POLISH_PARAMS
 
 
 @job(
@@ -39,14 +40,7 @@ class Polish(Options):
         reads=PARTICLES,
         pattern="STAR files (*.star)",
     )
-    postprocess: str = option(
-        key="fn_post",
-        label="Post-processing",
-        relion_label="Postprocess STAR file:",
-        help="The postprocess.star of a map of these particles: it gives mask and FSC.",
-        reads=POSTPROCESS,
-        pattern="STAR files (postprocess.star)",
-    )
+    postprocess: str = option(like=common.POSTPROCESSED)
     first_frame: int = option(
         default=1,
         key="first_frame",
@@ -83,22 +77,12 @@ class Polish(Options):
     )
     scaled_box_px: int = option(
         default=-1,
-        key="rescale",
-        label="Box after scaling (px)",
-        relion_label="Re-scaled size (pixels): ",
+        like=common.SCALED_BOX,
         help="Side of the scaled box. -1 keeps that of the particles.",
-        low=64,
         high=1024,
-        step=8,
         off=-1,
     )
-    write_float16: bool = option(
-        default=True,
-        key="do_float16",
-        label="Write 16-bit floats",
-        relion_label="Write output in float16?",
-        help="Half the disk space; the loss is far below the noise.",
-    )
+    write_float16: bool = option(default=True, like=common.WRITE_FLOAT16)
     train: bool = option(
         default=False,
         key="do_param_optim",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_half_map
 from vitreous.jobs.shared import Running
-from vitreous.project.node_types import DENSITY_MAP, HALF_MAP, LOG_PDF, MASK, POSTPROCESS
+from vitreous.project.node_types import DENSITY_MAP, LOG_PDF, MASK, POSTPROCESS
 
 
 @job(
@@ -22,15 +23,7 @@ from vitreous.project.node_types import DENSITY_MAP, HALF_MAP, LOG_PDF, MASK, PO
 class PostProcess(Options):
     """Sharpen a refined map and measure its resolution inside a mask."""
 
-    half_map: str = option(
-        key="fn_in",
-        label="One of the two half-maps",
-        relion_label="One of the 2 unfiltered half-maps:",
-        help="Either of the unfiltered half-maps of a refinement; the other is found beside it, "
-        "with half1 and half2 swapped in its name.",
-        reads=HALF_MAP,
-        pattern="MRC map files (*half1*.mrc)",
-    )
+    half_map: str = option(like=common.HALF_MAP_FILE)
     mask: str = option(
         key="fn_mask",
         label="Solvent mask",
@@ -42,15 +35,9 @@ class PostProcess(Options):
     )
     pixel_size_A: float = option(
         default=-1,
-        key="angpix",
-        label="Calibrated pixel size (Å)",
-        relion_label="Calibrated pixel size (A)",
+        like=common.CALIBRATED_PIXEL_SIZE,
         help="Pixel size, if a better one is known than that in the file. -1 takes it from the "
         "file.",
-        low=0.3,
-        high=5,
-        step=0.1,
-        off=-1,
         on_continue="free",
     )
     fit_bfactor: bool = option(
@@ -125,14 +112,10 @@ class PostProcess(Options):
     )
     mtf: str = option(
         default="",
-        key="fn_mtf",
+        like=common.MTF,
         tab="Sharpen",
-        label="Detector MTF",
-        relion_label="MTF of the detector (STAR file)",
         help="STAR file with the modulation transfer function of the detector, which is divided "
         "out. Empty if the optics table of the particles has it.",
-        pattern="STAR Files (*.star)",
-        directory=".",
         on_continue="free",
     )
     mtf_pixel_size_A: float = option(

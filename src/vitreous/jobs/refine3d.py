@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import SAMPLING, Compute, CtfModel, Helix3D, Reference, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
-from vitreous.project.node_types import DENSITY_MAP, MASK, OPTIMISER, PARTICLES
+from vitreous.project.node_types import DENSITY_MAP, OPTIMISER, PARTICLES
 
 # What stands for "no reference".
 NO_MAP = "None"
@@ -26,15 +27,7 @@ NO_MAP = "None"
 class Refine3D(Options):
     """Refine one map to the highest resolution, in two independent halves."""
 
-    particles: str = option(
-        default="",
-        key="fn_img",
-        label="Particles",
-        relion_label="Input images STAR file:",
-        help="Particles to work on, from an Extract, Select or another refinement job.",
-        reads=PARTICLES,
-        pattern="STAR files (*.star)",
-    )
+    particles: str = option(default="", like=common.INPUT_PARTICLES)
     map: str = option(
         default="",
         key="fn_ref",
@@ -45,52 +38,14 @@ class Refine3D(Options):
         reads=DENSITY_MAP,
         pattern="Image Files (*.{spi,vol,mrc})",
     )
-    mask: str = option(
-        default="",
-        key="fn_mask",
-        label="Mask",
-        relion_label="Reference mask (optional):",
-        help="Soft mask of the particle, values 0 to 1. Empty uses a sphere of the mask diameter.",
-        reads=MASK,
-        pattern="Image Files (*.{spi,vol,msk,mrc})",
-        on_continue="free",
-    )
+    mask: str = option(default="", like=common.REFERENCE_MASK)
     continue_from: str = option(
-        default="",
-        key="fn_cont",
-        label="Continue from",
-        relion_label="Continue from here: ",
-        help="Optimiser file of the iteration to go on from, such as run_it017_optimiser.star "
-        "of this job.",
-        pattern="STAR Files (*_it*_optimiser.star)",
-        directory="CURRENT_ODIR",
-        on_continue="only",
+        default="", like=common.CONTINUE_FROM, pattern="STAR Files (*_it*_optimiser.star)"
     )
     reference: Reference = shared(default_factory=Reference)
     ctf: CtfModel = shared(default_factory=CtfModel)
-    mask_diameter_A: float = option(
-        default=200,
-        key="particle_diameter",
-        tab="Optimisation",
-        label="Mask diameter (Å)",
-        relion_label="Mask diameter (A):",
-        help="Diameter of the soft circular mask around each particle: 10 to 20 % more than the "
-        "particle's longest axis.",
-        low=0,
-        high=1000,
-        step=10,
-        at_least=0,
-        on_continue="free",
-    )
-    mask_with_zeros: bool = option(
-        default=True,
-        key="do_zero_mask",
-        tab="Optimisation",
-        label="Mask particles with zeros",
-        relion_label="Mask individual particles with zeros?",
-        help="Fill the outside of the mask with zeros. No fills it with noise: use that where "
-        "density reaches beyond the mask.",
-    )
+    mask_diameter_A: float = option(default=200, like=common.MASK_DIAMETER)
+    mask_with_zeros: bool = option(default=True, like=common.MASK_WITH_ZEROS)
     solvent_flattened_fsc: bool = option(
         default=False,
         key="do_solvent_fsc",
@@ -101,15 +56,7 @@ class Refine3D(Options):
         "particles that fill little of the box.",
         on_continue="free",
     )
-    use_blush: bool = option(
-        default=False,
-        key="do_blush",
-        tab="Optimisation",
-        label="Use Blush regularisation",
-        relion_label="Use Blush regularisation?",
-        help="Denoise the map with a trained network in every iteration instead of assuming "
-        "smoothness. Helps with small or noisy particles; needs the network.",
-    )
+    use_blush: bool = option(default=False, like=common.USE_BLUSH, tab="Optimisation")
     angular_sampling: str = option(
         default="7.5 degrees",
         key="sampling",
@@ -122,27 +69,15 @@ class Refine3D(Options):
     )
     shift_range_px: float = option(
         default=5,
-        key="offset_range",
+        like=common.SHIFT_RANGE,
         tab="Auto-sampling",
-        label="Range of shifts (px)",
         relion_label="Initial offset range (pix):",
-        help="Shifts are searched in a circle of this radius, around those of the last iteration.",
-        low=0,
-        high=30,
-        step=1,
-        at_least=0,
     )
     shift_step_px: float = option(
         default=1,
-        key="offset_step",
+        like=common.SHIFT_STEP,
         tab="Auto-sampling",
-        label="Step of shifts (px)",
         relion_label="Initial offset step (pix):",
-        help="Step of the search for shifts.",
-        low=0.1,
-        high=5,
-        step=0.1,
-        at_least=0.01,
     )
     local_sampling: str = option(
         default="1.8 degrees",
@@ -154,16 +89,7 @@ class Refine3D(Options):
         "1.8 degrees; 0.9 degrees for icosahedral particles.",
         choices=SAMPLING,
     )
-    relax_point_group: str = option(
-        default="",
-        key="relax_sym",
-        tab="Auto-sampling",
-        label="Relax symmetry",
-        relion_label="Relax symmetry:",
-        help="Point group whose copies of each orientation are tried too, where a particle is "
-        "only nearly symmetric. Usually empty.",
-        on_continue="free",
-    )
+    relax_point_group: str = option(default="", like=common.RELAX_POINT_GROUP, tab="Auto-sampling")
     finer_sampling_sooner: bool = option(
         default=False,
         key="auto_faster",

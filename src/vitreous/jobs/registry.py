@@ -17,6 +17,7 @@ from vitreous.jobs.job_type import JobType
 _VOCABULARY = {
     "checks",
     "codec",
+    "common",
     "context",
     "declare",
     "describe",

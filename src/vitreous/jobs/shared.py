@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from types import MappingProxyType
 
+from vitreous.jobs import common
 from vitreous.jobs.declare import option, tab
 
 SAMPLING = (
@@ -196,9 +197,7 @@ class Reference:
     )
     point_group: str = option(
         default="C1",
-        key="sym_name",
-        label="Symmetry",
-        relion_label="Symmetry:",
+        like=common.POINT_GROUP,
         help="Point group of the particle: C1, C4, D2, T, O, I1 and so on. When in doubt run in "
         "C1 first and look.",
     )
@@ -298,15 +297,9 @@ class Helix3D:
     )
     n_asymmetric_units: int = option(
         default=1,
-        key="helical_nr_asu",
-        label="Unique asymmetric units",
-        relion_label="Number of unique asymmetrical units:",
+        like=common.N_ASYMMETRIC_UNITS,
         help="How many asymmetric units a box brings that its neighbours do not: distance "
         "between boxes divided by rise.",
-        low=1,
-        high=100,
-        step=1,
-        at_least=1,
         when="is_helix and apply_helical_symmetry",
     )
     twist_deg: float = option(
@@ -329,14 +322,9 @@ class Helix3D:
     )
     central_z_percent: float = option(
         default=30,
-        key="helical_z_percentage",
-        label="Central part along z (%)",
-        relion_label="Central Z length (%):",
+        like=common.CENTRAL_Z,
         help="Part of the box along the axis that is used to find and impose the symmetry. "
         "About 30 %: the ends are worse.",
-        low=5,
-        high=80,
-        step=1,
         when="is_helix and apply_helical_symmetry",
     )
     refine_helical_symmetry: bool = option(
@@ -469,20 +457,5 @@ class Compute:
         "cannot carry large messages.",
         on_continue="free",
     )
-    use_gpu: bool = option(
-        default=False,
-        key="use_gpu",
-        label="Use GPUs",
-        relion_label="Use GPU acceleration?",
-        help="Compute on graphics cards.",
-        on_continue="free",
-    )
-    gpu_ids: str = option(
-        default="",
-        key="gpu_ids",
-        label="Which GPUs",
-        relion_label="Which GPUs to use:",
-        help="Empty takes all that are there. 0,1 names two; a colon separates ranks, as in 0:1:2.",
-        when="use_gpu",
-        on_continue="free",
-    )
+    use_gpu: bool = option(default=False, like=common.USE_GPU)
+    gpu_ids: str = option(default="", like=common.GPU_IDS, when="use_gpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import needed
 from vitreous.jobs.shared import Running
@@ -59,13 +60,7 @@ class Subtract(Options):
         pattern="particle STAR file (*.star)",
         when="use_other_particles",
     )
-    write_float16: bool = option(
-        default=True,
-        key="do_float16",
-        label="Write 16-bit floats",
-        relion_label="Write output in float16?",
-        help="Half the disk space; the loss is far below the noise.",
-    )
+    write_float16: bool = option(default=True, like=common.WRITE_FLOAT16)
     revert: bool = option(
         default=False,
         key="do_fliplabel",
