@@ -23,10 +23,12 @@ from vitreous.testing.simulate import (
 from vitreous.testing.simulate.atoms import Atoms
 
 
-def few_atoms(n: int = 7) -> Atoms:
+def few_atoms(n: int = 7, b_A2: float = 0.0) -> Atoms:
     rng = np.random.default_rng(3)
     elements = np.array(["C", "N", "O", "S", "MG", "P", "C"][:n])
-    return Atoms(elements, rng.uniform(-25, 25, (n, 3)), rng.uniform(5, 80, n), np.ones(n), False)
+    return Atoms(
+        elements, rng.uniform(-25, 25, (n, 3)), b_A2 + rng.uniform(5, 80, n), np.ones(n), False
+    )
 
 
 def pdb_line(serial, name, element, xyz=(1.0, 2.0, 3.0), altloc=" ", occ=1.0, residue="ALA"):
@@ -80,7 +82,9 @@ def test_sums_of_the_map_along_the_beam_are_the_projection():
 
 
 def test_a_map_projects_as_the_model_it_was_made_of():
-    points, camera = density.from_atoms(few_atoms(), 300.0), projection.Camera(64, 1.5)
+    # Blurred so far that the grid of the map cuts nothing off.
+    points = density.from_atoms(few_atoms(b_A2=150.0), 300.0)
+    camera = projection.Camera(64, 1.5)
     voxels = density.from_volume(density.density_map(points, 64, 1.5), 1.5, 1.5**2)
     turn, shift = rotations.matrices(np.array([[10.0, 75.0, 140.0]])), np.array([[1.1, 0.4]])
     one, other = (projection.project(p, turn, shift, camera)[0] for p in (points, voxels))

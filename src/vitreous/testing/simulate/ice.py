@@ -147,7 +147,7 @@ def background(
     crystals_A = _crystals(surroundings.n_contaminations, shape, pixel_size_A, rng)
     lost = lost + film * surroundings.carbon_thickness_A / _CARBON_PATH_A
     lost = lost + crystals_A / _MEAN_FREE_PATH_A
-    thickness_A = film * surroundings.carbon_thickness_A + 0.3 * crystals_A
+    thickness_A = film * surroundings.carbon_thickness_A + 0.15 * crystals_A
     grain = _carbon_grain(shape, pixel_size_A, voltage_kV, rng) * np.sqrt(thickness_A)
     return Background(np.exp(-lost).astype(np.float32), grain.astype(np.float32))
 
@@ -222,9 +222,12 @@ def _crystals(
     for _ in range(n):
         radius = rng.uniform(100, 400) / pixel_size_A
         cx, cy = rng.uniform(0, shape[1]), rng.uniform(0, shape[0])
-        lobes, turn = rng.integers(3, 7), rng.uniform(0, 2 * np.pi)
         angle = np.arctan2(y - cy, x - cx)
-        edge = radius * (1 + 0.12 * np.cos(lobes * angle + turn))
+        edge = np.full(shape, radius)
+        for lobes, size, turn in zip(
+            (2, 3, 4, 5), rng.normal(0, 0.06, 4), rng.random(4), strict=True
+        ):
+            edge += radius * size * np.cos(lobes * angle + 2 * np.pi * turn)
         inside = np.clip(1 - ((x - cx) ** 2 + (y - cy) ** 2) / edge**2, 0, None)
         total += np.sqrt(inside) * radius * pixel_size_A * 2
     return total

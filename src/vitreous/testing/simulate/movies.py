@@ -156,7 +156,8 @@ def _make(wanted: MovieSet, folder: Path, index: int) -> Made:
     write_mrc(truth / f"{stem}_clean.mrc", scene.clean(), view.pixel_size_A)
     if wanted.metadata:
         write_text(f"{name}.mdoc", _metadata(wanted, name, scene))
-    _write(wanted, name, frames(wanted, scene, motion, detector_of(wanted), rng), rng)
+    movie = frames(wanted, scene, motion, detector_of(wanted), rng)
+    _write(wanted, name, movie, stream(wanted.seed, f"electrons/{stem}"))
     return Made(str(name), group, without_waves(scene))
 
 
