@@ -8,7 +8,7 @@ from vitreous.errors import Problem
 from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import needed
-from vitreous.jobs.shared import SAMPLING, Running
+from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup, Files
 from vitreous.project.node_types import (
     COORDINATES,
@@ -323,7 +323,7 @@ class AutoPick(Options):
         label="Angles between projections",
         relion_label="3D angular sampling:",
         help="Angular step of the projections. 30 degrees is usual.",
-        choices=SAMPLING,
+        choices=common.SAMPLING,
         when="use_map",
     )
     low_pass_A: float = option(

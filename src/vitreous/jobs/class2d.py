@@ -62,18 +62,7 @@ class Class2D(Options):
         help="Gradient descent on growing random subsets: much faster for large sets.",
     )
     n_iterations_vdam: int = option(
-        default=200,
-        key="nr_iter_grad",
-        tab="Optimisation",
-        label="Number of VDAM mini-batches",
-        relion_label="Number of VDAM mini-batches:",
-        help="Total number. 200 is usual; 100 is faster and often enough.",
-        low=50,
-        high=500,
-        step=10,
-        at_least=1,
-        when="use_vdam",
-        on_continue="free",
+        default=200, like=common.N_MINI_BATCHES, key="nr_iter_grad", when="use_vdam"
     )
     mask_diameter_A: float = option(default=200, like=common.MASK_DIAMETER)
     mask_with_zeros: bool = option(default=True, like=common.MASK_WITH_ZEROS)
@@ -102,22 +91,8 @@ class Class2D(Options):
         when="align",
         on_continue="free",
     )
-    shift_range_px: float = option(
-        default=5,
-        like=common.SHIFT_RANGE,
-        tab="Sampling",
-        relion_label="Offset search range (pix):",
-        when="align",
-        on_continue="free",
-    )
-    shift_step_px: float = option(
-        default=1,
-        like=common.SHIFT_STEP,
-        tab="Sampling",
-        relion_label="Offset search step (pix):",
-        when="align",
-        on_continue="free",
-    )
+    shift_range_px: float = option(default=5, like=common.SHIFT_RANGE)
+    shift_step_px: float = option(default=1, like=common.SHIFT_STEP)
     allow_coarser: bool = option(default=False, like=common.ALLOW_COARSER)
     is_helix: bool = option(
         default=False,

@@ -8,7 +8,7 @@ from vitreous.errors import Problem
 from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
-from vitreous.jobs.shared import SAMPLING, Compute, CtfModel, Helix3D, Reference, Running
+from vitreous.jobs.shared import Compute, CtfModel, Helix3D, Reference, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP, OPTIMISER, PARTICLES
 
@@ -74,26 +74,12 @@ class Class3D(Options):
         relion_label="Angular sampling interval:",
         help="Step of the search of orientations. 7.5 degrees is usual; 3.7 degrees for "
         "icosahedral particles.",
-        choices=SAMPLING,
+        choices=common.SAMPLING,
         when="align",
         on_continue="free",
     )
-    shift_range_px: float = option(
-        default=5,
-        like=common.SHIFT_RANGE,
-        tab="Sampling",
-        relion_label="Offset search range (pix):",
-        when="align",
-        on_continue="free",
-    )
-    shift_step_px: float = option(
-        default=1,
-        like=common.SHIFT_STEP,
-        tab="Sampling",
-        relion_label="Offset search step (pix):",
-        when="align",
-        on_continue="free",
-    )
+    shift_range_px: float = option(default=5, like=common.SHIFT_RANGE)
+    shift_step_px: float = option(default=1, like=common.SHIFT_STEP)
     search_locally: bool = option(
         default=False,
         key="do_local_ang_searches",

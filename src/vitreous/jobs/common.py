@@ -62,6 +62,17 @@ N_ITERATIONS = Words(
     at_least=1,
     on_continue="free",
 )
+N_MINI_BATCHES = Words(
+    tab="Optimisation",
+    label="Number of VDAM mini-batches",
+    relion_label="Number of VDAM mini-batches:",
+    help="Total number. 200 is usual; 100 is faster and often enough.",
+    low=50,
+    high=500,
+    step=10,
+    at_least=1,
+    on_continue="free",
+)
 REGULARISATION = Words(
     key="tau_fudge",
     tab="Optimisation",
@@ -121,6 +132,24 @@ POINT_GROUP = Words(
 
 # How orientations are searched.
 
+SAMPLING = (
+    "30 degrees",
+    "15 degrees",
+    "7.5 degrees",
+    "3.7 degrees",
+    "1.8 degrees",
+    "0.9 degrees",
+    "0.5 degrees",
+    "0.2 degrees",
+    "0.1 degrees",
+)
+FIRST_ANGULAR_SAMPLING = Words(
+    key="sampling",
+    tab="Auto-sampling",
+    label="First angular step",
+    relion_label="Initial angular sampling:",
+    choices=SAMPLING,
+)
 ALIGN = Words(
     key="dont_skip_align",
     tab="Sampling",
@@ -129,7 +158,7 @@ ALIGN = Words(
     help="Search orientations. No classifies with the orientations that the particles came with.",
     on_continue="free",
 )
-SHIFT_RANGE = Words(
+_SHIFT_RANGE = Words(
     key="offset_range",
     label="Range of shifts (px)",
     help="Shifts are searched in a circle of this radius, around those of the last iteration.",
@@ -138,7 +167,7 @@ SHIFT_RANGE = Words(
     step=1,
     at_least=0,
 )
-SHIFT_STEP = Words(
+_SHIFT_STEP = Words(
     key="offset_step",
     label="Step of shifts (px)",
     help="Step of the search for shifts.",
@@ -146,6 +175,26 @@ SHIFT_STEP = Words(
     high=5,
     step=0.1,
     at_least=0.01,
+)
+SHIFT_RANGE = _SHIFT_RANGE | Words(
+    tab="Sampling",
+    relion_label="Offset search range (pix):",
+    when="align",
+    on_continue="free",
+)
+SHIFT_STEP = _SHIFT_STEP | Words(
+    tab="Sampling",
+    relion_label="Offset search step (pix):",
+    when="align",
+    on_continue="free",
+)
+FIRST_SHIFT_RANGE = _SHIFT_RANGE | Words(
+    tab="Auto-sampling",
+    relion_label="Initial offset range (pix):",
+)
+FIRST_SHIFT_STEP = _SHIFT_STEP | Words(
+    tab="Auto-sampling",
+    relion_label="Initial offset step (pix):",
 )
 ALLOW_COARSER = Words(
     key="allow_coarser",
@@ -300,3 +349,11 @@ GPU_IDS = Words(
     help="Empty takes all that are there. 0,1 names two; a colon separates ranks, as in 0:1:2.",
     on_continue="free",
 )
+
+
+def healpix_order(sampling: str) -> int:
+    """Return the HEALPix order of an angular step as the form offers it.
+
+    The first step, 30 degrees, is order 1 seen after one oversampling.
+    """
+    return SAMPLING.index(sampling) + 1

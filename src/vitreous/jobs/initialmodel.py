@@ -27,19 +27,7 @@ class InitialModel(Options):
     particles: str = option(default="", like=common.INPUT_PARTICLES, pattern=common.IMAGES_OR_STAR)
     continue_from: str = option(default="", like=common.CONTINUE_FROM)
     ctf: CtfModel = shared(default_factory=CtfModel)
-    n_iterations: int = option(
-        default=200,
-        key="nr_iter",
-        tab="Optimisation",
-        label="Number of VDAM mini-batches",
-        relion_label="Number of VDAM mini-batches:",
-        help="Total number. 200 is usual; 100 is faster and often enough.",
-        low=50,
-        high=500,
-        step=10,
-        at_least=1,
-        on_continue="free",
-    )
+    n_iterations: int = option(default=200, like=common.N_MINI_BATCHES, key="nr_iter")
     regularisation: float = option(
         default=4,
         like=common.REGULARISATION,

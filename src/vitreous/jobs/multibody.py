@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
-from vitreous.jobs.shared import SAMPLING, Compute, Running
+from vitreous.jobs.shared import Compute, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP, LOG_PDF, OPTIMISER, PARTICLES
 
@@ -63,26 +63,12 @@ class MultiBody(Options):
     use_blush: bool = option(default=False, like=common.USE_BLUSH)
     angular_sampling: str = option(
         default="1.8 degrees",
-        key="sampling",
-        tab="Auto-sampling",
-        label="First angular step",
-        relion_label="Initial angular sampling:",
+        like=common.FIRST_ANGULAR_SAMPLING,
         help="Step of the first search, around the orientations of the consensus. 1.8 degrees "
         "is usual.",
-        choices=SAMPLING,
     )
-    shift_range_px: float = option(
-        default=3,
-        like=common.SHIFT_RANGE,
-        tab="Auto-sampling",
-        relion_label="Initial offset range (pix):",
-    )
-    shift_step_px: float = option(
-        default=0.75,
-        like=common.SHIFT_STEP,
-        tab="Auto-sampling",
-        relion_label="Initial offset step (pix):",
-    )
+    shift_range_px: float = option(default=3, like=common.FIRST_SHIFT_RANGE)
+    shift_step_px: float = option(default=0.75, like=common.FIRST_SHIFT_STEP)
     analyse: bool = option(
         default=True,
         key="do_analyse",

@@ -8,7 +8,7 @@ from vitreous.errors import Problem
 from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
-from vitreous.jobs.shared import SAMPLING, Compute, CtfModel, Helix3D, Reference, Running
+from vitreous.jobs.shared import Compute, CtfModel, Helix3D, Reference, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP, OPTIMISER, PARTICLES
 
@@ -59,26 +59,12 @@ class Refine3D(Options):
     use_blush: bool = option(default=False, like=common.USE_BLUSH, tab="Optimisation")
     angular_sampling: str = option(
         default="7.5 degrees",
-        key="sampling",
-        tab="Auto-sampling",
-        label="First angular step",
-        relion_label="Initial angular sampling:",
+        like=common.FIRST_ANGULAR_SAMPLING,
         help="Step of the first search of orientations, made finer as the map improves. 7.5 "
         "degrees; 3.7 degrees for icosahedral particles.",
-        choices=SAMPLING,
     )
-    shift_range_px: float = option(
-        default=5,
-        like=common.SHIFT_RANGE,
-        tab="Auto-sampling",
-        relion_label="Initial offset range (pix):",
-    )
-    shift_step_px: float = option(
-        default=1,
-        like=common.SHIFT_STEP,
-        tab="Auto-sampling",
-        relion_label="Initial offset step (pix):",
-    )
+    shift_range_px: float = option(default=5, like=common.FIRST_SHIFT_RANGE)
+    shift_step_px: float = option(default=1, like=common.FIRST_SHIFT_STEP)
     local_sampling: str = option(
         default="1.8 degrees",
         key="auto_local_sampling",
@@ -87,7 +73,7 @@ class Refine3D(Options):
         relion_label="Local searches from auto-sampling:",
         help="From this angular step on only orientations near the present ones are searched. "
         "1.8 degrees; 0.9 degrees for icosahedral particles.",
-        choices=SAMPLING,
+        choices=common.SAMPLING,
     )
     relax_point_group: str = option(default="", like=common.RELAX_POINT_GROUP, tab="Auto-sampling")
     finer_sampling_sooner: bool = option(

@@ -9,26 +9,6 @@ from types import MappingProxyType
 from vitreous.jobs import common
 from vitreous.jobs.declare import option, tab
 
-SAMPLING = (
-    "30 degrees",
-    "15 degrees",
-    "7.5 degrees",
-    "3.7 degrees",
-    "1.8 degrees",
-    "0.9 degrees",
-    "0.5 degrees",
-    "0.2 degrees",
-    "0.1 degrees",
-)
-
-
-def healpix_order(sampling: str) -> int:
-    """Return the HEALPix order of an angular step as the form offers it.
-
-    The first step, 30 degrees, is order 1 seen after one oversampling.
-    """
-    return SAMPLING.index(sampling) + 1
-
 
 @tab("Running")
 class Running:
