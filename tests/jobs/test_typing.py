@@ -8,6 +8,7 @@ import sys
 import pytest
 
 MISTAKES = """
+from vitreous.jobs import common
 from vitreous.jobs.declare import Options, job, option, shared
 from vitreous.jobs.maskcreate import MaskCreate
 from vitreous.jobs.shared import Running
@@ -18,6 +19,7 @@ class A(Options):
     \"\"\"Right.\"\"\"
 
     size_px: int = option(default=3, key="size", label="Size", help="Right.")
+    mask_diameter_A: float = option(default=200, like=common.MASK_DIAMETER, help="Right.")
     running: Running = shared(default_factory=Running)
 
 
@@ -33,6 +35,16 @@ MaskCreate()  # a required option is missing
 class B(Options):
     size_px: int = option(default=1.5, key="size", label="Size", help="Wrong default.")
     mask: str = option(default="", keys="fn_mask", label="Mask", help="Wrong word.")
+    mask_diameter_A: float = option(default="200", like=common.MASK_DIAMETER)  # wrong default
+    is_big: bool = option(default=False, like=common.MASK_DIAMETER, keys="big")  # wrong word
+
+
+@job("x.c", folder="C", gui_name="C", number=3, hidden_prefix=".c", place=3)
+class C(Options):
+    half_map: str = option(like=common.HALF_MAP_FILE)
+
+
+C()  # a required option is missing
 """
 WRONG = [
     "arg-type",
@@ -43,6 +55,10 @@ WRONG = [
     "assignment",
     "call-overload",
     "call-overload",
+    "assignment",
+    "call-overload",
+    "call-overload",
+    "call-arg",
 ]
 
 

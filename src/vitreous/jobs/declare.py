@@ -336,6 +336,9 @@ def _specs(cls: type, first_tab: str) -> Iterator[OptionSpec]:
 
 def _spec(cls: type, item: dataclasses.Field[Any], first_tab: str) -> OptionSpec:
     arguments = dict(item.metadata[_OPTION])
+    missing = [word for word in ("key", "label", "help") if word not in arguments]
+    if missing:
+        raise TypeError(f"{cls.__name__}.{item.name}: an option needs {' and '.join(missing)}")
     text = item.type if isinstance(item.type, str) else item.type.__name__
     value_type = _TYPES.get(text.removesuffix(" | None"))
     if value_type is None:
