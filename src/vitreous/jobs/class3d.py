@@ -30,12 +30,8 @@ class Class3D(Options):
     particles: str = option(default="", like=common.INPUT_PARTICLES)
     map: str = option(
         default="",
-        key="fn_ref",
-        label="Reference map",
-        relion_label="Reference map:",
+        like=common.REFERENCE_MAP,
         help="Map to start from, low-pass filtered first. The word None starts from nothing.",
-        reads=DENSITY_MAP,
-        pattern="Image Files (*.{spi,vol,mrc})",
     )
     mask: str = option(default="", like=common.REFERENCE_MASK)
     continue_from: str = option(default="", like=common.CONTINUE_FROM)

@@ -7,7 +7,7 @@ is its own there. What stands in one run in every form is a tab of `vitreous.job
 from __future__ import annotations
 
 from vitreous.jobs.declare import Words
-from vitreous.project.node_types import HALF_MAP, MASK, PARTICLES, POSTPROCESS
+from vitreous.project.node_types import DENSITY_MAP, HALF_MAP, MASK, PARTICLES, POSTPROCESS
 
 # What a refinement starts from.
 
@@ -20,6 +20,13 @@ INPUT_PARTICLES = Words(
     pattern="STAR files (*.star)",
 )
 IMAGES_OR_STAR = "STAR files (*.star) \t Image stacks (not recommended, read help!) (*.{spi,mrcs})"
+REFERENCE_MAP = Words(
+    key="fn_ref",
+    label="Reference map",
+    relion_label="Reference map:",
+    reads=DENSITY_MAP,
+    pattern="Image Files (*.{spi,vol,mrc})",
+)
 REFERENCE_MASK = Words(
     key="fn_mask",
     label="Mask",

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
-from vitreous.jobs.declare import Input, Options, Output, Start, job, option, shared
+from vitreous.jobs.declare import Input, Options, Output, Start, Words, job, option, shared
 from vitreous.jobs.needs import needed
 from vitreous.jobs.shared import Running
 from vitreous.project.node_types import DENSITY_MAP, MODEL, SEQUENCE
 
 ALPHABETS = ("amino", "DNA", "RNA")
+HMMER_FILTER = Words(
+    tab="HMMER",
+    low=0,
+    high=10,
+    step=0.1,
+    at_least=0,
+    when="search_sequences",
+    on_continue="free",
+)
 
 
 @job(
@@ -109,45 +118,27 @@ class ModelAngelo(Options):
     )
     f1: float = option(
         default=0.02,
+        like=HMMER_FILTER,
         key="F1",
-        tab="HMMER",
         label="Filter F1",
         relion_label="HMMSearch F1: ",
         help="P-value of the first filter of HMMER. Larger finds more and is slower.",
-        low=0,
-        high=10,
-        step=0.1,
-        at_least=0,
-        when="search_sequences",
-        on_continue="free",
     )
     f2: float = option(
         default=0.001,
+        like=HMMER_FILTER,
         key="F2",
-        tab="HMMER",
         label="Filter F2",
         relion_label="HMMSearch F2: ",
         help="P-value of the second filter.",
-        low=0,
-        high=10,
-        step=0.1,
-        at_least=0,
-        when="search_sequences",
-        on_continue="free",
     )
     f3: float = option(
         default=1e-05,
+        like=HMMER_FILTER,
         key="F3",
-        tab="HMMER",
         label="Filter F3",
         relion_label="HMMSearch F3: ",
         help="P-value of the third filter.",
-        low=0,
-        high=10,
-        step=0.1,
-        at_least=0,
-        when="search_sequences",
-        on_continue="free",
     )
     e_value: float = option(
         default=10,
