@@ -63,3 +63,10 @@ def test_what_is_stored_never_leads_out(text):
 def test_the_same_file_name_is_nearest():
     names = ["Extract/job006/particles.star", "Class2D/job007/run_it025_data.star"]
     assert nearest("Extract/job005/particles.star", names, n=1) == names[:1]
+
+
+def test_the_project_may_be_reached_through_a_link(tmp_path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "link").symlink_to("project")
+    assert inside(tmp_path / "project", f"{tmp_path}/link/Import/a.star") == "Import/a.star"
+    assert inside(tmp_path / "link", f"{tmp_path}/project/a.star") == "a.star"

@@ -8,8 +8,10 @@ import pytest
 
 import small_project
 from vitreous import Project
+from vitreous.actions.inputs import check_inputs
 from vitreous.errors import InputError, NotAProjectError, OptionError, ProjectError
 from vitreous.jobs.job_type import JobType
+from vitreous.project.node_types import MICROGRAPHS, PARTICLES
 
 
 @pytest.fixture
@@ -299,3 +301,60 @@ def test_a_pixel_size_that_cannot_be_is_refused_before_anything_is_written(uncha
     error = refusal(unchanged, "import", images="*.mrcs", angpix=0, kV=-1)
     assert [problem.option for problem in error.problems] == ["pixel_size_A", "voltage_kV"]
     (unchanged.root / "a.mrcs").unlink()
+
+
+def test_a_pattern_must_fit_some_file(project):
+    values = {"fn_in": "Micrographs/*.mrc"}
+    problems = list(
+        check_inputs(
+            project.root,
+            project.pipeline,
+            {"micrographs": (values["fn_in"], MICROGRAPHS)},
+            may_wait=False,
+        )
+    )
+    assert "no file matches Micrographs/*.mrc: there is no folder Micrographs" in str(problems[0])
+    (project.root / "Micrographs").mkdir()
+    (project.root / "Micrographs/a.mrc").touch()
+    assert not list(
+        check_inputs(
+            project.root,
+            project.pipeline,
+            {"micrographs": (values["fn_in"], MICROGRAPHS)},
+            may_wait=False,
+        )
+    )
+
+
+def test_a_variable_of_a_scheme_is_no_missing_file(project):
+    wanted = {"particles": ("$$particles", PARTICLES)}
+    assert not list(check_inputs(project.root, project.pipeline, wanted, may_wait=False))
+
+
+@pytest.mark.parametrize("text", ["c'd", 'a "b', "ends in \\"])
+def test_a_parameter_that_no_shell_can_read_is_refused(unchanged, text):
+    error = refusal(
+        unchanged, "external", fn_exe="./make_particles.sh", param1_label="x", param1_value=text
+    )
+    assert [problem.option for problem in error.problems] == ["parameter_1_value"]
+    assert "a quote is not closed" in str(error)
+
+
+def test_the_last_job_is_that_of_the_highest_number(project):
+    for _ in range(2):
+        small_project.finished_external(project)
+    project.run("external", overwrite=1, schedule=True)
+    with pytest.raises(ProjectError, match="The last one is External/job002/"):
+        project.job(77)
+
+
+def test_autorun_tells_all_jobs_that_do_not_exist(unchanged):
+    with pytest.raises(ProjectError, match=r"(?s)'98'.*'99'"):
+        unchanged.autorun(98, 99)
+
+
+def test_hints_can_be_typed_where_names_have_blanks(tmp_path):
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    with pytest.raises(NotAProjectError, match=f"`vitreous init '{folder}'`"):
+        Project(folder)

@@ -77,3 +77,10 @@ def test_delete_takes_children_along_when_told_and_all_come_back(project):
     assert project.job("one").name == first
     project.undelete(second)
     assert project.pipeline.children(first) == [second]
+
+
+def test_what_was_overwritten_is_pointed_at(project):
+    small_project.finished_external(project)
+    project.run("external", overwrite=1, schedule=True)
+    with pytest.raises(InputError, match=r"was overwritten.*Trash/External/job001"):
+        project.undelete(1)

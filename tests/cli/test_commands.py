@@ -339,3 +339,17 @@ def test_doctor_reports_what_is_there(project, monkeypatch, call):
     assert by_name["RELION_SCRATCH_DIR"]["value"] == str(project.root)
     assert {"memory", "disk", "openmp", "slurm", "mpirun", "ctffind", "relion"} <= set(by_name)
     assert set(by_name["memory"]) == {"section", "name", "label", "state", "value", "advice"}
+
+
+def test_a_dry_run_shows_the_script_that_would_be_submitted(project, call):
+    (project.root / "queue.sh").write_text("#!/bin/sh\n#SBATCH -J XXXnameXXX\nXXXcommandXXX\n")
+    words = ("run", "external", "fn_exe=./make_particles.sh", "do_queue=Yes", "--dry-run")
+    words = (*words, "qsubscript=queue.sh", "queuename=long", "qsub=sbatch")
+    said = call(*words)
+    assert "    #SBATCH -J External/job001/\n" in said.out
+    assert "    ./make_particles.sh --o External/job001/ --j 1\n" in said.out
+    script = (
+        "#!/bin/sh\n#SBATCH -J External/job001/\n./make_particles.sh --o External/job001/ --j 1\n"
+    )
+    assert call(*words, "--json").json()["script"] == script
+    assert not (project.root / "External").exists()

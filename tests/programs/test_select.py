@@ -75,7 +75,7 @@ class TestByValue:
 
     def test_an_empty_selection_fails(self, project):
         values = {"select_label": "rlnDefocusU", "select_minval": 9e5, "select_maxval": 1e6}
-        with pytest.raises(InputError, match="None of the 60 rows is left"):
+        with pytest.raises(InputError, match="None of the 60 rows has a rlnDefocusU of"):
             select(project, do_select_values=True, **values)
 
     def test_text_selects_and_unused_optics_groups_go(self, project):
@@ -297,3 +297,14 @@ def test_modes_that_are_not_built_say_so(project, option, words):
 def test_an_unknown_additional_argument_is_refused(project):
     with pytest.raises(InputError, match=r"--frob.*--classes 1,3-5.*--random_seed N"):
         select(project, do_split=True, other_args="--frob 3")
+
+
+def test_a_range_with_no_row_is_answered_with_the_range_there_is(project):
+    with pytest.raises(InputError, match=r"has a rlnDefocusU of 1 to 2; the values go from \d+ to"):
+        select(
+            project,
+            do_select_values=True,
+            select_label="rlnDefocusU",
+            select_minval=1,
+            select_maxval=2,
+        )

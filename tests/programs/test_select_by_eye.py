@@ -155,3 +155,11 @@ def test_a_choice_for_another_list_is_refused(class2d):
 def test_neither_model_nor_optimiser_is_refused(project):
     with pytest.raises(FormatError, match="neither an optimiser file"):
         select(project, "--classes 1", fn_model="p.star")
+
+
+@pytest.mark.parametrize("columns", [{}, {"rlnClassNumber": [0, 0]}])
+def test_particles_of_no_class_cannot_be_chosen_by_class(project, columns):
+    rows = tables.particles(["1@stack.mrcs", "2@stack.mrcs"], **columns)
+    write_star(project / "p.star", tables.star(tables.optics(), rows))
+    with pytest.raises(InputError, match=r"no rlnClassNumber|no class can be chosen"):
+        select(project, "--classes 1")

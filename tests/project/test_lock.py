@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from vitreous.errors import LockedError, ProjectError
-from vitreous.project import lock
+from vitreous.project import lock, trash
 from vitreous.project.folder import ProjectFolder
 from vitreous.project.lock import LockPolicy, break_stale_lock, locked, read_owner
+from vitreous.project.pipeline import Status
 
 QUICK = LockPolicy(timeout_s=0.2, nameless_s=0.3)
 
@@ -181,3 +182,43 @@ def test_a_refusal_of_the_file_system_stops_at_once_with_advice(
     with pytest.raises(ProjectError, match=advice), locked(tmp_path, "x"):
         pass
     assert time.monotonic() - start < 1
+
+
+def test_who_waits_is_told_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policy = LockPolicy(timeout_s=0.3, notice_s=0.1)
+    with (
+        locked(tmp_path, "a long change"),
+        pytest.raises(LockedError),
+        locked(tmp_path, "b", policy=policy),
+    ):
+        pass
+    (message,) = caplog.messages
+    assert "waiting for the lock" in message
+    assert "a long change" in message
+
+
+def test_an_old_lock_of_relion_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / lock.FOLDER).mkdir()
+    (tmp_path / lock.FOLDER / "lock_default_pipeline.star").write_text("a reason of RELION")
+    long_ago = time.time() - 3600
+    os.utime(tmp_path / lock.FOLDER, (long_ago, long_ago))
+    began = time.monotonic()
+    with (
+        pytest.raises(LockedError, match="unlock --force"),
+        locked(tmp_path, "b", policy=LockPolicy(notice_s=0.1)),
+    ):
+        pass
+    assert time.monotonic() - began < 10
+
+
+def test_a_lock_is_told_as_such_by_what_moves_files(tmp_path: Path) -> None:
+    folder = ProjectFolder.create(tmp_path)
+    with folder.edit("adding") as pipeline:
+        name = pipeline.add_process("External", "relion.external", Status.SUCCEEDED).name
+    hurried = ProjectFolder(tmp_path, policy=QUICK)
+    with (
+        locked(tmp_path, "a long change"),
+        pytest.raises(LockedError, match="a long change") as caught,
+    ):
+        trash.delete(hurried, trash.plan_delete(hurried, [name]))
+    assert "file system" not in str(caught.value)

@@ -286,7 +286,7 @@ def _missing_inputs(project: Project, job: str) -> list[str]:
 def _scheduled(project: Project, jobs: Sequence[Ref]) -> list[str]:
     if not jobs:
         raise InputError("no job to run was given; `vitreous status` shows which are scheduled")
-    found = [project.job(job) for job in jobs]
+    found = project.find_jobs(jobs)
     wrong = [f"{job.name} is {job.status.lower()}" for job in found if job.status != "Scheduled"]
     if wrong:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 
 from vitreous.errors import InputError
 
@@ -36,11 +37,20 @@ def inside(root: Path, text: str) -> str:
     path = os.path.expanduser(text.strip())
     if not os.path.isabs(path):
         path = os.path.normpath(os.path.join(root, path))
-    for base in (root, root.resolve()):
-        relative = os.path.relpath(os.path.normpath(path), base)
-        if relative != ".." and not relative.startswith("../"):
-            return relative + ("/" if text.endswith("/") and relative != "." else "")
+    path = os.path.normpath(path)
+    above = next((base for base in (path, *map(str, Path(path).parents)) if _is(base, root)), None)
+    if above is not None:
+        relative = os.path.relpath(path, above)
+        return relative + ("/" if text.endswith("/") and relative != "." else "")
     raise OutsideError(_how_to_bring_in(text, path))
+
+
+def _is(base: str, root: Path) -> bool:
+    """Tell whether a folder is the project, by whatever links it is reached."""
+    try:
+        return base == str(root) or os.path.samefile(base, root)
+    except OSError:
+        return False
 
 
 def _how_to_bring_in(text: str, path: str) -> str:
@@ -51,7 +61,7 @@ def _how_to_bring_in(text: str, path: str) -> str:
     instead = f"{name}/{rest}" if rest else name
     return (
         f"{text} lies outside the project, whose files all have paths relative to it. "
-        f"Make a link (`ln -s {target.rstrip('/')} {name}`) and give {instead}"
+        f"Make a link (`ln -s {quote(target.rstrip('/'))} {quote(name)}`) and give {instead}"
     )
 
 

@@ -261,6 +261,10 @@ class Project:
             self.root, plan.job_type, plan.options, plan.name, plan.file.is_continue
         )
 
+    def script(self, plan: Plan) -> str:
+        """Return the script that a planned job would send to the queue; empty without one."""
+        return launch.submission_script(self.root, plan.name, self.commands(plan), plan.options)
+
     def start(self, job: Ref) -> Job:
         """Start a scheduled job in the background."""
         from vitreous.actions.autorun import start_scheduled
@@ -309,6 +313,10 @@ class Project:
             there = f"; there is {', '.join(others)}" if others else ""
             raise InputError(f"no run of scheduled jobs is called {name}{there}")
         path.unlink()
+
+    def find_jobs(self, jobs: Sequence[Ref]) -> list[Job]:
+        """Return several jobs; all that do not exist are told at once."""
+        return [Job(self, name) for name in self._names(jobs)]
 
     def scheduled(self) -> list[Job]:
         """Return the jobs that are scheduled, by number."""

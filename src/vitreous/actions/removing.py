@@ -101,14 +101,22 @@ def undelete(folder: ProjectFolder, refs: Sequence[str | int], *, whole_group: b
             gone.append(ref)
     files = [name for process in there for name in cleaning.restore_cleaned(folder, process)]
     if there and not (files or gone):
-        names = ", ".join(process.shown_name for process in there)
-        raise InputError(f"{names} was not deleted, and no cleaned file of it is in the Trash")
+        raise InputError("\n".join(_why_not_back(folder, process) for process in there))
     done = restoring.undelete(folder, gone, whole_group=whole_group) if gone else None
     return BroughtBack(
         jobs=done.processes if done else (),
         files=tuple(files),
         warnings=done.warnings if done else (),
     )
+
+
+def _why_not_back(folder: ProjectFolder, process: Process) -> str:
+    if (folder.trash / process.name).is_dir():
+        return (
+            f"{process.shown_name} was overwritten, and its number is in use; what it made before "
+            f"is in {folder.trash / process.name}: copy from there what you need"
+        )
+    return f"{process.shown_name} was not deleted, and no cleaned file of it is in the Trash"
 
 
 def plan_clean(

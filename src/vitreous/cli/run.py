@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -193,7 +194,7 @@ def _with_keys(error: OptionError, job_type: JobType) -> OptionError:
 
 def _show_plan(project: Project, plan: Plan, *, json: bool) -> None:
     """Print what would be done."""
-    commands = project.commands(plan)
+    commands, script = project.commands(plan), project.script(plan)
     if json:
         print_json(
             {
@@ -201,6 +202,7 @@ def _show_plan(project: Project, plan: Plan, *, json: bool) -> None:
                 "type": plan.label,
                 "mode": plan.mode.value,
                 "commands": commands,
+                "script": script or None,
                 "inputs": [{"path": path, "type": kind} for path, kind in plan.inputs],
                 "outputs": [{"path": one.path, "type": one.node_type} for one in plan.outputs],
                 "warnings": [str(problem) for problem in plan.warnings],
@@ -216,6 +218,9 @@ def _show_plan(project: Project, plan: Plan, *, json: bool) -> None:
         print(f"  makes   {output.path}")
     for command in commands:
         print(f"  runs    {command}")
+    if script:
+        print(f"  submits this as {plan.name}run_submit.script:\n")
+        print(indent(script, "    "))
     print("Nothing was written.")
 
 

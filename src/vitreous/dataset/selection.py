@@ -38,6 +38,13 @@ def by_value(table: Table, label: str, lowest: float, highest: float) -> NDArray
     return np.asarray((values >= lowest) & (values <= highest))
 
 
+def value_range(table: Table, label: str) -> str:
+    """Say from where to where the values of a column of numbers go."""
+    values = _column(table, label.removeprefix("_"), numeric=True).astype(np.float64)
+    known = values[np.isfinite(values)]
+    return f"{known.min():g} to {known.max():g}" if len(known) else "no numbers at all"
+
+
 def by_text(table: Table, label: str, include: str = "", exclude: str = "") -> NDArray[np.bool_]:
     """Return a mask of the rows whose text contains `include` and not `exclude`.
 
@@ -92,6 +99,10 @@ def parse_classes(text: str, n_classes: int) -> NDArray[np.bool_]:
                 f"Classes {text!r}: {part!r} is neither a number nor a range. Write them as 1,3-5."
             )
         low, high = int(first), int(last) if dash else int(first)
+        if n_classes < 1:
+            raise InputError(
+                f"Classes {text!r}: no class can be chosen, since no row has been assigned to one."
+            )
         if not 1 <= low <= high <= n_classes:
             raise InputError(
                 f"Classes {text!r}: {part} is not within the classes there are, 1 to {n_classes}."

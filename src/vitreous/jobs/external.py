@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
-from vitreous.jobs.declare import Options, job, option, shared
+from vitreous.errors import Problem
+from vitreous.jobs.declare import Options, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.node_types import (
     COORDINATES,
@@ -301,6 +303,23 @@ class External(Options):
         on_continue="free",
     )
     running: Running = shared(default_factory=Running, without=("n_ranks",))
+
+    def check(self, start: Start) -> Iterator[Problem]:
+        """Yield the texts that no shell can read: a quote in them is never closed."""
+        parameters = [
+            f"parameter_{number}_{part}"
+            for number in range(1, N_PARAMETERS + 1)
+            for part in ("name", "value")
+        ]
+        for name in ("executable", *parameters, "other_arguments"):
+            try:
+                shlex.split(str(self.value(name)))
+            except ValueError:
+                yield Problem(
+                    name,
+                    f"is {self.value(name)}, which the shell cannot read: a quote is not closed, "
+                    "or a backslash ends it. Put a backslash before a quote that means itself",
+                )
 
     def parameters(self) -> Iterator[tuple[str, str]]:
         """Yield name and value of every argument that has a name."""

@@ -26,6 +26,9 @@ _N_PARAMETERS: Final = 10
 def command(options: Options, folder: str) -> str:
     """Return what the shell runs (jobs.md section 7).
 
+    Names of input files are quoted where the shell needs it; program, parameters and further
+    arguments are the user's own words and may use what the shell offers.
+
     Parameters
     ----------
     options
@@ -41,7 +44,7 @@ def command(options: Options, folder: str) -> str:
     text = to_text(options)
     program = text["fn_exe"].strip()
     parts = [program, f"--o {folder}"]
-    parts += [f"--in_{word} {text[key]}" for key, word in _INPUTS if text[key]]
+    parts += [f"--in_{word} {shlex.quote(text[key])}" for key, word in _INPUTS if text[key]]
     for number in range(1, _N_PARAMETERS + 1):
         label, value = text[f"param{number}_label"], text[f"param{number}_value"]
         if label:
@@ -97,8 +100,8 @@ def check_program(options: Options, project: Path) -> None:
         )
     if not os.access(found, os.X_OK):
         raise EnvironmentMissing(
-            f"{found} may not be executed. Allow it with `chmod +x {found}`, or give the"
-            f" interpreter too: `python3 {word}`."
+            f"{found} may not be executed. Allow it with `chmod +x {shlex.quote(str(found))}`, or"
+            f" give the interpreter too: `python3 {shlex.quote(word)}`."
         )
 
 

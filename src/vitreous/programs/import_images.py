@@ -154,7 +154,8 @@ def _warn_of_repeated_names(files: list[str], run: Run) -> None:
 
 def _tell(options: Import, run: Run, star: Star, table: str, n_new: int) -> None:
     n_files, n_groups = len(star[table]), len(star[OPTICS])
-    run.say(f"{n_new:,} new of {n_files:,} {table} in {n_groups} optics groups")
+    groups = "1 optics group" if n_groups == 1 else f"{n_groups} optics groups"
+    run.say(f"{n_new:,} new of {n_files:,} {table} in {groups}")
     run.headline("imported", n_files, "", f"Imported {table}")
     run.headline("new", n_new, "", f"New {table}")
     run.headline("optics_groups", n_groups, "", "Optics groups")

@@ -18,7 +18,7 @@ from vitreous.dataset.optics_tables import (
     without_unused,
 )
 from vitreous.dataset.reading import read_with_optics
-from vitreous.dataset.selection import by_text, by_value, split
+from vitreous.dataset.selection import by_text, by_value, split, value_range
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Star, Table, write_star
 from vitreous.jobs.context import Run
@@ -89,6 +89,11 @@ def _select_values(
     n_unknown = int(np.isnan(rows[label].astype(np.float64)).sum())
     if n_unknown:
         run.warn(f"Rows without a value of {label} (NaN) are left out.", f"{n_unknown:,} rows")
+    if not chosen.any():
+        raise InputError(
+            f"None of the {len(rows):,} rows has a {label} of {options.min_value:g} to "
+            f"{options.max_value:g}; the values go from {value_range(rows, label)}."
+        )
     plot_values(run, {label: rows[label]}, chosen)
     _save(options, star, rows, rows.select(chosen), run)
 

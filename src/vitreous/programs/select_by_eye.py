@@ -24,7 +24,7 @@ from vitreous.dataset.optics_tables import image_rows
 from vitreous.dataset.reading import read_with_optics
 from vitreous.dataset.recentring import recentre
 from vitreous.dataset.selection import at_most_per_class, by_class, parse_classes
-from vitreous.errors import InputError
+from vitreous.errors import AbsentError, InputError
 from vitreous.io import Table, read_images, write_mrc, write_star
 from vitreous.jobs.context import Run
 from vitreous.jobs.select import Select
@@ -94,6 +94,11 @@ def _chosen_classes(text: str, n_classes: int, run: Run) -> NDArray[np.bool_]:
 def _chosen_rows(rows: Table, extra: argparse.Namespace, run: Run) -> NDArray[np.bool_]:
     if not extra.classes:
         return _backup(run, len(rows))
+    if CLASS_NUMBER not in rows:
+        raise AbsentError(
+            f"--classes {extra.classes}: the rows have no {CLASS_NUMBER}, so nothing can be chosen "
+            "by class. Give the optimiser file of a classification, or the particles that it wrote."
+        )
     classes = rows[CLASS_NUMBER]
     selected = by_class(classes, parse_classes(extra.classes, int(classes.max(initial=0))))
     if extra.max_nr_parts_per_class is not None:

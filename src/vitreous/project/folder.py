@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,7 +223,9 @@ class ProjectFolder:
 
 
 def cannot_write(root: Path, error: OSError) -> ProjectError:
-    """Return what to tell when a file system refuses a change."""
+    """Return what to tell when a file system refuses a change; our own errors say it already."""
+    if isinstance(error, ProjectError):
+        return error
     advice = lock.ADVICE.get(error.errno or 0, "check the file system")
     where = error.filename or root
     why = os.strerror(error.errno) if error.errno else str(error)
@@ -237,11 +240,13 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _not_a_project(root: Path) -> str:
+    typed = shlex.quote(str(root))
     if not root.is_dir():
-        return f"{root} is not a folder. `vitreous init {root}` makes it a project."
+        return f"{root} is not a folder. `vitreous init {typed}` makes it a project."
     above = next((p for p in root.parents if (p / PROJECT_FILE).exists()), None)
     if above:
-        return f"{root} is not a project, but {above} is one: go there, or give --project {above}."
+        there = shlex.quote(str(above))
+        return f"{root} is not a project, but {above} is one: go there, or give --project {there}."
     try:
         below = sorted(path.parent.name for path in root.glob(f"*/{PROJECT_FILE}"))
     except OSError as error:
@@ -249,4 +254,4 @@ def _not_a_project(root: Path) -> str:
         return f"{root} cannot be read ({reason})."
     if below:
         return f"{root} is not a project, but these folders in it are: {', '.join(below[:5])}."
-    return f"{root} is not a project. `vitreous init {root}` makes it one."
+    return f"{root} is not a project. `vitreous init {typed}` makes it one."

@@ -43,6 +43,8 @@ class LockPolicy:
         Give up after so many seconds while somebody alive holds the lock.
     retry_s
         Seconds between two tries.
+    notice_s
+        Log a line that says what is waited for after so many seconds.
     nameless_s
         A lock without any text, once it is older than this, is of a program that died between
         two system calls.
@@ -50,6 +52,7 @@ class LockPolicy:
 
     timeout_s: float = 60.0
     retry_s: float = 0.02
+    notice_s: float = 3.0
     nameless_s: float = 5.0
 
 
@@ -241,12 +244,17 @@ def process_start(pid: int) -> int | None:
 
 def _acquire(root: Path, reason: str, name: str, policy: LockPolicy) -> Lock:
     folder = root / FOLDER
-    deadline = time.monotonic() + policy.timeout_s
+    began = time.monotonic()
+    is_told = False
     while True:
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
-            _refuse_or_wait(root, policy, deadline)
+            waited_s = time.monotonic() - began
+            _refuse_or_wait(root, policy, waited_s)
+            if not is_told and waited_s >= policy.notice_s:
+                _tell_waiting(root)
+                is_told = True
             continue
         except OSError as error:
             raise _cannot_write(root, error) from error
@@ -271,7 +279,16 @@ def _sign(root: Path, folder: Path, reason: str, name: str) -> Lock:
     return Lock(folder, file, text)
 
 
-def _refuse_or_wait(root: Path, policy: LockPolicy, deadline: float) -> None:
+def _tell_waiting(root: Path) -> None:
+    """Say who is waited for, on stderr where the caller has not arranged otherwise."""
+    import logging  # seldom needed, and slow to import
+
+    owner = read_owner(root)
+    if owner is not None:
+        logging.getLogger(__name__).warning("%s: waiting for the lock, held by %s", root, owner)
+
+
+def _refuse_or_wait(root: Path, policy: LockPolicy, waited_s: float) -> None:
     owner = read_owner(root)
     if owner is None:
         return
@@ -281,7 +298,9 @@ def _refuse_or_wait(root: Path, policy: LockPolicy, deadline: float) -> None:
             f"The pipeline file is whole. Remove the lock with `vitreous unlock`, or take away "
             f"the folder {root / FOLDER}."
         )
-    if time.monotonic() >= deadline:
+    # RELION holds its lock for moments; one that is old was left behind when it died.
+    is_old = owner.pid is None and time.time() - owner.since > policy.timeout_s
+    if waited_s >= (policy.notice_s if is_old else policy.timeout_s):
         raise LockedError(
             f"{root}: the project has been locked for {time.time() - owner.since:.0f} s by "
             f"{owner}. A change takes less than a second. If that program does not run any "

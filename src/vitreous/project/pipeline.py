@@ -427,7 +427,8 @@ class Pipeline:
         if near:
             hint = f"The nearest: {', '.join(near)}."
         elif shown:
-            hint = f"The last one is {list(self.processes)[-1]}; `vitreous status` lists them all."
+            last = max(self, key=lambda process: process.number)
+            hint = f"The last one is {last.shown_name}; `vitreous status` lists them all."
         else:
             hint = "The project has no jobs yet."
         return f"No job '{text}' in this project. {hint}"

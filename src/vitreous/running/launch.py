@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -103,6 +103,27 @@ def check(
             )
         )
     return problems
+
+
+def submission_script(root: Path, job_name: str, commands: Sequence[str], options: Options) -> str:
+    """Return the script that a job would send to the queue.
+
+    Parameters
+    ----------
+    root, job_name
+        The project folder and the job folder below it.
+    commands
+        What the job consists of.
+    options
+        Its options.
+
+    Returns
+    -------
+    str
+        Its text; empty for a job that does not go to a queue.
+    """
+    asked = resources.of(options)
+    return _script(root, job_name, commands, asked) if asked.use_queue else ""
 
 
 def start(
@@ -252,11 +273,7 @@ def _spawn(
 
 
 def _submit(root: Path, job_name: str, asked: Resources, found: ProcessRecord) -> Started:
-    script = queue.fill_template(
-        queue.read_template(root, asked), job_name, found.command, asked, asked.template
-    )
-    path = root / job_name / queue.SCRIPT
-    write_text(path, script)
+    write_text(root / job_name / queue.SCRIPT, _script(root, job_name, found.command, asked))
     environ = ranks.without_ranks(os.environ)
     first = shlex.split(asked.submit_command)[:1]
     if first and Path(first[0]).name in _SHELLS:  # no scheduler: the script itself is the job
@@ -269,6 +286,11 @@ def _submit(root: Path, job_name: str, asked: Resources, found: ProcessRecord) -
         root / job_name, found.with_(queue_system=system or "unknown", queue_id=number)
     )
     return Started(job_name, found.command, queue_id=number)
+
+
+def _script(root: Path, job_name: str, commands: Sequence[str], asked: Resources) -> str:
+    template = queue.read_template(root, asked)
+    return queue.fill_template(template, job_name, commands, asked, asked.template)
 
 
 def _refuse_if_running(job_dir: Path) -> None:
