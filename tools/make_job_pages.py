@@ -7,7 +7,7 @@ puts them where the navigation says `jobs/`.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -117,4 +117,6 @@ def options_table(job_type: JobType, rows: list[describe.OptionRow]) -> str:
 
 
 if __name__ == "__main__":
-    print(f"{main(*map(Path, sys.argv[1:]))} pages of job types")
+    parser = argparse.ArgumentParser(description="Write the manual pages of all job types.")
+    parser.add_argument("folder", nargs="?", default=DOCS, type=Path, help="where (docs/jobs)")
+    print(f"{main(parser.parse_args().folder)} pages of job types")
