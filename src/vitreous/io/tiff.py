@@ -44,6 +44,7 @@ class TiffMovie(Movie):
 
     def __init__(self, path: Path, *, n_threads: int = 4) -> None:
         self._file, self._pages = open_pages(path)
+        self._file.filehandle.set_lock(True)  # threads share the file and its place in it
         self._n_threads = max(1, n_threads)
         try:
             first = self._pages[0]
