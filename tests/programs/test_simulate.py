@@ -115,8 +115,8 @@ def test_the_truth_of_particles_is_complete(particles):
 
 @pytest.mark.parametrize(("snr", "extra"), [(0.05, []), (0.5, ["--coloured"])])
 def test_the_signal_to_noise_ratio_is_the_one_asked_for(tmp_path, snr, extra):
-    folder = run("particles", tmp_path / "s", "--n", 100, "--pad", 1, "--angpix", 6, "--box_size", 40,
-                 "--snr", snr, *extra)  # fmt: skip
+    folder = run("particles", tmp_path / "s", "--n", 100, "--pad", 1, "--angpix", 6,
+                 "--box_size", 40, "--snr", snr, *extra)  # fmt: skip
     noisy, clean = images_of(folder), images_of(folder, "truth/clean.mrcs")
     noise = noisy - clean
     measured = clean.var((1, 2)).mean() / noise.var((1, 2)).mean()
@@ -401,21 +401,21 @@ def test_nothing_is_replaced_unasked(particles, capsys):
 
 
 @pytest.mark.slow
-def test_relion_refines_the_particles_to_their_poses(tmp_path, relion, monkeypatch):
+def test_relions_global_search_finds_the_poses(tmp_path, relion, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = run("particles", Path("sim"), "--n", 400, "--angpix", 6, "--box_size", 48,
+    folder = run("particles", Path("sim"), "--n", 200, "--angpix", 6, "--box_size", 48,
                  "--snr", 0.5, "--offset", 6, "--j", 2)  # fmt: skip
     (tmp_path / "out").mkdir()
+    # One global search by correlation, on a grid of 7.5 degrees and one pixel.
     subprocess.run(
         ["relion_refine", "--i", "sim/particles.star", "--o", "out/run", "--ref",
-         "sim/truth/map_class001.mrc", "--ini_high", "40", "--iter", "4", "--K", "1", "--sym", "D2",
-         "--ctf", "--particle_diameter", "210", "--healpix_order", "2", "--offset_range", "4",
+         "sim/truth/map_class001.mrc", "--ini_high", "30", "--iter", "1", "--K", "1", "--sym", "D2",
+         "--ctf", "--particle_diameter", "250", "--healpix_order", "2", "--offset_range", "4",
          "--offset_step", "2", "--oversampling", "1", "--firstiter_cc", "--j", "2",
-         "--dont_combine_weights_via_disc", "--tau2_fudge", "4", "--zero_mask", "--norm",
-         "--scale", "--pad", "1", "--dont_check_norm"],
+         "--dont_combine_weights_via_disc", "--zero_mask", "--pad", "1"],
         check=True, capture_output=True, timeout=1200,
     )  # fmt: skip
-    found = read_star("out/run_it004_data.star")["particles"]
+    found = read_star("out/run_it001_data.star")["particles"]
     truth = read_star(folder / "particles.star")["particles"]
     order = np.argsort(found["rlnImageName"].astype(str))
     labels = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -424,6 +424,6 @@ def test_relion_refines_the_particles_to_their_poses(tmp_path, relion, monkeypat
     mates = np.einsum("nij,gjk->ngik", theirs, rotations.operators("D2"))
     trace = np.einsum("nij,ngij->ng", ours, mates)
     angle = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))).min(1)
-    assert np.median(angle) < 6
+    assert np.median(angle) < 8
     shift = [found[label][order] - truth[label] for label in ("rlnOriginXAngst", "rlnOriginYAngst")]
     assert np.median(np.hypot(*shift)) < 4
