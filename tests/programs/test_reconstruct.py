@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vitreous.engine import ctf, fourier, geometry
+from vitreous.engine import ctf, ewald, fourier, geometry
 from vitreous.io import (
     ImageStack,
     Star,
@@ -20,6 +20,7 @@ from vitreous.io import (
     write_star,
 )
 from vitreous.programs import reconstruct
+from vitreous.testing.phantoms import cluster
 
 BOX, PIXEL = 32, 3.0
 
@@ -205,6 +206,182 @@ def test_a_pixel_that_is_not_a_number_is_refused(simulated, tmp_path, capsys):
     assert reconstruct.main([*arguments, "--o", str(tmp_path / "out.mrc")]) == 2
     assert "NaN" in capsys.readouterr().err
     assert not (tmp_path / "out.mrc").exists()
+
+
+def test_halves_and_their_sum_are_made_in_one_go(simulated):
+    whole = run(simulated, "both.mrc", "--ctf", "--skip_gridding", "--halves")
+    alone = run(simulated, "alone.mrc", "--ctf", "--skip_gridding")
+    assert np.abs(whole - alone).max() < 1e-4 * np.abs(alone).max()
+    for half in ("1", "2"):
+        wanted = run(simulated, "one.mrc", "--ctf", "--skip_gridding", "--subset", half)
+        found = read_volume(simulated / f"both_half{half}.mrc").data
+        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
+
+
+HELIX = ["--nr_helical_asu", "3", "--helical_rise", "4.5", "--helical_twist", "40"]
+
+
+def test_helical_units_are_those_of_relion(simulated, relion):
+    ours = run(simulated, "helix.mrc", "--ctf", "--skip_gridding", *HELIX)
+    command = ["relion_reconstruct", "--i", "particles.star", "--o", "theirs-helix.mrc", "--ctf"]
+    subprocess.run(
+        [*command, "--skip_gridding", *HELIX], cwd=simulated, check=True, capture_output=True
+    )
+    theirs = read_volume(simulated / "theirs-helix.mrc").data
+    # RELION interpolates its grid once more for each unit, which tells where there is no signal.
+    assert shells(ours, theirs)[1:9].min() > 0.97
+    assert shells(ours, theirs)[1:7].min() > 0.997
+    plain = run(simulated, "plain.mrc", "--ctf", "--skip_gridding")
+    other = run(simulated, "left.mrc", "--ctf", "--skip_gridding", *HELIX[:-1], "-40")
+    near = np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]
+    for wrong in (plain, other):
+        assert np.corrcoef(wrong.ravel(), theirs.ravel())[0, 1] < near - 0.02
+
+
+def test_errors_of_poses_are_seeded_and_blur_the_map(simulated):
+    flags = ["--ctf", "--skip_gridding"]
+    clean = run(simulated, "clean.mrc", *flags)
+    maps = [
+        run(simulated, f"blurred{i}.mrc", *flags, "--angular_error", "8", "--random_seed", seed)
+        for i, seed in enumerate(("1", "1", "2"))
+    ]
+    assert np.array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
+    moved = run(simulated, "moved.mrc", *flags, "--shift_error", "5")
+    assert maps[0].max() < 0.97 * clean.max()
+    assert moved.max() < 0.9 * clean.max()
+
+
+def test_figures_of_merit_weigh_particles(simulated, tmp_path):
+    star = read_star(simulated / "particles.star")
+    table = star["particles"]
+    merit = (np.asarray(table["rlnRandomSubset"]) == 1).astype(float)
+    weighed = table.with_columns({"rlnParticleFigureOfMerit": merit})
+    write_star(tmp_path / "weighed.star", star.with_table(weighed))
+    arguments = ["--i", str(tmp_path / "weighed.star"), "--img", str(simulated), "--ctf"]
+    arguments += ["--skip_gridding", "--fom_weighting", "--o", str(tmp_path / "weighed.mrc")]
+    assert reconstruct.main(arguments) == 0
+    found = read_volume(tmp_path / "weighed.mrc").data
+    wanted = run(simulated, "first.mrc", "--ctf", "--skip_gridding", "--subset", "1")
+    assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
+
+
+def test_at_high_voltage_the_ewald_sphere_changes_nothing_at_this_resolution(simulated):
+    flags = ["--ctf", "--skip_gridding"]
+    plain = run(simulated, "flat.mrc", *flags)
+    curved = run(simulated, "curved.mrc", *flags, "--ewald", "--mask_diameter", "80")
+    volume, _ = truth()
+    assert shells(plain, curved)[1:7].min() > 0.98
+    assert shells(curved, volume)[1:7].min() > 0.98
+
+
+@pytest.fixture(scope="module")
+def bent(tmp_path_factory):
+    """Noisy particles at a voltage so low that the Ewald sphere bends far out of the plane."""
+    folder, n, box = tmp_path_factory.mktemp("bent"), 300, 48
+    generator = torch.Generator().manual_seed(1)
+    phantom = cluster(n=40, width_px=0.8, radius_px=9)
+    poses = geometry.random_rotations(n, generator, torch.float64)
+    optics = ctf.Optics.of(pixel_size_A=1.0, box_px=box, voltage_kV=0.3, cs_mm=1e-9)
+    defocus = 100 + 300 * torch.rand(n, generator=generator, dtype=torch.float64)
+    phases = ewald.quadratures(optics, ctf.Defocus.of(defocus), box)
+    # Both paraboloids from the closed form: no slice of the engine is used.
+    k = fourier.indices(box, 2).to(torch.float64).reshape(-1, 2)
+    height = ewald.curvature_px(optics, 0, box) * (k**2).sum(-1, keepdim=True)
+    near, far = (
+        torch.stack([phantom.at(torch.cat([k, side * height], -1) / box @ pose) for pose in poses])
+        for side in (1, -1)
+    )
+    shape = (n, box, box // 2 + 1)
+    transforms = ewald.image_of(near.view(shape), far.view(shape), *phases) / box**2
+    images = fourier.inverse(transforms, 2, box)
+    images += images.std() * torch.randn(images.shape, generator=generator)
+    write_mrc(folder / "stack.mrcs", images.float().numpy(), pixel_size_A=1.0)
+    angles = geometry.euler_from_matrix(poses).numpy()
+    columns = {
+        "rlnImageName": [f"{i + 1:06d}@stack.mrcs" for i in range(n)],
+        "rlnOpticsGroup": [1] * n,
+        "rlnAngleRot": angles[:, 0],
+        "rlnAngleTilt": angles[:, 1],
+        "rlnAnglePsi": angles[:, 2],
+        "rlnDefocusU": defocus.numpy(),
+        "rlnDefocusV": defocus.numpy(),
+        "rlnDefocusAngle": np.zeros(n),
+    }
+    optics_table = {
+        "rlnOpticsGroup": [1],
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnVoltage": [0.3],
+        "rlnSphericalAberration": [1e-9],
+        "rlnAmplitudeContrast": [0.1],
+        "rlnImagePixelSize": [1.0],
+        "rlnImageSize": [box],
+        "rlnImageDimensionality": [2],
+    }
+    tables = [Table.from_columns("optics", optics_table), Table.from_columns("particles", columns)]
+    write_star(folder / "particles.star", Star(tables))
+    return folder, phantom.volume(box).numpy()
+
+
+EWALD = ["--ctf", "--skip_gridding", "--ewald", "--mask_diameter", "28"]
+
+
+def test_the_ewald_sphere_is_corrected_as_well_as_by_relion(bent, relion):
+    folder, volume = bent
+    plain = shells(run(folder, "plain.mrc", "--ctf", "--skip_gridding"), volume)
+    ours = shells(run(folder, "ours.mrc", *EWALD), volume)
+    reverse = shells(run(folder, "reverse.mrc", *EWALD, "--reverse_curvature"), volume)
+    command = ["relion_reconstruct", "--i", "particles.star", "--o", "theirs.mrc", *EWALD]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    theirs = shells(read_volume(folder / "theirs.mrc").data, volume)
+    assert ours[12:20].mean() > plain[12:20].mean() + 0.1
+    assert ours[12:20].mean() > reverse[12:20].mean() + 0.3
+    assert (ours - theirs)[1:20].min() > -0.02
+
+
+def test_a_new_box_keeps_what_is_in_the_middle(bent):
+    folder, volume = bent
+    found = run(folder, "small.mrc", *EWALD, "--newbox", "36")
+    assert found.shape == (36, 36, 36)
+    middle = volume[6:42, 6:42, 6:42]
+    whole = run(folder, "large.mrc", *EWALD)[6:42, 6:42, 6:42]
+    assert shells(found, middle)[1:15].min() > shells(whole, middle)[1:15].min() - 0.05
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--ewald"], "give --ctf too"),
+        (["--ewald", "--ctf"], "--mask_diameter"),
+        (["--ewald", "--ctf", "--skip_mask", "--skip_weighting", "--newbox", "64"], "--newbox"),
+        (["--newbox", "16"], "--newbox is for --ewald"),
+        (["--fom_weighting"], "rlnParticleFigureOfMerit"),
+        (["--halves", "--subset", "1"], "needs both 1 and 2"),
+        (["--nr_helical_asu", "0"], "--nr_helical_asu"),
+        (["--class", "3"], "rlnClassNumber"),
+        (["--subset", "7"], "none of its 600 particles"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_and_nothing_is_written(
+    simulated, tmp_path, capsys, flags, message
+):
+    out = tmp_path / "refused.mrc"
+    arguments = ["--i", str(simulated / "particles.star"), "--img", str(simulated)]
+    assert reconstruct.main([*arguments, "--o", str(out), *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_map_that_does_not_fit_into_memory_is_refused_at_once(
+    simulated, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(reconstruct, "available_bytes", lambda: 1 << 20)
+    arguments = ["--i", str(simulated / "particles.star"), "--img", str(simulated)]
+    assert reconstruct.main([*arguments, "--o", str(tmp_path / "large.mrc")]) == 1
+    told = capsys.readouterr().err
+    assert "GiB of memory" in told
+    assert "--maxres" in told
+    assert not list(tmp_path.iterdir())
 
 
 def test_real_particles_reach_the_baseline(data, tmp_path):

@@ -2,13 +2,13 @@
 
 To first order an image holds, at each frequency, one point of each of two paraboloids::
 
-    I(k) = a V(k, +z) + conj(a) V(k, -z),    a = (i / 2) exp(i gamma),    z = wavelength k^2 / 2
+    I(k) = a V(k, +z) + conj(a) V(k, -z),   a = -(i / 2) exp(-i gamma),   z = wavelength k^2 / 2
 
 (DeRosier, Ultramicroscopy 81, 83 (2000); Wolf, DeRosier & Grigorieff, ibid. 106, 376 (2006)). Where
 the two points are alike this is the CTF, ``-sin(gamma)``. To reconstruct, ``conj(a) I`` is inserted
 at +z and ``a I`` at -z. What the other point leaves in each is spread far in real space by twice
 the defocus phase, where a mask around the particle takes it away (Russo & Henderson,
-Ultramicroscopy 187, 26 (2018)).
+Ultramicroscopy 187, 26 (2018)). The sign of z is RELION's; data of the other hand need its reverse.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def quadratures(
     group: Int64[Tensor, " n"] | None = None,
     treatment: Treatment = PLAIN,
 ) -> tuple[Float[Tensor, "n y xh"], Float[Tensor, "n y xh"]]:
-    """Return the CTF, ``-sin(gamma)`` with its damping, and ``cos(gamma)`` with the same damping."""
+    """Return the CTF, damping times ``-sin(gamma)``, and damping times ``cos(gamma)``."""
     turned = replace(defocus, phase_shift_deg=defocus.phase_shift_deg + 90)
     sine = ctf(optics, defocus, size, group=group, treatment=treatment)
     return sine, ctf(optics, turned, size, group=group, treatment=treatment)
@@ -49,7 +49,7 @@ def image_of(
     cosine: Float[Tensor, "n y xh"],
 ) -> Complex[Tensor, "n y xh"]:
     """Return images of the slices at +z (`near`) and -z (`far`)."""
-    return 0.5 * ((near + far) * sine + 1j * (near - far) * cosine)
+    return 0.5 * ((near + far) * sine - 1j * (near - far) * cosine)
 
 
 def sides_of(
@@ -58,7 +58,7 @@ def sides_of(
     cosine: Float[Tensor, "n y xh"],
     window: Float[Tensor, "y x"] | None = None,
     size: int | None = None,
-) -> tuple[Complex[Tensor, "n y xh"], Complex[Tensor, "n y xh"]]:
+) -> tuple[Complex[Tensor, "n u uh"], Complex[Tensor, "n u uh"]]:
     """Return what is inserted at +z and at -z: the adjoint of `image_of`.
 
     Parameters
@@ -84,7 +84,7 @@ def sides_of(
                 real = real * window
             cut = real[:, first : first + size, first : first + size]
             parts[i] = fourier.forward(cut.contiguous(), 2) * (size / side) ** 2
-    return parts[0] - 1j * parts[1], parts[0] + 1j * parts[1]
+    return parts[0] + 1j * parts[1], parts[0] - 1j * parts[1]
 
 
 def overlap(

@@ -145,7 +145,7 @@ def _ewald_problems(particles: Particles, arguments: argparse.Namespace) -> Iter
     needs_size = not (arguments.skip_mask and arguments.skip_weighting)
     if needs_size and arguments.mask_diameter <= 0:
         yield "--ewald needs --mask_diameter, the diameter of the particle in ångström"
-    if arguments.newbox > particles.box_px() or arguments.newbox % 2:
+    if arguments.newbox > 0 and (arguments.newbox > particles.box_px() or arguments.newbox % 2):
         yield f"--newbox is {arguments.newbox}, but must be even and at most the box of the images"
 
 

@@ -4,8 +4,8 @@ The grid holds the half ``x >= 0`` of a Fourier transform with its origin in the
 slow axes: ``grid[z + c, y + c, x]`` with ``c = width - 1`` and slow sides ``2 c + 1``. A slice maps
 image frequencies (kx, ky) to grid coordinates by a matrix of two columns, ``planes @ (kx, ky)``,
 components in the order x y (z). A third column makes the slice a paraboloid, as the Ewald sphere
-bends it: it is multiplied by ``kx^2 + ky^2``. Grid and slice may be three- and two-dimensional or both
-two-dimensional (section 7.1 and 7.2 of refinement.md); the code does not differ.
+bends it: it is multiplied by ``kx^2 + ky^2``. Grid and slice may be three- and two-dimensional
+or both two-dimensional (section 7.1 and 7.2 of refinement.md); the code does not differ.
 """
 
 from __future__ import annotations

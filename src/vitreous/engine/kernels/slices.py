@@ -27,6 +27,13 @@ def compiled() -> ModuleType | None:
     return importlib.import_module("vitreous.engine.kernels._cpu")
 
 
+def triton_version() -> ModuleType | None:
+    """Return the kernels for CUDA, or None where Triton is not installed."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    return importlib.import_module("vitreous.engine.kernels.triton_slices")
+
+
 def gather(
     grid: Complex[Tensor, "*grid"],
     planes: Float[Tensor, "n c m"],
@@ -59,15 +66,18 @@ def insert_(
 
 
 def _is_fast(grid: Tensor, planes: Tensor) -> bool:
-    """Tell whether the compiled kernels can take these tensors."""
+    """Tell whether a compiled version can take these tensors."""
     return (
-        grid.device.type == "cpu"
-        and grid.dtype in {torch.complex64, torch.float32}
+        grid.dtype in {torch.complex64, torch.float32}
         and grid.is_contiguous()
         and planes.shape[1] == 3
         and planes.dtype == torch.float32
         and not planes.requires_grad
-        and compiled() is not None
+        and (
+            compiled() is not None
+            if grid.device.type == "cpu"
+            else grid.device.type == "cuda" and triton_version() is not None
+        )
     )
 
 
@@ -82,7 +92,12 @@ def _insert_compiled_(
 ) -> None:
     """Insert; with `every` also the redundant pixels that `insert_` leaves out."""
     image_radius, grid_radius = limits
-    _kernels().insert(
+    if grid.device.type != "cpu":
+        _needed(triton_version()).insert_(
+            grid, planes, values, weights, image_radius, grid_radius, every=every
+        )
+        return
+    _needed(compiled()).insert(
         grid,
         planes.contiguous(),
         torch.view_as_real(values.resolve_conj().contiguous()),
@@ -94,8 +109,27 @@ def _insert_compiled_(
     )
 
 
-def _kernels() -> ModuleType:
-    module = compiled()
+def _gather_compiled(
+    grid: Tensor, planes: Tensor, size: int, image_radius: int, grid_radius: float
+) -> Tensor:
+    if grid.device.type != "cpu":
+        found: Tensor = _needed(triton_version()).gather(
+            grid, planes, size, image_radius, grid_radius
+        )
+        return found
+    out = torch.zeros(len(planes), size, size // 2 + 1, dtype=torch.complex64)
+    _needed(compiled()).gather(
+        torch.view_as_real(grid.resolve_conj()),
+        planes,
+        torch.view_as_real(out),
+        image_radius,
+        limit_radius(grid_radius, grid.shape[-1]) ** 2,
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def _needed(module: ModuleType | None) -> ModuleType:
     if module is None:
         message = "the compiled kernels are missing: reinstall vitreous with a C++ compiler"
         raise EnvironmentMissing(message)
@@ -115,15 +149,7 @@ class _Gather(torch.autograd.Function):
         grid_radius: float,
     ) -> Tensor:
         planes = planes.contiguous()
-        out = torch.zeros(len(planes), size, size // 2 + 1, dtype=torch.complex64)
-        _kernels().gather(
-            torch.view_as_real(grid.detach().resolve_conj()),
-            planes,
-            torch.view_as_real(out),
-            image_radius,
-            limit_radius(grid_radius, grid.shape[-1]) ** 2,
-            torch.get_num_threads(),
-        )
+        out = _gather_compiled(grid.detach(), planes, size, image_radius, grid_radius)
         ctx.save_for_backward(planes)
         ctx.shape, ctx.limits = grid.shape, (image_radius, grid_radius)
         return out
@@ -134,8 +160,8 @@ class _Gather(torch.autograd.Function):
         slices: Tensor,
     ) -> tuple[Tensor | None, ...]:
         (planes,) = ctx.saved_tensors
-        grid = torch.zeros(*ctx.shape, 4)
-        weights = torch.ones(slices.shape)
+        grid = torch.zeros(*ctx.shape, 4, device=slices.device)
+        weights = torch.ones(slices.shape, device=slices.device)
         _insert_compiled_(grid, planes, slices, weights, ctx.limits, every=True)
         gradient = torch.view_as_complex(grid[..., :2].contiguous())
         return gradient, None, None, None, None
