@@ -56,10 +56,12 @@ BOXES: dict[str, Change] = {
 
 
 def _symmetrise(group: str) -> Change:
-    return lambda v: boxing.symmetrise(v, symmetry.rotations(group))
+    return lambda v: boxing.symmetrise(v, symmetry.operators(group))
 
 
-SYMMETRIES = {f"--sym {group}": _symmetrise(group) for group in ("C2", "C3", "D4", "T", "O", "I1")}
+SYMMETRIES = {
+    f"--sym {group}": _symmetrise(group) for group in ("C2", "C3", "C2V", "D4", "T", "O", "I1")
+}
 ALL = FLIPS | FILTERS | BOXES
 
 

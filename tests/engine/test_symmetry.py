@@ -184,6 +184,16 @@ def test_a_symmetric_object_projects_alike_from_all_mates(name: str) -> None:
             assert float(distance.min(1).values.max()) < 1e-9
 
 
+def test_mates_stand_in_the_order_of_the_operators() -> None:
+    poses = geometry.random_rotations(2, torch.Generator().manual_seed(3), torch.float64)
+    for copies, operator in zip(
+        symmetry.mates(poses, symmetry.operators("D3")).unbind(1),
+        symmetry.operators("D3"),
+        strict=True,
+    ):
+        torch.testing.assert_close(copies, poses @ operator)
+
+
 def test_view_rotations_of_mirror_groups() -> None:
     """C3V looks at directions as D3 does, TD as O; the inversion leaves directions alone."""
     assert [len(symmetry.view_rotations(symmetry.operators(name))) for name in

@@ -75,6 +75,7 @@ def test_symmetry_can_be_imposed(folder: Path) -> None:
         ("--i box.mrc --sym C2", "wanted a cube"),
         ("--i flat.mrc --sym C2", "all voxels are 1"),
         ("--i nan.mrc --sym C2", "1 of 512 pixels are NaN"),
+        ("--i in.mrc --sym C2 --box_size 0", "wanted at least 16"),
         ("--i model.star --sym C2", "2 classes: add --select_largest_class"),
     ],
 )

@@ -35,6 +35,7 @@ def test_table_json_and_star_agree(halves: Path, capsys: pytest.CaptureFixture[s
     table = read_star("fsc.star")["fsc"]
     np.testing.assert_allclose(table["rlnFourierShellCorrelation"], result["fsc"]["unmasked"])
     np.testing.assert_allclose(table["rlnAngstromResolution"][1:], 36 / np.arange(1, 13))
+    np.testing.assert_allclose(table["rlnResolution"], np.arange(13) / 36)
     final = read_star("fsc.star")["general"].value("rlnFinalResolution")
     assert final == pytest.approx(result["resolution_A"])
     assert 36 / 6 <= result["resolution_A"] <= 36 / 3
@@ -100,13 +101,40 @@ def test_what_cannot_work_is_said_in_one_line(halves: Path, capsys: pytest.Captu
         (["--i", half, "--mask", "two.mrc"], "values from 2 to 2; a mask runs from 0 to 1"),
         (["--i", half, "--mask", "zero.mrc"], "0 everywhere"),
         (["--i", half, "--mask", "mask.mrc", "--randomise_at", "1"], "Nyquist"),
-        (["--i", half, "--angpix", "-1"], "wanted a pixel size above 0"),
+        (["--i", "zero.mrc", "--i2", half], "zero.mrc: all pixels are 0"),
+        (["--i", half, "--mask", "mask.mrc", "--n_random", "0"], "wanted at least 1"),
     ):
         assert main(arguments) == 2, arguments
         error = capsys.readouterr().err
         assert message in error
         assert error.startswith("vitreous fsc: ")
         assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--angpix", "-1", "wanted a number above 0"),
+        ("--angpix", "nan", "wanted a number"),
+        ("--threshold", "inf", "wanted a number"),
+        ("--randomise_at", "ten", "wanted a number"),
+        ("--o", "map.mrc", "wanted a name that ends in .star"),
+    ],
+)
+def test_values_that_are_none_are_refused(
+    halves: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str, message: str
+):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--i", "run_half1_class001.mrc", flag, value])
+    assert message in capsys.readouterr().err
+    assert not (halves / "map.mrc").exists()
+
+
+def test_a_folder_that_is_not_there_is_named(halves: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--i", "run_half1_class001.mrc", "--o", "new/fsc.star"]) == 1
+    assert capsys.readouterr().err == (
+        "vitreous fsc: new/fsc.star: there is no folder new. Make it first.\n"
+    )
 
 
 def test_mask_at_the_edge_of_the_box_warns(halves: Path, capsys: pytest.CaptureFixture[str]):

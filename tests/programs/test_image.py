@@ -285,6 +285,7 @@ def test_a_transform_is_multiplied_by_a_centred_image(folder: Path):
 def test_what_cannot_work_is_said_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]):
     write_star("empty.star", [Table.from_columns("particles", {"rlnAnglePsi": [1.0]})])
     write_mrc("unknown.mrc", np.ones((4, 4, 4)), 0)
+    write_volume("wide.mrc", load("map.mrc"), 3.0)
     raw = bytearray(Path("unknown.mrc").read_bytes())
     raw[40:52] = bytes(12)
     Path("unknown.mrc").write_bytes(raw)
@@ -297,6 +298,8 @@ def test_what_cannot_work_is_said_in_one_line(folder: Path, capsys: pytest.Captu
         ("--i map.mrc --lowpass 5 --angpix 0 --o x.mrc", "--angpix is 0"),
         ("--i absent.mrc --stats", "absent.mrc: no such file"),
         ("--i map.mrc --add image.mrc --o x.mrc", "image.mrc: 16 x 16 x 1 pixels, but the input"),
+        ("--i map.mrc --add wide.mrc --o x.mrc", "wide.mrc has pixels of 3 A, the input of 1.5 A"),
+        ("--i map.mrc --lowpass 5 --angpix nan --o x.mrc", "--angpix is nan"),
         ("--i map.mrc --new_box 7.5 --o x.mrc", "whole number of pixels"),
         ("--i map.mrc --divide_constant 0 --o x.mrc", "cannot divide by zero"),
         ("--i stack.mrcs --sym D2 --o x.mrcs", "--sym needs a map"),
@@ -316,6 +319,18 @@ def test_what_cannot_work_is_said_in_one_line(folder: Path, capsys: pytest.Captu
         assert error.startswith("vitreous image: ")
         assert error.count("\n") == 1
     assert {path.name for path in folder.iterdir()} == before
+
+
+def test_a_pixel_size_that_was_given_holds_for_both_maps(folder: Path):
+    write_volume("wide.mrc", load("map.mrc"), 3.0)
+    assert image("--i map.mrc --add wide.mrc --angpix 1.5 --o x.mrc") == 0
+    np.testing.assert_allclose(load("x.mrc"), 2 * load("map.mrc"), rtol=1e-6)
+
+
+def test_mirrors_of_a_point_group_count(folder: Path):
+    assert image("--i map.mrc --sym CS --o x.mrc") == 0
+    inside = load("x.mrc")[1:]  # without the plane that has no mirror image in the box
+    np.testing.assert_allclose(inside, inside[::-1], atol=1e-6)
 
 
 def test_every_operation_is_an_option_with_help():

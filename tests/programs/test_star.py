@@ -236,6 +236,16 @@ def test_files_without_optics_need_the_pixel_size(folder, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "options", ["--o map.mrc --sort rlnAngleRot", "--center --center_X nan", "--angpix 0"]
+)
+def test_values_that_are_none_are_refused(folder, options):
+    before = sorted(folder.iterdir())
+    with pytest.raises(SystemExit, match="2"):
+        program.main(["--i", "a.star", *options.split()])
+    assert sorted(folder.iterdir()) == before
+
+
 def test_comparing_needs_one_to_three_columns():
     from vitreous.dataset.table_operations import matches
 

@@ -156,7 +156,8 @@ def test_mirrors_give_other_views_that_look_the_same(folder: Path) -> None:
         ("--i none.star --sym C2", "none.star"),
         ("--i flat.star --sym C2", "no column rlnAngleRot, rlnAngleTilt, rlnAnglePsi"),
         ("--i empty.star --sym C2", "no particles"),
-        ("--i nan.star --sym C2", "row 2: an angle is not a number"),
+        ("--i nan.star --sym C2", "row 2: an angle or origin is not a number"),
+        ("--i in.star --helix --asu 3", "needs --twist or --rise"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(

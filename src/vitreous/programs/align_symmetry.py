@@ -17,9 +17,10 @@ from torch import Tensor
 from vitreous.engine import fourier, geometry, symmetric_maps, symmetry
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Table, Volume, read_star, read_volume, write_volume
-from vitreous.programs.tool import report
+from vitreous.programs.tool import finite, map_name, report
 
 FINE_UP_TO = 320
+SMALLEST_BOX = 16
 DOUBTFUL = 0.9
 
 
@@ -33,6 +34,10 @@ def run(arguments: argparse.Namespace) -> str:
     """Align one map and return what to tell the user."""
     if len(symmetry.operators(arguments.sym)) == 1:
         raise InputError("--sym C1 has no axes: there is nothing to align.")
+    if arguments.box_size < SMALLEST_BOX:
+        raise InputError(
+            f"--box_size is {arguments.box_size}; wanted at least {SMALLEST_BOX} pixels."
+        )
     path = _map_path(arguments)
     source = _read(path)
     pixel_size_A = arguments.angpix if arguments.angpix > 0 else source.pixel_size_A
@@ -118,13 +123,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--i", required=True, metavar="MRC|STAR", help="map, or model file of a classification")
     add("--sym", required=True, help="point group, such as C4, D2, O, I1")
-    add("--o", default="aligned.mrc", metavar="MRC", help="map to write")
+    add("--o", default="aligned.mrc", type=map_name, metavar="MRC", help="map to write")
     add("--apply_sym", action="store_true", help="also average over the symmetry")
     add("--box_size", type=int, default=64, metavar="PX", help="box of the search")
     add("--keep_centre", action="store_true", help="do not move the centre of mass to the centre")
-    add("--angpix", type=float, default=-1.0, metavar="A", help="pixel size, else the header's")
+    add("--angpix", type=finite, default=-1.0, metavar="A", help="pixel size, else the header's")
     add("--only_rot", action="store_true", help="turn about the z axis only")
-    add("--maxres", type=float, default=-1.0, metavar="A", help="finest detail used by the search")
+    add("--maxres", type=finite, default=-1.0, metavar="A", help="finest detail used by the search")
     add("--select_largest_class", action="store_true", help="of a model file")
     add("--select_highest_resol", action="store_true", help="of a model file")
     for flag in ("--nr_uniform", "--local_search_range", "--local_search_step", "--pad"):

@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from vitreous.engine import masking, resolution
 from vitreous.errors import InputError
 from vitreous.io import Table, Volume, read_volume, write_star
-from vitreous.programs.tool import report
+from vitreous.programs.tool import finite, positive, report, star_name
 
 _PIXEL_TOLERANCE = 0.01
 
@@ -29,6 +28,8 @@ def main(argv: list[str]) -> int:
 def run(arguments: argparse.Namespace) -> list[str]:
     """Correlate the two maps, write the STAR file if one was asked for, return what to print."""
     second = arguments.i2 or other_half(arguments.i)
+    if arguments.n_random < 1:
+        raise InputError(f"--n_random is {arguments.n_random}; wanted at least 1.")
     half1, half2, pixel_size_A = _halves(arguments.i, second, arguments.angpix)
     ndim = half1.ndim
     box_px = half1.shape[-1]
@@ -85,6 +86,10 @@ def _halves(first: str, second: str, angpix: float | None) -> tuple[Tensor, Tens
             f"{first} and {second} hold the same map, so their correlation is 1 everywhere. "
             "Give the two half maps."
         )
+    for name, volume in zip((first, second), volumes, strict=True):
+        if np.ptp(volume.data) == 0:
+            value = f"{volume.data.flat[0]:g}"
+            raise InputError(f"{name}: all pixels are {value}; there is nothing to correlate.")
     half1, half2 = (torch.from_numpy(v.data[0] if nz == 1 else v.data) for v in volumes)
     return half1, half2, _pixel_size(volumes, (first, second), angpix)
 
@@ -93,8 +98,6 @@ def _pixel_size(
     volumes: tuple[Volume, Volume], names: tuple[str, str], angpix: float | None
 ) -> float:
     if angpix is not None:
-        if angpix <= 0:
-            raise InputError(f"--angpix is {angpix:g}; wanted a pixel size above 0.")
         return angpix
     first, second = (volume.pixel_size_A for volume in volumes)
     if first <= 0:
@@ -128,7 +131,7 @@ def _mask(path: str, half: Tensor) -> Tensor:
 def _start_shell(resolution_A: float | None, box_px: int, pixel_size_A: float) -> int | None:
     if resolution_A is None:
         return None
-    shell = int(box_px * pixel_size_A / resolution_A) if resolution_A > 0 else 0
+    shell = int(box_px * pixel_size_A / resolution_A)
     if not 1 <= shell <= box_px // 2:
         raise InputError(
             f"--randomise_at {resolution_A:g} A is not between the box "
@@ -242,25 +245,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--i", required=True, help="half map 1 (MRC)")
     parser.add_argument("--i2", help="half map 2; by default the name with half1 and half2 swapped")
     parser.add_argument("--mask", help="mask from 0 to 1 (MRC)")
-    parser.add_argument("--angpix", type=float, help="pixel size in A (default: from the header)")
-    parser.add_argument("--o", type=_star_name, help="STAR file to write the curves to")
+    parser.add_argument(
+        "--angpix", type=positive, help="pixel size in A (default: from the header)"
+    )
+    parser.add_argument("--o", type=star_name, help="STAR file to write the curves to")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--threshold", type=float, default=0.143, help="(default: 0.143)")
+    parser.add_argument("--threshold", type=finite, default=0.143, help="(default: 0.143)")
     parser.add_argument(
         "--interpolate", action="store_true", help="resolution between two shells, by a line"
     )
     parser.add_argument(
-        "--randomise_at", type=float, metavar="A", help="randomise phases from this resolution on"
+        "--randomise_at",
+        type=positive,
+        metavar="A",
+        help="randomise phases from this resolution on",
     )
     parser.add_argument("--n_random", type=int, default=1, help="sets of random phases (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the random phases (default 0)")
     return parser
-
-
-def _star_name(text: str) -> str:
-    if Path(text).suffix != ".star":
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted a name that ends in .star")
-    return text
 
 
 if __name__ == "__main__":

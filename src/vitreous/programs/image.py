@@ -63,7 +63,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError("Images are to be changed but there is no --o to write them to.")
     if not arguments.o and not reports:
         raise InputError("Nothing to do: give --o, or something to measure such as --stats.")
-    if arguments.angpix is not None and arguments.angpix <= 0:
+    if arguments.angpix is not None and not 0 < arguments.angpix < float("inf"):
         raise InputError(f"--angpix is {arguments.angpix:g}; wanted a pixel size above 0.")
 
 

@@ -19,6 +19,7 @@ from vitreous.errors import InputError
 from vitreous.io import read_volume
 
 SMALLEST_DIVISOR = 1e-10
+PIXEL_TOLERANCE = 0.01
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 
 
@@ -55,8 +56,9 @@ def _mapped(change: Callable[[Tensor, float], Tensor]) -> Step:
 def _with_image(change: Callable[[Tensor, Tensor], Tensor]) -> Step:
     """Make a step of something that is done with another image or map of the same size."""
 
-    def step(pictures: Pictures, value: str, _: argparse.Namespace) -> Pictures:
-        return replace(pictures, data=change(pictures.data, other_like(pictures, value)))
+    def step(pictures: Pictures, value: str, settings: argparse.Namespace) -> Pictures:
+        other = other_like(pictures, value, trusted=settings.angpix is not None)
+        return replace(pictures, data=change(pictures.data, other))
 
     return step
 
@@ -178,20 +180,20 @@ def _symmetrise(pictures: Pictures, value: str, _: argparse.Namespace) -> Pictur
     if pictures.ndim != 3:
         raise InputError("--sym needs a map, but images were given.")
     _require_square(pictures, "sym")
-    rotations = symmetry.rotations(value)
-    return replace(pictures, data=boxing.symmetrise(pictures.data[0], rotations)[None])
+    operators = symmetry.operators(value)  # mirrors too, as RELION takes them
+    return replace(pictures, data=boxing.symmetrise(pictures.data[0], operators)[None])
 
 
-def _adjust_power(pictures: Pictures, value: str, _: argparse.Namespace) -> Pictures:
+def _adjust_power(pictures: Pictures, value: str, settings: argparse.Namespace) -> Pictures:
     _require_square(pictures, "adjust_power")
-    other = other_like(pictures, value)
+    other = other_like(pictures, value, trusted=settings.angpix is not None)
     return replace(pictures, data=filtering.adjust_power(pictures.data, other, pictures.ndim))
 
 
 def _fourier_filter(pictures: Pictures, value: str, _: argparse.Namespace) -> Pictures:
     """Multiply the transform by an image whose origin of frequencies is its centre."""
     sizes = tuple(pictures.data.shape[1:])
-    weights = other_like(pictures, value)
+    weights = other_like(pictures, value, trusted=True)  # frequencies have no pixel size
     axes = tuple(range(weights.ndim))
     rolled = weights.roll([-(size // 2) for size in sizes], axes)[..., : sizes[-1] // 2 + 1]
     transform = fourier.forward(pictures.data, pictures.ndim) * rolled
@@ -224,12 +226,13 @@ def _remove_nan(pictures: Pictures, _: str, settings: argparse.Namespace) -> Pic
 
 
 def _subtract(pictures: Pictures, value: str, settings: argparse.Namespace) -> Pictures:
-    other = other_like(pictures, value)
+    trusted = settings.angpix is not None
+    other = other_like(pictures, value, trusted=trusted)
     if not settings.optimise_scale_subtract:
         return replace(pictures, data=pictures.data - other)
     mask = torch.ones_like(other)
     if settings.mask_optimise_subtract:
-        mask = other_like(pictures, settings.mask_optimise_subtract)
+        mask = other_like(pictures, settings.mask_optimise_subtract, trusted=trusted)
     search_A2 = settings.optimise_bfactor_subtract
     pixel_size_A = known_pixel_size(pictures, "optimise_bfactor_subtract") if search_A2 > 0 else 1.0
     results = [_best_rest(image, other, mask, search_A2, pixel_size_A) for image in pictures.data]
@@ -272,15 +275,26 @@ def number(value: str) -> float:
     return float(value)
 
 
-def other_like(pictures: Pictures, path: str) -> Tensor:
-    """Read the other image of an operation; it must have the size of the pictures."""
-    data = torch.from_numpy(read_volume(path).data)
+def other_like(pictures: Pictures, path: str, *, trusted: bool = False) -> Tensor:
+    """Read the other image of an operation; it must have the size of the pictures.
+
+    The pixel sizes must agree too, where both are known and the user did not say (`trusted`).
+    """
+    volume = read_volume(path)
+    data = torch.from_numpy(volume.data)
     wanted = tuple(pictures.data.shape[1:])
     if pictures.ndim == 2 and data.shape[0] == 1:
         data = data[0]
     if tuple(data.shape) != wanted:
         raise InputError(
             f"{path}: {_size(tuple(data.shape))} pixels, but the input has {_size(wanted)} here."
+        )
+    here_A, there_A = pictures.pixel_size_A, volume.pixel_size_A
+    both_known = here_A > 0 and there_A > 0 and not trusted
+    if both_known and abs(here_A - there_A) > PIXEL_TOLERANCE * here_A:
+        raise InputError(
+            f"{path} has pixels of {there_A:g} A, the input of {here_A:g} A. If only a header is "
+            "wrong, give the right pixel size with --angpix."
         )
     return data
 

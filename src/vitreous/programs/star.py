@@ -20,7 +20,7 @@ from vitreous.dataset import duplicates, joining, selection, table_operations
 from vitreous.dataset.optics_tables import GROUP, OPTICS
 from vitreous.errors import InputError
 from vitreous.io import Star, Table, read_star, write_star
-from vitreous.programs.tool import report
+from vitreous.programs.tool import finite, positive, report, star_name
 
 _LONGEST_BAR = 40
 
@@ -85,6 +85,8 @@ def _describe(arguments: argparse.Namespace) -> list[str]:
         ]
         return [json.dumps({"version": star.version, "tables": tables})]
     lines = [f"{arguments.i}: version {star.version or 'not told (RELION 3.0 or older)'}"]
+    if not star.tables:
+        lines.append("no table in it")
     for table in star.tables:
         size = "a list" if table.is_list else f"{len(table):,} rows"
         lines.append(f"data_{table.name}: {size}, {len(table.labels)} columns")
@@ -214,7 +216,7 @@ def _pixel_size_A(
     star: Star, table: Table, labels: tuple[str, ...], given: float | None, flag: str
 ) -> NDArray[np.float64] | float:
     """Return the pixel size of each row by its optics group, or the one that was given."""
-    if given is not None and given > 0:
+    if given is not None:
         return given
     optics = star.get(OPTICS)
     label = next((x for x in labels if optics is not None and x in optics), None)
@@ -308,10 +310,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--i", required=True, metavar="FILE", help="input; for --combine several in one quotation")
-    add("--o", default="out.star", metavar="FILE", help="output (default: out.star)")
+    add(
+        "--o", default="out.star", type=star_name, metavar="FILE", help="output (default: out.star)"
+    )
     add("--i_tablename", metavar="NAME", help="table to work on (default: the first with rows)")
     add("--ignore_optics", action="store_true", help="accepted; files without optics just work")
-    add("--angpix", type=float, metavar="A", help="pixel size of the images, for --center")
+    add("--angpix", type=positive, metavar="A", help="pixel size of the images, for --center")
     add("--json", action="store_true", help="contents or histogram as JSON")
     _row_options(parser)
     _value_options(parser)
@@ -324,7 +328,7 @@ def _row_options(parser: argparse.ArgumentParser) -> None:
     add("--label1", metavar="LABEL", help="column that is equal in equal rows")
     add("--label2", metavar="LABEL", help="second column of numbers (plane)")
     add("--label3", metavar="LABEL", help="third column of numbers (space)")
-    add("--max_dist", type=float, default=0.0, metavar="D", help="how far numbers may differ")
+    add("--max_dist", type=finite, default=0.0, metavar="D", help="how far numbers may differ")
     add = parser.add_argument_group("select rows").add_argument
     add("--select", metavar="LABEL", help="by a number in this column")
     add("--minval", type=float, default=-np.inf, metavar="V", help="lowest, included")
@@ -343,7 +347,7 @@ def _row_options(parser: argparse.ArgumentParser) -> None:
     add("--size_split", type=int, default=-1, metavar="N", help="how many rows in each")
     add = parser.add_argument_group("duplicates: write OUT and OUT_removed").add_argument
     add("--remove_duplicates", type=float, metavar="A", help="particles this near are the same")
-    add("--image_angpix", type=float, metavar="A", help="pixel size of the coordinates")
+    add("--image_angpix", type=positive, metavar="A", help="pixel size of the coordinates")
 
 
 def _value_options(parser: argparse.ArgumentParser) -> None:
@@ -352,13 +356,13 @@ def _value_options(parser: argparse.ArgumentParser) -> None:
     add("--operate2", metavar="LABEL", help="and this")
     add("--operate3", metavar="LABEL", help="and this")
     add("--set_to", metavar="VALUE", help="set all rows to this")
-    add("--multiply_by", type=float, default=1.0, metavar="V", help="multiply, before adding")
-    add("--add_to", type=float, default=0.0, metavar="V", help="add")
+    add("--multiply_by", type=finite, default=1.0, metavar="V", help="multiply, before adding")
+    add("--add_to", type=finite, default=0.0, metavar="V", help="add")
     add = parser.add_argument_group("centre on a point of the reference").add_argument
     add("--center", action="store_true", help="change the origins")
     for axis in "XYZ":
         text = "pixels from the centre of the reference"
-        add(f"--center_{axis}", type=float, default=0.0, metavar="PX", help=text)
+        add(f"--center_{axis}", type=finite, default=0.0, metavar="PX", help=text)
     add = parser.add_argument_group("columns and order").add_argument
     add("--remove_column", metavar="LABEL", help="drop a column")
     add("--add_column", metavar="LABEL", help="add or replace a column")

@@ -18,7 +18,7 @@ from torch import Tensor
 from vitreous.engine import geometry, helix, symmetry
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Star, Table, read_star, write_star
-from vitreous.programs.tool import report
+from vitreous.programs.tool import finite, positive, report, star_name
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_A = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -96,6 +96,8 @@ def _operators(arguments: argparse.Namespace) -> tuple[Tensor, Tensor]:
             raise InputError("--sym C1 has only one operator: there is nothing to expand.")
         return matrices, torch.zeros(len(matrices), 3, dtype=torch.float64)
     numbers = _units(arguments.asu, arguments.frac_sampling, arguments.frac_range)
+    if arguments.twist == 0 and arguments.rise == 0:
+        raise InputError("--helix needs --twist or --rise: without both all copies are alike.")
     return helix.units(numbers, arguments.twist, arguments.rise)
 
 
@@ -134,11 +136,12 @@ def _particles(star: Star, source: str) -> Table:
             f"{source}, data_{table.name}: no column {', '.join(missing)}. Only particles with "
             "poses can be expanded: give the data file of a refinement or a 3D classification."
         )
-    bad = np.nonzero(~np.isfinite(_columns(table, ANGLES)).all(1))[0]
+    numbers = _columns(table, ANGLES + ORIGINS_A + ORIGINS_PX)
+    bad = np.nonzero(~np.isfinite(numbers).all(1))[0]
     if len(bad):
         raise FormatError(
-            f"{source}, data_{table.name} row {bad[0] + 1}: an angle is not a number "
-            f"({len(bad)} such rows). Remove them first."
+            f"{source}, data_{table.name} row {bad[0] + 1}: an angle or origin is not a "
+            f"number ({len(bad)} such rows). Remove them first."
         )
     return table
 
@@ -157,11 +160,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--i", required=True, metavar="STAR", help="particles with refined poses")
-    add("--o", default="expanded.star", metavar="STAR", help="file to write")
+    add("--o", default="expanded.star", type=star_name, metavar="STAR", help="file to write")
     add("--sym", default="C1", help="point group, such as C4, D2, O, I1, or a symmetry file")
     add("--helix", action="store_true", help="expand by helical symmetry instead")
-    add("--twist", type=float, default=0.0, metavar="DEG", help="helical twist")
-    add("--rise", type=float, default=0.0, metavar="A", help="helical rise")
+    add("--twist", type=finite, default=0.0, metavar="DEG", help="helical twist")
+    add("--rise", type=finite, default=0.0, metavar="A", help="helical rise")
     add("--asu", type=int, default=1, metavar="N", help="number of neighbouring units")
     add("--frac_sampling", type=int, default=1, metavar="N", help="parts of one unit instead")
     add(
@@ -171,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="F",
         help="how far the parts reach, in units",
     )
-    add("--angpix", type=float, default=1.0, metavar="A", help="pixel size, for old files")
+    add("--angpix", type=positive, default=1.0, metavar="A", help="pixel size, for old files")
     add("--ignore_optics", action="store_true", help="accepted; files say what they hold")
     return parser
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from vitreous.errors import InputError, VitreousError
 
@@ -29,7 +32,52 @@ def report(name: str, work: Callable[[], Iterable[str]]) -> int:
         sys.stderr.write(f"vitreous {name}: {error}\n")
         return 2 if isinstance(error, InputError) else 1
     except OSError as error:  # a full disk, a folder that cannot be written
-        sys.stderr.write(f"vitreous {name}: {error}\n")
+        sys.stderr.write(f"vitreous {name}: {_in_words(error)}\n")
         return 1
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
+
+
+def finite(text: str) -> float:
+    """Read a number of the command line; NaN and infinity are none (a type for argparse)."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted a number")
+    return value
+
+
+def positive(text: str) -> float:
+    """Read a number above 0 (a type for argparse)."""
+    value = finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted a number above 0")
+    return value
+
+
+def star_name(text: str) -> str:
+    """Take a name that ends in .star, so that no map is overwritten (a type for argparse)."""
+    return _ending(text, ".star")
+
+
+def map_name(text: str) -> str:
+    """Take a name that ends as maps do, so that no table is overwritten (a type for argparse)."""
+    return _ending(text, ".mrc", ".map")
+
+
+def _ending(text: str, *endings: str) -> str:
+    if Path(text).suffix not in endings:
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted a name that ends in {endings[0]}")
+    return text
+
+
+def _in_words(error: OSError) -> str:
+    """Say which file could not be read or written, and why."""
+    if not error.filename:
+        return str(error)
+    folder = Path(str(error.filename)).parent
+    if isinstance(error, FileNotFoundError) and not folder.is_dir():
+        return f"{error.filename}: there is no folder {folder}. Make it first."
+    return f"{error.filename}: {error.strerror}"
