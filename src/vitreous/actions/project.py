@@ -13,7 +13,7 @@ from vitreous.actions.job import Job
 from vitreous.actions.planning import Mode, Plan, Request, make_plan, type_of_request
 from vitreous.errors import InputError, Problem, ProjectError
 from vitreous.jobs.job_type import JobType
-from vitreous.project import aliases, lock, repair, trash
+from vitreous.project import aliases, exchange, lock, repair, trash, upgrade
 from vitreous.project import outputs as endings
 from vitreous.project import undelete as restoring
 from vitreous.project.cleaning import CleanPlan
@@ -500,6 +500,32 @@ class Project:
             Remove a lock whose owner cannot be judged too.
         """
         return repair.repair(self.folder, how, force=force)
+
+    def change_form(self, form: Form) -> Path | None:
+        """Write the pipeline file in the form of another RELION.
+
+        Parameters
+        ----------
+        form
+            ``"3.1"``, ``"4.0"`` or ``"5.0"``.
+
+        Returns
+        -------
+        Path | None
+            The copy of the old file; None where the project has that form already.
+        """
+        self._need_writable()
+        return upgrade.upgrade(self.folder, form)
+
+    def export_scheduled(self, name: str) -> Path:
+        """Write all scheduled jobs to ``ExportJobs/NAME`` and return that folder."""
+        self._need_writable()
+        return exchange.export_scheduled(self.folder, name)
+
+    def import_scheduled(self, path: Path | str) -> list[Job]:
+        """Add the jobs of an export as scheduled jobs with new numbers, and return them."""
+        self._need_writable()
+        return [self.job(one.name) for one in exchange.import_scheduled(self.folder, Path(path))]
 
     def unlock(self, *, force: bool = False) -> lock.Owner | None:
         """Remove the lock of a process that died; return whose it was."""
