@@ -396,6 +396,14 @@ class TestParticles:
             import_other(project, kind_of("Particles"), "p.star")
         with pytest.raises(MissingFileError, match=r"nothing\.star: no such file"):
             import_other(project, kind_of("Particles"), "nothing.star")
+        (project / "p.star").write_text("")
+        with pytest.raises(FormatError, match="it is empty, wanted a table with a column"):
+            import_other(project, kind_of("Particles"), "p.star")
+
+    def test_particles_without_any_optics_are_told_what_they_lack(self, project):
+        (project / "p.star").write_text("data_particles\r\nloop_\r\n_rlnImageName\r\n1@a.mrcs\r\n")
+        with pytest.raises(FormatError, match=r"no data_optics, and its rows lack .*\(rlnVoltage"):
+            import_other(project, kind_of("Particles"), "p.star")
 
     def test_an_unknown_optics_group_is_refused(self, project):
         rows = tables.particles(rlnOpticsGroup=[1, 2])

@@ -48,6 +48,12 @@ def test_a_folder_that_is_no_project_is_refused_with_the_nearest(folder: Project
         ProjectFolder.open(folder.root / "nowhere")
 
 
+def test_a_file_cannot_become_a_project(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    with pytest.raises(ProjectError, match="is a file, wanted a folder"):
+        ProjectFolder.create(tmp_path / "notes")
+
+
 def test_a_change_is_written_and_leaves_backup_links_and_entries(folder: ProjectFolder) -> None:
     with folder.edit("adding a job") as pipeline:
         job = pipeline.add_process(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import time
 
@@ -66,6 +67,11 @@ def test_all_inputs_ten_parameters_threads_and_other_arguments():
     )
 
 
+def test_names_of_inputs_reach_the_program_whole():
+    given = options(fn_exe="x", in_mic="my data/it's.star")
+    assert shlex.split(command(given, FOLDER))[3:5] == ["--in_mics", "my data/it's.star"]
+
+
 def test_a_program_of_relion_is_told_where_to_leave_its_marker():
     assert command(options(fn_exe="relion_image_handler"), FOLDER).endswith(
         f" --j 1 --pipeline_control {FOLDER}"
@@ -106,7 +112,7 @@ def test_the_exit_code_does_not_count_where_a_marker_is(workshop):
     state = run_again(workshop, f"touch {FOLDER}RELION_JOB_EXIT_FAILURE; exit 0")
     assert state.status is Status.FAILED
     state = run_again(workshop, f"touch {FOLDER}RELION_JOB_EXIT_ABORTED")
-    assert state.status is Status.ABORTED
+    assert (state.status, state.reason) == (Status.ABORTED, "stopped on request")
 
 
 def run_again(workshop, body):

@@ -82,7 +82,9 @@ def main_table(star: Star, label: str, source: str) -> Table:
     for table in star.tables:
         if label in table and not table.is_list:
             return table
-    blocks = ", ".join(f"data_{table.name}" for table in star.tables) or "no tables"
+    if not star.tables:
+        raise FormatError(f"{source}: it is empty, wanted a table with a column {label}.")
+    blocks = ", ".join(f"data_{table.name}" for table in star.tables)
     raise FormatError(f"{source}: it has {blocks}, but none of them has a column {label}.")
 
 
@@ -102,8 +104,10 @@ def optics_of(star: Star, source: str) -> Table:
     """Return the optics table of a file."""
     if OPTICS not in star:
         raise FormatError(
-            f"{source}: there is no data_optics. Import the file with an Import job first, which "
-            "makes optics groups for files of RELION 3.0."
+            f"{source}: there is no data_optics, and its rows lack what an Import job makes one "
+            "from for files of RELION 3.0 (rlnVoltage, rlnSphericalAberration, "
+            "rlnAmplitudeContrast, rlnDetectorPixelSize, rlnMagnification). Add that table, or "
+            "those columns."
         )
     return star[OPTICS]
 

@@ -74,6 +74,8 @@ class ProjectFolder:
             Which RELION's form a new pipeline file has.
         """
         folder = cls(root)
+        if folder.root.exists() and not folder.root.is_dir():
+            raise ProjectError(f"{root} is a file, wanted a folder; give another name.")
         try:
             folder.root.mkdir(parents=True, exist_ok=True)
             (folder.root / PROJECT_FILE).touch()

@@ -49,7 +49,7 @@ def judge(
     worst = _worst(ended)
     found = markers.read_marker(job_dir)
     if found is not None and worst.outcome != "failed":
-        return _STATE_OF[found], "" if found is Status.SUCCEEDED else _said(found), worst.code
+        return _STATE_OF[found], _said(found, stopped_by), worst.code
     if worst.outcome == "done":
         return "succeeded", "", worst.code
     if worst.outcome == "failed":
@@ -105,8 +105,13 @@ def _why_stopped(stopped_by: str) -> str:
     return f"stopped by {stopped_by}, as a scheduler sends at a time limit or when it cancels"
 
 
-def _said(found: Status) -> str:
-    return f"the program itself left the marker of a job that {found.value.lower()}"
+def _said(found: Status, stopped_by: str) -> str:
+    """Say what a marker means that the program left itself."""
+    if found is Status.SUCCEEDED:
+        return ""
+    if found is Status.ABORTED:
+        return _why_stopped(stopped_by)
+    return f"its program says so itself, with {markers.FAILURE}"
 
 
 def _signal_name(number: int) -> str:
