@@ -357,6 +357,26 @@ def test_ice_shows_the_rings_of_the_true_defocus(tmp_path):
     assert max(score) > 0.5
 
 
+def test_boxes_cut_at_the_true_coordinates_are_projections_at_the_true_poses(tmp_path):
+    folder = run("micrographs", tmp_path / "m", "--n", 1, "--angpix", 4, "--size", 640, 640,
+                 "--particles", 8, "--border", 130, "--beamtilt_x", 1)  # fmt: skip
+    molecule = density.from_atoms(atoms.read_atoms(atoms.SHIPPED).symmetrised("D2"), 300.0)
+    write_volume(tmp_path / "map.mrc", density.density_map(molecule, 64, 4.0), 4.0)
+    flags = ["--i", tmp_path / "map.mrc", "--ang", folder / "truth/particles.star", "--ctf", "--o",
+             tmp_path / "projected"]  # fmt: skip
+    assert project.main([str(flag) for flag in flags]) == 0
+    clean = read_image(str(folder / "truth/mic00001_clean.mrc")).data
+    truth = read_star(folder / "truth/particles.star")["particles"]
+    origins = np.hypot(truth["rlnOriginXAngst"], truth["rlnOriginYAngst"])
+    assert origins.max() > 1  # a wrong sign would show
+    for x, y, image in zip(
+        truth["rlnCoordinateX"].astype(int), truth["rlnCoordinateY"].astype(int),
+        images_of(tmp_path, "projected.mrcs"), strict=True,
+    ):  # fmt: skip
+        box = clean[y - 32 : y + 32, x - 32 : x + 32]
+        assert np.corrcoef(box.ravel(), image.ravel())[0, 1] > 0.93
+
+
 @pytest.mark.parametrize(
     ("what", "flags", "told"),
     [
@@ -401,21 +421,22 @@ def test_nothing_is_replaced_unasked(particles, capsys):
 
 
 @pytest.mark.slow
-def test_relions_global_search_finds_the_poses(tmp_path, relion, monkeypatch):
+def test_relion_refines_the_particles_to_their_poses(tmp_path, relion, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = run("particles", Path("sim"), "--n", 200, "--angpix", 6, "--box_size", 48,
-                 "--snr", 0.5, "--offset", 6, "--j", 2)  # fmt: skip
+                 "--snr", 0.2, "--offset", 6, "--j", 2)  # fmt: skip
     (tmp_path / "out").mkdir()
-    # One global search by correlation, on a grid of 7.5 degrees and one pixel.
+    # Global searches on a grid of 7.5 degrees and one pixel: by correlation, then by likelihood.
     subprocess.run(
         ["relion_refine", "--i", "sim/particles.star", "--o", "out/run", "--ref",
-         "sim/truth/map_class001.mrc", "--ini_high", "30", "--iter", "1", "--K", "1", "--sym", "D2",
-         "--ctf", "--particle_diameter", "250", "--healpix_order", "2", "--offset_range", "4",
+         "sim/truth/map_class001.mrc", "--ini_high", "30", "--iter", "3", "--K", "1", "--sym", "D2",
+         "--ctf", "--particle_diameter", "220", "--healpix_order", "2", "--offset_range", "4",
          "--offset_step", "2", "--oversampling", "1", "--firstiter_cc", "--j", "2",
-         "--dont_combine_weights_via_disc", "--zero_mask", "--pad", "1"],
+         "--dont_combine_weights_via_disc", "--zero_mask", "--flatten_solvent", "--tau2_fudge",
+         "2"],
         check=True, capture_output=True, timeout=1200,
     )  # fmt: skip
-    found = read_star("out/run_it001_data.star")["particles"]
+    found = read_star("out/run_it003_data.star")["particles"]
     truth = read_star(folder / "particles.star")["particles"]
     order = np.argsort(found["rlnImageName"].astype(str))
     labels = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
