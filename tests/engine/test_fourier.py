@@ -264,3 +264,16 @@ def test_relion_rescales_maps_alike(tmp_path: Path, new_pixel_A: float) -> None:
     changed = fourier.crop(half, size, 3) if size < 16 else fourier.pad(half, size, 3)
     ours = fourier.inverse(changed, 3)
     assert float((ours - theirs).abs().max()) < 3e-6
+
+
+@pytest.mark.parametrize(("size", "side"), [(6, 6), (6, 10), (5, 8), (5, 9)])
+def test_one_axis_at_a_time_is_the_padded_transform(size: int, side: int):
+    generator = torch.Generator().manual_seed(4)
+    real = torch.randn((size, size), generator=generator, dtype=torch.float64)
+    after = side - side // 2 - (size - size // 2)
+    before = side // 2 - size // 2
+    padded = torch.nn.functional.pad(real, (before, after, before, after))
+    half = fourier.forward_axis(fourier.forward_axis(real, 1, side), 0, side)
+    torch.testing.assert_close(half / side**2, fourier.forward(padded, 2))
+    back = fourier.inverse_axis(half / side**2, 0, size)
+    torch.testing.assert_close(fourier.inverse_axis(back, 1, size, real_side=side), real)

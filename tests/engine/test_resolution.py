@@ -190,3 +190,12 @@ def test_relion_postprocess_gives_the_same_curves(tmp_path: Path, relion: None):
     np.testing.assert_allclose(
         corrected[1:], theirs["rlnFourierShellCorrelationCorrected"][1:], atol=2e-5
     )
+
+
+def test_the_shell_named_is_the_first_that_is_randomised():
+    generator = torch.Generator().manual_seed(5)
+    transform = fourier.forward(torch.randn((16, 16), generator=generator), 2)
+    changed = resolution.randomise_phases(transform, 3, generator, 2) != transform
+    radius2 = fourier.squared_radius(16, 2)
+    assert not changed[radius2 < 9].any()
+    assert changed[0, 3]  # |k| is exactly 3 here

@@ -203,3 +203,8 @@ def test_view_rotations_of_mirror_groups() -> None:
 def test_no_poses_have_no_mates() -> None:
     nothing = torch.zeros(0, 3, 3, dtype=torch.float64)
     assert symmetry.mates(nothing, symmetry.operators("D2")).shape == (0, 4, 3, 3)
+
+
+def test_a_mirror_plane_of_a_file_changes_the_hand() -> None:
+    found = symmetry.generators_from_text("mirror_plane 0 2 0  # normal on y")
+    torch.testing.assert_close(found[0], torch.diag(torch.tensor([1.0, -1.0, 1.0]).double()))
