@@ -358,3 +358,11 @@ def test_hints_can_be_typed_where_names_have_blanks(tmp_path):
     folder.mkdir()
     with pytest.raises(NotAProjectError, match=f"`vitreous init '{folder}'`"):
         Project(folder)
+
+
+def test_a_scheduled_job_cannot_be_stopped(project):
+    job = project.run("external", fn_exe="./make_particles.sh", schedule=True)
+    before = small_project.snapshot(project.root)
+    with pytest.raises(ProjectError, match=r"is scheduled and does not run.*vitreous delete 1"):
+        project.abort(job)
+    assert small_project.snapshot(project.root) == before

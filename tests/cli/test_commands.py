@@ -353,3 +353,12 @@ def test_a_dry_run_shows_the_script_that_would_be_submitted(project, call):
     )
     assert call(*words, "--json").json()["script"] == script
     assert not (project.root / "External").exists()
+
+
+def test_what_the_system_refuses_is_told_with_the_file(project, monkeypatch, call):
+    def refused(self, **how):
+        raise PermissionError(13, "Permission denied", "/data/x")
+
+    monkeypatch.setattr("vitreous.actions.Project.refresh", refused)
+    said = call("status")
+    assert (said.code, said.err) == (1, "vitreous: /data/x: Permission denied\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vitreous.errors import ProjectError
 from vitreous.project import markers
 from vitreous.project.folder import ProjectFolder
 from vitreous.project.pipeline import Status
@@ -17,7 +18,18 @@ def abort(folder: ProjectFolder, name: str) -> None:
         The project.
     name
         Job folder with its slash.
+
+    Raises
+    ------
+    ProjectError
+        It is not running.
     """
+    process = folder.read().find(name)
+    if process.status is Status.SCHEDULED:
+        raise ProjectError(
+            f"{process.shown_name} is scheduled and does not run: there is nothing to stop. "
+            f"`vitreous delete {process.number}` takes it away."
+        )
     job_dir = folder.job_dir(name)
     stop.abort(folder.root, name)
     known = record.read_process(job_dir)

@@ -114,9 +114,16 @@ def _tell(error: VitreousError | OSError) -> int:
     if isinstance(error, OptionError):
         _tell_problems(error)
     else:
-        print(f"vitreous: {error}", file=sys.stderr)
+        print(f"vitreous: {_words(error)}", file=sys.stderr)
     failed = isinstance(error, ComputeError | EnvironmentMissing | LockedError)
     return 1 if failed or not isinstance(error, VitreousError) else 2
+
+
+def _words(error: VitreousError | OSError) -> str:
+    """Return a message in our form: where, then what the system said."""
+    if isinstance(error, VitreousError) or not (error.filename and error.strerror):
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
 
 
 def _tell_fault(error: Exception) -> int:
