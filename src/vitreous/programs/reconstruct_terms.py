@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.dataset.particles import Batch, Particles
-from vitreous.engine import ctf, ewald, fourier, helix, masking
+from vitreous.engine import ctf, ewald, fourier, helix
 from vitreous.engine.projection import Projector, project
 
 _BATCH_BYTES = 6 << 20  # larger arrays would be new memory every time
@@ -132,6 +132,8 @@ def _sides(
     size = arguments.newbox if arguments.newbox > 0 else side
     window = None
     if not arguments.skip_mask:
+        from vitreous.engine import masking  # needs SciPy, which takes long to start
+
         edge_px = arguments.width_mask_edge
         radius_px = arguments.mask_diameter / (2 * pixel_A)
         window = masking.sphere(side, 2, radius_px, edge_px)
