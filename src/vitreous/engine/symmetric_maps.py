@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.engine import asymmetric_unit, fourier, geometry, healpix, sampling, symmetry
+from vitreous.engine.boxing import sample
 
 N_SAMPLES = 6000
 N_REFINED = 16
@@ -71,17 +72,6 @@ def rotate(
     return sample(fine, oversampling * (places @ rotation.to(places)))
 
 
-def sample(volume: Float[Tensor, "z y x"], places_px: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
-    """Interpolate a volume trilinearly at places x y z, in pixels from its centre."""
-    sides = torch.tensor(volume.shape[::-1], dtype=places_px.dtype, device=places_px.device)
-    index = places_px + torch.div(sides, 2, rounding_mode="floor")
-    grid = (2 * index / (sides - 1) - 1).reshape(1, 1, 1, -1, 3)
-    values = torch.nn.functional.grid_sample(
-        volume[None, None], grid, mode="bilinear", padding_mode="zeros", align_corners=True
-    )
-    return values.reshape(places_px.shape[:-1])
-
-
 def symmetrise(
     volume: Float[Tensor, "z y x"], point_group: str, *, oversampling: int = 1
 ) -> Float[Tensor, "z y x"]:
@@ -91,16 +81,6 @@ def symmetrise(
     for operator in operators:
         total = total + rotate(volume, operator, oversampling=oversampling)
     return total / len(operators)
-
-
-def centre_of_mass(volume: Float[Tensor, "z y x"]) -> Float[Tensor, " 3"]:
-    """Return the centre of mass x y z of the positive density, in pixels from the centre."""
-    positive = volume.clamp(min=0).to(torch.float64)
-    total = positive.sum().clamp(min=torch.finfo(torch.float64).tiny)
-    size = volume.shape[-1]
-    axis = torch.arange(size, dtype=torch.float64, device=volume.device) - size // 2
-    sums = [positive.sum((0, 1)), positive.sum((0, 2)), positive.sum((1, 2))]
-    return torch.stack([(axis * along).sum() / total for along in sums])
 
 
 def find_axes(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.engine import fourier, geometry, symmetric_maps, symmetry
+from vitreous.engine import boxing, fourier, geometry, symmetric_maps, symmetry
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Table, Volume, read_star, read_volume, write_volume
 from vitreous.programs.tool import finite, map_name, report
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> str:
     volume = torch.from_numpy(np.ascontiguousarray(source.data, dtype=np.float32))
     centre = torch.zeros(3, dtype=torch.float64)
     if not arguments.keep_centre:
-        centre = symmetric_maps.centre_of_mass(volume)
+        centre = torch.tensor(boxing.centre_of_mass(volume), dtype=torch.float64)
     small = small_box(volume, centre, arguments.box_size, arguments.maxres, pixel_size_A)
     before = symmetric_maps.score(small, arguments.sym)
     found = symmetric_maps.find_axes(small, arguments.sym, only_rot=arguments.only_rot)
