@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -32,7 +33,9 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
         The folder cannot be written or the disk is full; `path` is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # As unlike other writers' as can be, and within the 255 bytes of a name.
+    stem = os.fsencode(path.name)[:200].decode(errors="ignore")
+    temporary = path.with_name(f".{stem}.{os.getpid()}-{threading.get_native_id()}.tmp")
     try:
         with temporary.open("wb") as stream:
             yield stream
