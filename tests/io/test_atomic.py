@@ -22,9 +22,14 @@ def test_a_file_is_replaced_as_one(tmp_path):
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError, match="half-way"), replacing(path) as stream:
-        stream.write(b"new")
-        raise RuntimeError("half-way")
+
+    def half() -> None:
+        with replacing(path) as stream:
+            stream.write(b"new")
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
