@@ -173,7 +173,16 @@ def test_a_shell_as_submit_command_runs_the_script_detached(workshop):
 
 
 def test_a_missing_template_is_a_problem_of_its_option(workshop):
-    name = workshop.job("counts", do_queue="Yes", qsubscript="nowhere.sh")
+    name = workshop.job("counts", do_queue="Yes", qsub="bash", qsubscript="nowhere.sh")
     with pytest.raises(OptionError) as refused:
         launch.start(workshop.root, name)
     assert [problem.option for problem in refused.value.problems] == ["submit_template"]
+
+
+@pytest.mark.parametrize("command", ["no-such-command --now", "./no-such-script", "", "'"])
+def test_a_submit_command_that_is_not_there_is_refused_before_anything_starts(workshop, command):
+    name = in_queue(workshop, "counts", command)
+    with pytest.raises(OptionError) as refused:
+        launch.start(workshop.root, name)
+    assert [problem.option for problem in refused.value.problems] == ["submit_command"]
+    assert not (workshop.dir(name) / "run_submit.script").exists()

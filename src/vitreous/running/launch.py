@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +93,7 @@ def check(
             queue.fill_template(template, "Job/job000/", [], asked, asked.template)
         except VitreousError as error:
             problems.append(Problem("submit_template", str(error)))
+        problems += _submit_problems(root, asked.submit_command, environ)
     given = environ.get(_LOCAL_RANKS, "")
     limit = int(given) if given.isdecimal() else 32
     if not asked.use_queue and asked.ranks > limit:
@@ -124,6 +126,21 @@ def submission_script(root: Path, job_name: str, commands: Sequence[str], option
     """
     asked = resources.of(options)
     return _script(root, job_name, commands, asked) if asked.use_queue else ""
+
+
+def _submit_problems(root: Path, command: str, environ: Mapping[str, str]) -> list[Problem]:
+    """Tell where the command that submits jobs cannot be started here."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        return [Problem("submit_command", f"is {command!r}, and must be a command such as sbatch")]
+    program = str(root / words[0]) if "/" in words[0] else words[0]
+    if shutil.which(program, path=environ.get("PATH")) is None:
+        wanted = "sbatch submits to Slurm, qsub to others"
+        return [Problem("submit_command", f"there is no command {words[0]} here; {wanted}")]
+    return []
 
 
 def start(
