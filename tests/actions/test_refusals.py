@@ -366,3 +366,17 @@ def test_a_scheduled_job_cannot_be_stopped(project):
     with pytest.raises(ProjectError, match=r"is scheduled and does not run.*vitreous delete 1"):
         project.abort(job)
     assert small_project.snapshot(project.root) == before
+
+
+def test_a_column_that_the_file_does_not_have_is_refused(unchanged):
+    (particles,) = [n for n in unchanged.pipeline.nodes if n.endswith("particles.star")]
+    path = unchanged.root / particles
+    error = refusal(
+        unchanged,
+        "select",
+        particles=particles,
+        select_by_value=True,
+        value_label="rlnImageNam",
+    )
+    assert [problem.option for problem in error.problems] == ["value_label"], path.read_text()
+    assert "rlnImageName" in str(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
 
 from vitreous.errors import Problem
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
@@ -351,6 +353,19 @@ class Select(Options):
             yield Problem("rank_classes", "ranking cannot regroup or centre; switch those off")
         if self.regroup and not self.optimiser:
             yield Problem("regroup", "needs the optimiser file of a classification")
+        if self.mode == "values" and start.project is not None:
+            yield from self._check_column(start.project / (self.micrographs or self.particles))
+
+    def _check_column(self, path: Path) -> Iterator[Problem]:
+        from vitreous.io.star_labels import main_labels  # io loads NumPy, a list of types must not
+
+        labels = main_labels(path)
+        if labels and self.value_label not in labels:
+            near = get_close_matches(self.value_label, labels, 3, 0.5) or labels
+            yield Problem(
+                "value_label",
+                f"{path.name} has no column {self.value_label}; it has {', '.join(near)}",
+            )
 
     def _check_source(self) -> Iterator[Problem]:
         others = {
