@@ -376,7 +376,7 @@ def test_a_column_that_the_file_does_not_have_is_refused(unchanged):
         "select",
         particles=particles,
         select_by_value=True,
-        value_label="rlnImageNam",
+        value_label="rlnImageNames",
     )
     assert [problem.option for problem in error.problems] == ["value_label"], path.read_text()
     assert "rlnImageName" in str(error)
