@@ -356,11 +356,3 @@ GPU_IDS = Words(
     help="Empty takes all that are there. 0,1 names two; a colon separates ranks, as in 0:1:2.",
     on_continue="free",
 )
-
-
-def healpix_order(sampling: str) -> int:
-    """Return the HEALPix order of an angular step as the form offers it.
-
-    The first step, 30 degrees, is order 1 seen after one oversampling.
-    """
-    return SAMPLING.index(sampling) + 1
