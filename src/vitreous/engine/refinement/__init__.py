@@ -1,0 +1,1 @@
+"""Refinement of references against particles: expectation, maximisation, schedule."""

@@ -1,0 +1,50 @@
+"""The images of a refinement and their optics, as the engine sees them: no files, no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitreous.engine.ctf import Defocus, Optics
+
+
+@dataclass(frozen=True)
+class Data:
+    """Particles in the order of their table.
+
+    Parameters
+    ----------
+    optics
+        One row a group.
+    defocus
+        One row a particle.
+    optics_group
+        ``n``, row of `optics`.
+    premultiplied
+        ``g``, whether the images of a group were multiplied by their CTF.
+    identity
+        ``n``, numbers that seed whatever is random about a particle; they do not change when
+        particles are split over ranks, batched or reordered.
+    read
+        Returns raw images of particles of one optics group, ``n y x`` in float32.
+    mtf
+        Per optics group, transfer function of the detector on the half transform of the full box,
+        or None.
+    """
+
+    optics: Optics
+    defocus: Defocus
+    optics_group: NDArray[np.int64]
+    premultiplied: NDArray[np.bool_]
+    identity: NDArray[np.int64]
+    read: Callable[[NDArray[np.int64]], Float[Tensor, "n y x"]]
+    mtf: tuple[Float[Tensor, "y xh"] | None, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of particles."""
+        return len(self.optics_group)
