@@ -131,6 +131,38 @@ def inverse_axis(
     return torch.cat([before, whole.narrow(axis, 0, size - size // 2)], axis)
 
 
+def forward_from_corner(
+    images: Float[Tensor, "*b y x"], size: Size | None = None
+) -> Complex[Tensor, "*b yless xhless"]:
+    """Transform images whose origin is their first pixel, keeping the low frequencies only.
+
+    The same numbers as `forward` and `crop`, but for the origin: half of the work where little is
+    kept, since columns that are not wanted are never transformed.
+
+    Parameters
+    ----------
+    images
+        ``*b y x``.
+    size
+        Sizes of the images whose frequencies are kept; by default all are.
+    """
+    ny, nx = images.shape[-2:]
+    keep_y, keep_x = (ny, nx) if size is None else _sizes(size, 2)
+    if (keep_y, keep_x) == (ny, nx):
+        whole: Tensor = torch.fft.rfft2(images, norm="forward")
+        return whole
+    rows = torch.fft.rfft(images, norm="forward")[..., : keep_x // 2 + 1]
+    return _crop_axis(torch.fft.fft(rows, dim=-2, norm="forward"), -2, keep_y)
+
+
+def inverse_to_corner(
+    transform: Complex[Tensor, "*b y xh"], size: Size
+) -> Float[Tensor, "*b yreal xreal"]:
+    """Undo `forward_from_corner`: images of the given sizes, origin at their first pixel."""
+    images: Tensor = torch.fft.irfft2(transform, s=_sizes(size, 2), norm="forward")
+    return images
+
+
 def real_sizes(transform: Tensor, ndim: int, size: Size | None = None) -> tuple[int, ...]:
     """Return the sizes, in array order, of the real array behind a half transform."""
     if size is None:
