@@ -103,7 +103,7 @@ def place_of_picks(folder: str, micrograph: str, name: str) -> str:
     >>> place_of_picks("External/job006/", "MotionCorr/job002/Movies/mic001.mrc", "topaz")
     'External/job006/Movies/mic001_topaz.star'
     """
-    return f"{folder}{_below_job(micrograph)}_{name}.star"
+    return f"{folder}{below_job(micrograph)}_{name}.star"
 
 
 def read_picks(path: Path) -> Table:
@@ -179,14 +179,20 @@ def _listed_micrographs(file: Path, root: Path) -> list[str]:
 
 
 def _old_place(folder: Path, micrograph: str, suffix: str) -> Path:
-    stem = folder / _below_job(micrograph)
+    stem = folder / below_job(micrograph)
     place = stem.with_name(stem.name + suffix)
     other = place.with_suffix(".box")
     return other if not place.exists() and other.exists() else place
 
 
-def _below_job(micrograph: str) -> str:
-    """Return a micrograph's path below the job that made it, without its ending."""
+def below_job(micrograph: str) -> str:
+    """Return a micrograph's path below the job that made it, without its ending.
+
+    Examples
+    --------
+    >>> below_job("MotionCorr/job002/Movies/mic001.mrc")
+    'Movies/mic001'
+    """
     below = _JOB.sub("", micrograph, count=1)
     head, slash, name = below.rpartition("/")
     return f"{head}{slash}{name.rpartition('.')[0] or name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vitreous.dataset.particles import Particles, read_particles
+from vitreous.distributed.memory import available_bytes
 from vitreous.engine import reconstruction, symmetry
 from vitreous.engine.projection import Accumulator, projector
 from vitreous.errors import EnvironmentMissing, FormatError, InputError
@@ -184,14 +184,6 @@ def require_memory(
             "--maxres, --pad 1 or --skip_gridding needs less."
         )
         raise EnvironmentMissing(message)
-
-
-def available_bytes() -> int:
-    """Return the memory that can be used without swapping, as Linux tells it."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable"):
-            return 1024 * int(line.split()[1])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def chosen(particles: Particles, arguments: argparse.Namespace) -> Particles:

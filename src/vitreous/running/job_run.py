@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +60,8 @@ class Place:
 class JobRun:
     """The job that a program runs; see `vitreous.jobs.context.Run`.
 
+    Warnings may come from several threads at once.
+
     Parameters
     ----------
     place
@@ -80,6 +83,7 @@ class JobRun:
         self._console = Console(stream, is_terminal=stream.isatty())
         self._on_hand_over = on_hand_over
         self._results = Results()
+        self._lock = threading.RLock()  # a signal may come while it is held
         self._began = time.monotonic()
         self._next_look = 0.0
         self._next_file = 0.0
@@ -148,11 +152,12 @@ class JobRun:
 
     def warn(self, what: str, unit: str = "") -> None:
         """Tell of something that does not stop the job."""
-        count = self._results.warning(what, unit)
-        if not self._leads:
-            keep_rank_warning(self.path, self.rank, what, unit)
-        if is_printed(count):
-            self._console.say(f"Warning: {unit}: {what}" if unit else f"Warning: {what}")
+        with self._lock:
+            count = self._results.warning(what, unit)
+            if not self._leads:
+                keep_rank_warning(self.path, self.rank, what, unit)
+            if is_printed(count):
+                self._console.say(f"Warning: {unit}: {what}" if unit else f"Warning: {what}")
 
     def headline(self, name: str, value: float | str, unit: str = "", label: str = "") -> None:
         """Hand in a number that the job is judged by."""
@@ -231,7 +236,8 @@ class JobRun:
             record.append_progress(self.path, report.as_dict())
 
     def _write(self) -> None:
-        record.write_results(self.path, self._results.as_dict())
+        with self._lock:
+            record.write_results(self.path, self._results.as_dict())
 
 
 def _on_terminate(number: int, frame: FrameType | None) -> NoReturn:
