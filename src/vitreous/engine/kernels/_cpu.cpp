@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "_slices.h"
+#include "_plan.h"
 
 namespace nb = nanobind;
 using namespace vitreous;
@@ -18,72 +18,6 @@ namespace {
 
 template <class T, int N>
 using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
-
-struct Kernels {
-  const char* name;
-  decltype(&generic::gather_slices) gather;
-  decltype(&generic::insert_slab) insert;
-  decltype(&generic::symmetrise_plane) symmetrise;
-  decltype(&generic::touch) touch;
-  decltype(&generic::list_pixels) list_pixels;
-};
-
-const Kernels& kernels() {
-  static const Kernels chosen = [] {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::symmetrise_plane,
-                      v4::touch, v4::list_pixels};
-    if (v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::symmetrise_plane,
-                      v3::touch, v3::list_pixels};
-#endif
-    return Kernels{"generic", generic::gather_slices, generic::insert_slab, generic::symmetrise_plane,
-                      generic::touch, generic::list_pixels};
-  }();
-  return chosen;
-}
-
-// A geometry with the table that it points to.
-struct Plan {
-  Geometry g;
-  std::vector<int> row_ends;
-
-  Plan(int64_t side, int64_t width, int64_t rows, int64_t width_image, int64_t columns,
-       int image_radius, float grid_radius2)
-      : row_ends(rows) {
-    if (side != 2 * width - 1) throw std::invalid_argument("grid: slow sides must be 2 width - 1");
-    if (width_image != rows / 2 + 1) throw std::invalid_argument("slices: width must be rows/2 + 1");
-    if (columns != 2 && columns != 3) throw std::invalid_argument("planes: 2 or 3 columns");
-    if (double(side) * side * width >= 4294967296.0)
-      throw std::invalid_argument("grid: more than 2^32 points");
-    // Reading a point touches its upper neighbours, so the sphere must end a plane before the grid.
-    const float reach = float(width - 2) + 0.999f;
-    g = {int(width) - 1, int(side), int(width), int(rows), int(width_image), image_radius,
-         std::min(grid_radius2, reach * reach), row_ends.data(), int(columns)};
-    for (int y = 0; y < int(rows); ++y) {
-      const int64_t ky = y <= rows / 2 ? y : y - rows;
-      const int64_t left = int64_t(image_radius) * image_radius - ky * ky;
-      row_ends[y] = left < 0 ? 0 : std::min<int64_t>(std::sqrt(double(left)) + 1e-9, width_image - 1) + 1;
-    }
-  }
-};
-
-// Slab borders with equal shares of pixels: slices of random direction put (R - |z|) in a plane.
-std::vector<int> borders(const Geometry& g, int n_slabs) {
-  std::vector<int> cuts{0};
-  const double radius = g.centre + 1.0;
-  for (int i = 1; i < n_slabs; ++i) {
-    const double share = 2.0 * i / n_slabs - 1.0;  // -1 .. 1
-    const double z = (share < 0 ? -1 : 1) * radius * (1.0 - std::sqrt(1.0 - std::fabs(share)));
-    const int cut = std::clamp(int(std::lround(z)) + g.centre, 1, g.side - 1);
-    if (cut > cuts.back()) cuts.push_back(cut);
-  }
-  cuts.push_back(g.side);
-  return cuts;
-}
 
 void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<float, 4> out,
             int image_radius, float grid_radius2, int threads) {
@@ -155,6 +89,8 @@ double memory_seconds(Array<float, 4> grid, Array<const float, 3> planes, int ro
 
 }  // namespace
 
+void bind_refinement(nb::module_& m);
+
 NB_MODULE(_cpu, m) {
   m.doc() = "Gather and insert of central slices on the CPU.";
   m.def("instruction_set", [] { return kernels().name; },
@@ -169,4 +105,5 @@ NB_MODULE(_cpu, m) {
         "Seconds a pixel that fetching alone takes, for benchmarks.");
   m.def("symmetrise", &symmetrise, nb::arg("grid"), nb::arg("operators"), nb::arg("out"),
         nb::arg("threads"));
+  bind_refinement(m);
 }

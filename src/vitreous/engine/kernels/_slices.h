@@ -13,6 +13,9 @@ struct Geometry {
   float grid_radius2;  // points of the grid farther from the origin (squared) are left out
   const int* row_ends; // per image row: one past the last kx inside the image radius
   int columns;         // 2: planes; 3: paraboloids, whose third column multiplies kx^2 + ky^2
+  int64_t image_stride;        // numbers from image to image
+  const int64_t* row_offsets;  // where kx = 0 of each row lies in its image
+  bool once;                   // gather leaves out the pixels of kx = 0 that are there twice
 };
 
 #define VITREOUS_DECLARE(isa)                                                                    \

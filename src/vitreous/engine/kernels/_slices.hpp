@@ -199,7 +199,7 @@ inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, int
         if (block.used == kBlock || block.n_parts == kBlock) hand_over();
         Stretch part = t;
         part.end = std::min(t.end, t.begin + kBlock - block.used);
-        const int64_t pixel = (image * g.rows + y) * g.width_image + part.begin;
+        const int64_t pixel = image * g.image_stride + g.row_offsets[y] + part.begin;
         s.curved ? locate<true>(g, s, part, pixel, block) : locate<false>(g, s, part, pixel, block);
         t.begin = part.end;
       }
@@ -351,7 +351,7 @@ void gather_slices(const Geometry& g, const float* volume, const float* planes,
   Block block;
   for (int64_t n = first_slice; n < last_slice; ++n) {
     const Slice slice(g, planes, n);
-    for_each_block(g, slice, n, 0, g.side, false, block,
+    for_each_block(g, slice, n, 0, g.side, g.once, block,
                    [&](const Block& b) {
                      for (int i = 0; i < b.n_parts; ++i) gather_part(g, volume, b, b.parts[i], out);
                    });

@@ -1,3 +1,4 @@
-// The slice kernels for the instruction set "generic".
+// The slice and refinement kernels for the instruction set "generic".
 #define VITREOUS_ISA generic
 #include "_slices.hpp"
+#include "_refine.hpp"

@@ -1,3 +1,4 @@
-// The slice kernels for the instruction set "v3".
+// The slice and refinement kernels for the instruction set "v3".
 #define VITREOUS_ISA v3
 #include "_slices.hpp"
+#include "_refine.hpp"

@@ -1,3 +1,4 @@
-// The slice kernels for the instruction set "v4".
+// The slice and refinement kernels for the instruction set "v4".
 #define VITREOUS_ISA v4
 #include "_slices.hpp"
+#include "_refine.hpp"

@@ -1,0 +1,99 @@
+// Choice of the instruction set, and geometries with the tables that they point to.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "_refine.h"
+#include "_slices.h"
+
+namespace vitreous {
+
+struct Kernels {
+  const char* name;
+  decltype(&generic::gather_slices) gather;
+  decltype(&generic::insert_slab) insert;
+  decltype(&generic::symmetrise_plane) symmetrise;
+  decltype(&generic::touch) touch;
+  decltype(&generic::list_pixels) list_pixels;
+  decltype(&generic::score_image) score_image;
+  decltype(&generic::sum_rotation) sum_rotation;
+  decltype(&generic::select) select;
+  decltype(&generic::add_priors) add_priors;
+};
+
+inline const Kernels& kernels() {
+  static const Kernels chosen = [] {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::symmetrise_plane,
+                      v4::touch, v4::list_pixels, v4::score_image, v4::sum_rotation, v4::select, v4::add_priors};
+    if (v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::symmetrise_plane,
+                      v3::touch, v3::list_pixels, v3::score_image, v3::sum_rotation, v3::select, v3::add_priors};
+#endif
+    return Kernels{"generic", generic::gather_slices, generic::insert_slab, generic::symmetrise_plane,
+                      generic::touch, generic::list_pixels, generic::score_image, generic::sum_rotation, generic::select, generic::add_priors};
+  }();
+  return chosen;
+}
+
+// A geometry with the table that it points to.
+struct Plan {
+  Geometry g;
+  std::vector<int> row_ends;
+  std::vector<int64_t> row_offsets;
+
+  Plan(int64_t side, int64_t width, int64_t rows, int64_t width_image, int64_t columns,
+       int image_radius, float grid_radius2)
+      : row_ends(rows), row_offsets(rows) {
+    if (side != 2 * width - 1) throw std::invalid_argument("grid: slow sides must be 2 width - 1");
+    if (width_image != rows / 2 + 1) throw std::invalid_argument("slices: width must be rows/2 + 1");
+    if (columns != 2 && columns != 3) throw std::invalid_argument("planes: 2 or 3 columns");
+    if (double(side) * side * width >= 4294967296.0)
+      throw std::invalid_argument("grid: more than 2^32 points");
+    // Reading a point touches its upper neighbours, so the sphere must end a plane before the grid.
+    const float reach = float(width - 2) + 0.999f;
+    g = {int(width) - 1, int(side), int(width), int(rows), int(width_image), image_radius,
+         std::min(grid_radius2, reach * reach), row_ends.data(), int(columns),
+         rows * width_image, row_offsets.data(), false};
+    for (int y = 0; y < int(rows); ++y) {
+      row_offsets[y] = y * width_image;
+      const int64_t ky = y <= rows / 2 ? y : y - rows;
+      const int64_t left = int64_t(image_radius) * image_radius - ky * ky;
+      row_ends[y] = left < 0 ? 0 : std::min<int64_t>(std::sqrt(double(left)) + 1e-9, width_image - 1) + 1;
+    }
+  }
+
+  // Rows one after the other, each from its first pixel, padded to a multiple of `pad`.
+  Plan& pack(int pad, bool once) {
+    int64_t used = 0;
+    for (int y = 0; y < g.rows; ++y) {
+      const int begin = once && y > g.rows / 2 ? 1 : 0;
+      row_offsets[y] = used - begin;
+      used += (std::max(row_ends[y] - begin, 0) + pad - 1) / pad * pad;
+    }
+    g.image_stride = used;
+    g.once = once;
+    return *this;
+  }
+};
+
+// Slab borders with equal shares of pixels: slices of random direction put (R - |z|) in a plane.
+inline std::vector<int> borders(const Geometry& g, int n_slabs) {
+  std::vector<int> cuts{0};
+  const double radius = g.centre + 1.0;
+  for (int i = 1; i < n_slabs; ++i) {
+    const double share = 2.0 * i / n_slabs - 1.0;  // -1 .. 1
+    const double z = (share < 0 ? -1 : 1) * radius * (1.0 - std::sqrt(1.0 - std::fabs(share)));
+    const int cut = std::clamp(int(std::lround(z)) + g.centre, 1, g.side - 1);
+    if (cut > cuts.back()) cuts.push_back(cut);
+  }
+  cuts.push_back(g.side);
+  return cuts;
+}
+
+}  // namespace vitreous

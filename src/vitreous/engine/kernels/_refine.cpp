@@ -1,0 +1,320 @@
+// Python bindings of the refinement kernels: they share out images and rotations to threads.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/vector.h>
+#include <omp.h>
+
+#include <memory>
+#include <optional>
+
+#include "_plan.h"
+
+namespace nb = nanobind;
+using namespace vitreous;
+
+namespace {
+
+template <class T, int N>
+using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+template <class T, int N>
+using Maybe = std::optional<Array<const T, N>>;
+template <class T>
+using Numpy = nb::ndarray<nb::numpy, T>;
+
+template <class T>
+Numpy<T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
+  auto* kept = new std::vector<T>(std::move(values));
+  nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return Numpy<T>(kept->data(), shape, owner);
+}
+
+constexpr int kPad = 16;
+
+// The circle of a half plane with what the kernels want to know of its rows.
+struct Layout {
+  Plan plan;
+  std::vector<int> reach;
+  Disc disc;
+
+  // Without a grid (`side` 0) nothing is sliced and only the rows matter.
+  Layout(int radius, int64_t side, int64_t width, float grid_radius2)
+      : plan(side > 0 ? side : 7, side > 0 ? width : 4, 2 * radius, radius + 1, 2, radius,
+             grid_radius2) {
+    plan.pack(kPad, false);
+    const int n_rows = 2 * radius;
+    int longest = 0;
+    for (int y = 0; y < n_rows; ++y) longest = std::max(longest, plan.row_ends[y]);
+    const int padded = (longest + kPad - 1) / kPad * kPad;
+    for (int b = 0; b < padded / kPad; ++b) {
+      int far = 0;
+      for (int y = 0; y <= radius && y < n_rows; ++y)
+        if (plan.row_ends[y] > b * kPad) far = y;
+      reach.push_back(far);
+    }
+    disc = {n_rows, padded, plan.g.image_stride, plan.row_offsets.data(), reach.data()};
+  }
+  Layout(const Layout&) = delete;
+};
+
+nb::tuple describe(int radius) {
+  const Layout layout(radius, 0, 0, 1e30f);
+  const int n = layout.disc.n_rows;
+  std::vector<int64_t> offsets(layout.disc.offsets, layout.disc.offsets + n);
+  std::vector<int32_t> ends(layout.plan.row_ends.begin(), layout.plan.row_ends.end());
+  return nb::make_tuple(layout.disc.length, layout.disc.width, to_numpy(std::move(offsets), {size_t(n)}),
+                        to_numpy(std::move(ends), {size_t(n)}));
+}
+
+Slices slices_of(const Layout& layout, const Maybe<float, 3>& table,
+                 const std::vector<const float*>& volumes, const Array<const float, 3>& planes,
+                 const Array<const int32_t, 1>& classes) {
+  return {layout.plan.g, table ? table->data() : nullptr, volumes.data(), planes.data(),
+          classes.data()};
+}
+
+struct Volumes {
+  std::vector<const float*> data;
+  int64_t side = 0, width = 0;
+  explicit Volumes(const std::vector<Array<const float, 4>>& arrays) {
+    for (const auto& array : arrays) {
+      data.push_back(array.data());
+      side = array.shape(1), width = array.shape(2);
+    }
+  }
+};
+
+void gather_packed(Array<const float, 4> volume, Array<const float, 3> planes, Array<float, 3> out,
+                   int radius, float grid_radius2, bool tight, int threads) {
+  Plan plan(volume.shape(1), volume.shape(2), 2 * radius, radius + 1, planes.shape(2), radius,
+            grid_radius2);
+  plan.pack(tight ? 1 : kPad, tight);
+  if (int64_t(out.shape(1)) != plan.g.image_stride || out.shape(2) != 2)
+    throw std::invalid_argument("out: wrong number of pixels");
+  const Geometry& g = plan.g;
+  const int64_t n = planes.shape(0);
+  const float *source = volume.data(), *p = planes.data();
+  float* target = out.data();
+  nb::gil_scoped_release release;
+  const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int64_t first = 0; first < n; first += chunk)
+    kernels().gather(g, source, p, first, std::min(first + chunk, n), target);
+}
+
+void insert_packed(Array<float, 4> grid, Array<const float, 3> planes, Array<const float, 3> values,
+                   Array<const float, 2> weights, int radius, float grid_radius2, int threads) {
+  Plan plan(grid.shape(1), grid.shape(2), 2 * radius, radius + 1, planes.shape(2), radius,
+            grid_radius2);
+  plan.pack(kPad, false);
+  if (int64_t(weights.shape(1)) != plan.g.image_stride)
+    throw std::invalid_argument("weights: wrong number of pixels");
+  const Geometry& g = plan.g;
+  const int64_t n = planes.shape(0);
+  float* target = grid.data();
+  const float *p = planes.data(), *v = values.data(), *w = weights.data();
+  nb::gil_scoped_release release;
+  const std::vector<int> cuts = borders(g, threads > 1 ? 2 * threads : 1);
+  const int64_t n_slabs = int64_t(cuts.size()) - 1;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int64_t slab = 0; slab < n_slabs; ++slab)
+    kernels().insert(g, target, p, n, cuts[slab], cuts[slab + 1], false, v, w);
+}
+
+Phases phases_of(const Array<const float, 3>& x, const Array<const float, 3>& y) {
+  const int64_t nx = x.shape(1) * x.shape(2), ny = y.shape(1) * y.shape(2);
+  return {x.data(), x.data() + nx, y.data(), y.data() + ny};
+}
+
+nb::tuple hand_over(const std::vector<std::vector<Kept>>& kept, const std::vector<Outcome>& outcomes) {
+  const size_t n = kept.size();
+  std::vector<int64_t> counts(n), tried(n);
+  std::vector<float> numbers(2 * n);
+  size_t total = 0;
+  for (size_t i = 0; i < n; ++i) {
+    counts[i] = int64_t(kept[i].size());
+    tried[i] = outcomes[i].n_tried;
+    numbers[2 * i] = outcomes[i].largest;
+    numbers[2 * i + 1] = outcomes[i].log_sum;
+    total += kept[i].size();
+  }
+  std::vector<int32_t> rotation(total);
+  std::vector<int16_t> shift(2 * total);
+  std::vector<float> weight(total);
+  size_t at = 0;
+  for (const auto& list : kept)
+    for (const Kept& k : list) {
+      rotation[at] = k.rotation;
+      shift[2 * at] = k.tx;
+      shift[2 * at + 1] = k.ty;
+      weight[at++] = k.weight;
+    }
+  return nb::make_tuple(to_numpy(std::move(counts), {n}), to_numpy(std::move(rotation), {total}),
+                        to_numpy(std::move(shift), {total, 2}), to_numpy(std::move(weight), {total}),
+                        to_numpy(std::move(numbers), {n, 2}), to_numpy(std::move(tried), {n}));
+}
+
+nb::tuple score(int radius, float grid_radius2, std::vector<Array<const float, 4>> volumes,
+                Maybe<float, 3> table, Array<const float, 3> planes, Array<const int32_t, 1> classes,
+                Array<const float, 3> x_phases, Array<const float, 3> y_phases,
+                Array<const float, 2> b_re, Array<const float, 2> b_im, Array<const float, 2> c,
+                Array<const int64_t, 1> group_begin, Array<const int32_t, 1> group_rotation,
+                Array<const float, 1> group_prior, Array<const int64_t, 1> shift_begin,
+                Array<const int16_t, 2> shifts, Array<const float, 1> shift_prior,
+                int rotation_children, int shift_children, float fraction, int64_t most,
+                bool correlation, int threads) {
+  const Volumes from(volumes);
+  const Layout layout(radius, from.side, from.width, grid_radius2);
+  const Slices slices = slices_of(layout, table, from.data, planes, classes);
+  const Phases phases = phases_of(x_phases, y_phases);
+  const int64_t n = b_re.shape(0), length = layout.disc.length;
+  if (int64_t(b_re.shape(1)) != length) throw std::invalid_argument("images: wrong number of pixels");
+  if (x_phases.shape(1) > 1024) throw std::invalid_argument("shifts: more than 1,024 along an axis");
+  // The kernel reads x and y of a shift apart.
+  const int64_t n_shifts = shifts.shape(0);
+  std::vector<int16_t> tx(n_shifts), ty(n_shifts);
+  for (int64_t i = 0; i < n_shifts; ++i) tx[i] = shifts.data()[2 * i], ty[i] = shifts.data()[2 * i + 1];
+  std::vector<std::vector<Kept>> kept(n);
+  std::vector<Outcome> outcomes(n);
+  const Selection how{fraction, most, correlation};
+  {
+    nb::gil_scoped_release release;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+      Work work;
+#pragma omp for schedule(dynamic)
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t first = group_begin.data()[i], last = group_begin.data()[i + 1];
+        const Hypotheses h{last - first,
+                           group_rotation.data() + first,
+                           group_prior.data() + first,
+                           shift_begin.data() + first,
+                           tx.data(),
+                           ty.data(),
+                           shift_prior.data(),
+                           rotation_children,
+                           shift_children};
+        const Scored image{b_re.data() + i * length, b_im.data() + i * length, c.data() + i * length};
+        kernels().score_image(layout.disc, phases, slices, image, h, how, work, kept[i], outcomes[i]);
+      }
+    }
+  }
+  return hand_over(kept, outcomes);
+}
+
+// Significant hypotheses of a block of images from the matrix product of all of them.
+nb::tuple choose(Array<float, 3> scores, Array<const float, 2> power, Maybe<float, 1> rotation_prior,
+                 Array<const float, 2> shift_prior, Maybe<float, 1> correlation, float fraction,
+                 int64_t most, int threads) {
+  const int64_t n = scores.shape(0), n_shifts = scores.shape(1), n_rotations = scores.shape(2);
+  if (n_shifts * n_rotations >= 2147483647) throw std::invalid_argument("scores: too many hypotheses");
+  std::vector<std::vector<int32_t>> chosen(n);
+  std::vector<float> numbers(2 * n);
+  const Selection how{fraction, most, correlation.has_value()};
+  {
+    nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+    for (int64_t i = 0; i < n; ++i) {
+      float* s = scores.data() + i * n_shifts * n_rotations;
+      kernels().add_priors(s, n_shifts, n_rotations, power.data() + i * n_rotations,
+                           rotation_prior ? rotation_prior->data() : nullptr,
+                           shift_prior.data() + i * n_shifts, correlation ? correlation->data()[i] : 0.f);
+      kernels().select(s, n_shifts * n_rotations, how, chosen[i], numbers[2 * i], numbers[2 * i + 1]);
+    }
+  }
+  std::vector<int64_t> counts(n);
+  size_t total = 0;
+  for (int64_t i = 0; i < n; ++i) total += chosen[i].size(), counts[i] = int64_t(chosen[i].size());
+  std::vector<int32_t> index(total);
+  std::vector<float> weight(total);
+  size_t at = 0;
+  for (int64_t i = 0; i < n; ++i)
+    for (int32_t k : chosen[i]) {
+      index[at] = k;
+      weight[at++] = scores.data()[i * n_shifts * n_rotations + k];
+    }
+  return nb::make_tuple(to_numpy(std::move(counts), {size_t(n)}), to_numpy(std::move(index), {total}),
+                        to_numpy(std::move(weight), {total}), to_numpy(std::move(numbers), {size_t(n), 2}));
+}
+
+// Sums of the images over rotations [first, last) of a sorted list, and statistics.
+void sums(int radius, float grid_radius2, std::vector<Array<const float, 4>> volumes,
+          Maybe<float, 3> table, Array<const float, 3> planes, Array<const int32_t, 1> classes,
+          Array<const float, 3> x_phases, Array<const float, 3> y_phases, Maybe<float, 2> b_re,
+          Maybe<float, 2> b_im, Maybe<float, 2> c, Array<const float, 2> u_re,
+          Array<const float, 2> u_im, Array<const float, 2> m, Array<const float, 2> sigma2,
+          Array<const float, 2> mask, Array<const int32_t, 1> groups, bool residual,
+          Array<const int32_t, 1> rotation, Array<const int64_t, 1> begin,
+          Array<const int32_t, 1> image, Array<const int16_t, 1> tx, Array<const int16_t, 1> ty,
+          Array<const float, 1> weight, Array<float, 3> values, Array<float, 2> weights,
+          Array<double, 2> per_image, Array<double, 2> per_pixel, int threads) {
+  const Volumes from(volumes);
+  const Layout layout(radius, from.side, from.width, grid_radius2);
+  const Slices slices = slices_of(layout, table, from.data, planes, classes);
+  const Phases phases = phases_of(x_phases, y_phases);
+  const Summed summed{b_re ? b_re->data() : nullptr,
+                      b_im ? b_im->data() : nullptr,
+                      c ? c->data() : nullptr,
+                      u_re.data(),
+                      u_im.data(),
+                      m.data(),
+                      sigma2.data(),
+                      mask.data(),
+                      groups.data(),
+                      residual};
+  const int64_t n = rotation.shape(0), length = layout.disc.length;
+  const int64_t n_images = per_image.shape(0), n_pixels = per_pixel.shape(0) * per_pixel.shape(1);
+  if (int64_t(weights.shape(1)) != length) throw std::invalid_argument("weights: wrong number of pixels");
+  nb::gil_scoped_release release;
+  // Each thread has its own share of the rotations and its own counts, added in order: the sums
+  // depend on the number of threads, not on which thread was quicker.
+  std::vector<std::vector<double>> images(threads);
+  std::vector<std::vector<float>> pixels(threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    const int me = omp_get_thread_num();
+    images[me].assign(3 * n_images, 0.0);
+    pixels[me].assign(n_pixels, 0.f);
+    Work work;
+#pragma omp for schedule(static, 4)
+    for (int64_t r = 0; r < n; ++r) {
+      const int64_t first = begin.data()[r];
+      kernels().sum_rotation(layout.disc, phases, slices, summed, rotation.data()[r],
+                             begin.data()[r + 1] - first, image.data() + first, tx.data() + first,
+                             ty.data() + first, weight.data() + first, work,
+                             values.data() + 2 * length * r, weights.data() + length * r,
+                             images[me].data(), pixels[me].data());
+    }
+  }
+  for (int t = 0; t < threads; ++t) {
+    for (size_t i = 0; i < images[t].size(); ++i) per_image.data()[i] += images[t][i];
+    for (size_t i = 0; i < pixels[t].size(); ++i) per_pixel.data()[i] += pixels[t][i];
+  }
+}
+
+}  // namespace
+
+void bind_refinement(nb::module_& m) {
+  m.def("disc", &describe, nb::arg("radius"),
+        "Length and longest row of a packed circle, offset of each row, end of each row.");
+  m.def("gather_packed", &gather_packed, nb::arg("volume"), nb::arg("planes"), nb::arg("out"),
+        nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("tight"), nb::arg("threads"));
+  m.def("insert_packed", &insert_packed, nb::arg("grid"), nb::arg("planes"), nb::arg("values"),
+        nb::arg("weights"), nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("threads"));
+  m.def("score", &score, nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("volumes"),
+        nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
+        nb::arg("y_phases"), nb::arg("b_re"), nb::arg("b_im"), nb::arg("c"), nb::arg("group_begin"),
+        nb::arg("group_rotation"), nb::arg("group_prior"), nb::arg("shift_begin"), nb::arg("shifts"),
+        nb::arg("shift_prior"), nb::arg("rotation_children"), nb::arg("shift_children"),
+        nb::arg("fraction"), nb::arg("most"), nb::arg("correlation"), nb::arg("threads"));
+  m.def("choose", &choose, nb::arg("scores"), nb::arg("power"), nb::arg("rotation_prior").none(),
+        nb::arg("shift_prior"), nb::arg("correlation").none(), nb::arg("fraction"), nb::arg("most"),
+        nb::arg("threads"));
+  m.def("sums", &sums, nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("volumes"),
+        nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
+        nb::arg("y_phases"), nb::arg("b_re").none(), nb::arg("b_im").none(), nb::arg("c").none(),
+        nb::arg("u_re"), nb::arg("u_im"), nb::arg("m"), nb::arg("sigma2"), nb::arg("mask"),
+        nb::arg("groups"), nb::arg("residual"), nb::arg("rotation"), nb::arg("begin"),
+        nb::arg("image"), nb::arg("tx"), nb::arg("ty"), nb::arg("weight"), nb::arg("values"),
+        nb::arg("weights"), nb::arg("per_image"), nb::arg("per_pixel"), nb::arg("threads"));
+}

@@ -1,0 +1,404 @@
+// Scores of poses and sums over them, image by image and rotation by rotation.
+//
+// A shift multiplies a transform by exp(-2 pi i (kx tx + ky ty) / n), a product of two factors: the
+// rows of z = image x conj(slice) are summed once for every ty, and each tx then costs one row. With
+// a few shifts along each axis this needs less arithmetic than a matrix product over all shifts, and
+// works on the list of hypotheses of each image without padding it to a block.
+//
+// Compiled once per instruction set, after _slices.hpp.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "_refine.h"
+
+namespace vitreous::VITREOUS_ISA {
+namespace {
+
+typedef float f16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t i16 __attribute__((vector_size(64), aligned(4), may_alias));
+constexpr int kWide = 16;
+constexpr int kTogether = 4;     // shifts worked on at a time
+constexpr float kLost = 25.f;    // weights below exp(-25) of the best are not looked at
+constexpr int kBins = 512;       // of the histogram of log weights
+
+inline f16 at(const float* p) {
+  f16 value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+inline void put(float* p, f16 value) { std::memcpy(p, &value, sizeof value); }
+inline f16 all(float x) { return x - f16{}; }
+
+inline float total(f16 v) {
+  float sum = 0;
+  for (int half = 8; half >= 1; half /= 2)
+    for (int i = 0; i < half; ++i) v[i] += v[i + half];
+  sum = v[0];
+  return sum;
+}
+
+// Split 16 complex numbers into real and imaginary parts.
+inline void split(const float* p, f16& re, f16& im) {
+  const f16 low = at(p), high = at(p + kWide);
+  re = __builtin_shuffle(low, high, i16{0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30});
+  im = __builtin_shuffle(low, high, i16{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31});
+}
+
+inline void join(float* p, f16 re, f16 im) {
+  put(p, __builtin_shuffle(re, im, i16{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}));
+  put(p + kWide,
+      __builtin_shuffle(re, im, i16{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31}));
+}
+
+const float* slice_of(const Disc& disc, const Slices& from, int64_t rotation, Work& work) {
+  if (from.table != nullptr) return from.table + 2 * disc.length * rotation;
+  work.slice.assign(2 * disc.length, 0.f);
+  gather_slices(from.geometry, from.volumes[from.classes[rotation]],
+                from.planes + 6 * rotation, 0, 1, work.slice.data());
+  return work.slice.data();
+}
+
+// Call `use(offset of the row, row)` for all rows that have column block b.
+template <class Use>
+inline void rows_of_block(const Disc& disc, int b, const Use& use) {
+  const int reach = disc.reach[b], half = disc.n_rows / 2;
+  for (int y = 0; y <= std::min(reach, half); ++y) use(disc.offsets[y], y);
+  for (int y = disc.n_rows - std::min(reach, half - 1); y < disc.n_rows; ++y)
+    use(disc.offsets[y], y);
+}
+
+template <int kShifts>
+inline void sum_rows(const Disc& disc, const Phases& phases, const int16_t* ty, const float* z_re,
+                     const float* z_im, float* v) {
+  const float *y_re[kShifts], *y_im[kShifts];
+  for (int j = 0; j < kShifts; ++j) {
+    y_re[j] = phases.y_re + int64_t(ty[j]) * disc.n_rows;
+    y_im[j] = phases.y_im + int64_t(ty[j]) * disc.n_rows;
+  }
+  for (int b = 0; b < disc.width / kWide; ++b) {
+    f16 re[kShifts] = {}, im[kShifts] = {};
+    rows_of_block(disc, b, [&](int64_t offset, int y) {
+      const f16 zr = at(z_re + offset + b * kWide), zi = at(z_im + offset + b * kWide);
+      for (int j = 0; j < kShifts; ++j) {
+        re[j] += zr * y_re[j][y] - zi * y_im[j][y];
+        im[j] += zr * y_im[j][y] + zi * y_re[j][y];
+      }
+    });
+    for (int j = 0; j < kShifts; ++j) {
+      put(v + (2 * j) * disc.width + b * kWide, re[j]);
+      put(v + (2 * j + 1) * disc.width + b * kWide, im[j]);
+    }
+  }
+}
+
+template <int kShifts>
+inline void spread_rows(const Disc& disc, const Phases& phases, const int16_t* ty, const float* q,
+                        bool first, float* a_re, float* a_im) {
+  const float *y_re[kShifts], *y_im[kShifts];
+  for (int j = 0; j < kShifts; ++j) {
+    y_re[j] = phases.y_re + int64_t(ty[j]) * disc.n_rows;
+    y_im[j] = phases.y_im + int64_t(ty[j]) * disc.n_rows;
+  }
+  for (int b = 0; b < disc.width / kWide; ++b) {
+    f16 qr[kShifts], qi[kShifts];
+    for (int j = 0; j < kShifts; ++j) {
+      qr[j] = at(q + (2 * j) * disc.width + b * kWide);
+      qi[j] = at(q + (2 * j + 1) * disc.width + b * kWide);
+    }
+    rows_of_block(disc, b, [&](int64_t offset, int y) {
+      float *to_re = a_re + offset + b * kWide, *to_im = a_im + offset + b * kWide;
+      f16 re = first ? f16{} : at(to_re), im = first ? f16{} : at(to_im);
+      for (int j = 0; j < kShifts; ++j) {
+        re += qr[j] * y_re[j][y] - qi[j] * y_im[j][y];
+        im += qr[j] * y_im[j][y] + qi[j] * y_re[j][y];
+      }
+      put(to_re, re);
+      put(to_im, im);
+    });
+  }
+}
+
+// Run a function of a compile-time number of shifts over a list of any length.
+#define VITREOUS_BY_SHIFTS(function, n, ...)  \
+  switch (n) {                                \
+    case 1: function<1>(__VA_ARGS__); break;  \
+    case 2: function<2>(__VA_ARGS__); break;  \
+    case 3: function<3>(__VA_ARGS__); break;  \
+    default: function<4>(__VA_ARGS__); break; \
+  }
+
+// The fine shifts along y that a list of coarse ones needs, each once; `place` tells where.
+inline int needed_shifts(const Hypotheses& h, int64_t begin, int64_t end, int16_t* list,
+                         int16_t* place) {
+  int n = 0;
+  for (int64_t s = begin; s < end; ++s) {
+    const int first = h.ty[s] * h.shift_children;
+    bool known = false;
+    for (int i = 0; i < n && !known; i += h.shift_children) known = list[i] == first;
+    if (known) continue;
+    for (int c = 0; c < h.shift_children; ++c) {
+      place[first + c] = static_cast<int16_t>(n);
+      list[n++] = static_cast<int16_t>(first + c);
+    }
+  }
+  return n;
+}
+
+constexpr int kMostShifts = 1024;  // fine shifts along an axis
+
+}  // namespace
+
+void add_priors(float* scores, int64_t n_shifts, int64_t n_rotations, const float* power,
+                const float* rotation_prior, const float* shift_prior, float correlation) {
+  for (int64_t t = 0; t < n_shifts; ++t) {
+    float* row = scores + t * n_rotations;
+    if (correlation > 0.f) {
+      for (int64_t r = 0; r < n_rotations; ++r)
+        row[r] *= correlation / std::sqrt(std::max(2.f * power[r], 1e-30f));
+      continue;
+    }
+    const float prior = shift_prior[t];
+    if (rotation_prior == nullptr)
+      for (int64_t r = 0; r < n_rotations; ++r) row[r] += prior - power[r];
+    else
+      for (int64_t r = 0; r < n_rotations; ++r) row[r] += prior + rotation_prior[r] - power[r];
+  }
+}
+
+// Choose the fewest hypotheses that hold a fraction of the weight. `scores` become weights relative
+// to the largest where they were looked at.
+void select(float* scores, int64_t n, const Selection& how, std::vector<int32_t>& chosen,
+            float& largest, float& log_sum) {
+  chosen.clear();
+  largest = -INFINITY;
+  int64_t where = -1;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, scores[i]);
+  if (!std::isfinite(largest)) {
+    log_sum = largest;
+    return;
+  }
+  const float lowest = largest - kLost;
+  if (how.correlation) {
+    while (scores[++where] != largest) {
+    }
+    chosen.push_back(static_cast<int32_t>(where));
+    scores[where] = 1.f;
+    log_sum = largest;
+    return;
+  }
+  double bins[kBins] = {};
+  int64_t counts[kBins] = {};
+  const float per_bin = kBins / kLost;
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (scores[i] <= lowest) continue;
+    const float below = largest - scores[i];
+    const double w = std::exp(-below);
+    const int bin = std::min(static_cast<int>(below * per_bin), kBins - 1);
+    bins[bin] += w;
+    ++counts[bin];
+    sum += w;
+  }
+  log_sum = largest + static_cast<float>(std::log(sum));
+  double held = 0;
+  const double wanted = how.fraction * sum;
+  int last = 0;
+  int64_t many = 0;
+  while (last < kBins - 1 && held + bins[last] <= wanted) held += bins[last], many += counts[last++];
+  // Everything above bin `last` is chosen, and of that bin the best until the fraction is reached.
+  std::vector<float> border;
+  for (int64_t i = 0; i < n; ++i) {
+    if (scores[i] <= lowest) continue;
+    if (std::min(static_cast<int>((largest - scores[i]) * per_bin), kBins - 1) == last)
+      border.push_back(scores[i]);
+  }
+  std::sort(border.begin(), border.end(), std::greater<float>());
+  float least = border.empty() ? lowest : border.back();
+  for (float score : border) {
+    held += std::exp(score - largest);
+    least = score;
+    if (held > wanted) break;
+  }
+  for (int64_t i = 0; i < n; ++i)
+    if (scores[i] >= least) chosen.push_back(static_cast<int32_t>(i));
+  if (how.most > 0 && static_cast<int64_t>(chosen.size()) > how.most) {
+    std::vector<int32_t> ranked = chosen;
+    std::nth_element(ranked.begin(), ranked.begin() + (how.most - 1), ranked.end(),
+                     [&](int32_t a, int32_t b) { return scores[a] > scores[b]; });
+    const float cut = scores[ranked[how.most - 1]];
+    chosen.erase(std::remove_if(chosen.begin(), chosen.end(),
+                                [&](int32_t i) { return scores[i] < cut; }),
+                 chosen.end());
+  }
+  for (int32_t i : chosen) scores[i] = static_cast<float>(std::exp(scores[i] - largest) / sum);
+}
+
+void score_image(const Disc& disc, const Phases& phases, const Slices& from, const Scored& image,
+                 const Hypotheses& h, const Selection& how, Work& work, std::vector<Kept>& kept,
+                 Outcome& outcome) {
+  const int64_t length = disc.length;
+  const int nc = h.shift_children, width = disc.width;
+  work.z_re.resize(length);
+  work.z_im.resize(length);
+  work.first.resize(h.n_groups + 1);
+  int64_t count = 0;
+  for (int64_t g = 0; g < h.n_groups; ++g) {
+    work.first[g] = count;
+    count += (h.begin[g + 1] - h.begin[g]) * h.rotation_children * nc * nc;
+  }
+  work.first[h.n_groups] = count;
+  work.scores.resize(count);
+  int16_t list[kMostShifts], place[kMostShifts];
+  double image_power = 0;
+  if (how.correlation)
+    for (int64_t i = 0; i < length; ++i)
+      if (image.c[i] > 0)
+        image_power += (double(image.b_re[i]) * image.b_re[i] + double(image.b_im[i]) * image.b_im[i]) /
+                       image.c[i];
+  float* score = work.scores.data();
+  for (int64_t g = 0; g < h.n_groups; ++g) {
+    const int64_t begin = h.begin[g], end = h.begin[g + 1];
+    const int n_y = needed_shifts(h, begin, end, list, place);
+    if (static_cast<int64_t>(work.v.size()) < 2ll * width * (n_y + kTogether))
+      work.v.resize(2ll * width * (n_y + kTogether));
+    for (int child = 0; child < h.rotation_children; ++child) {
+      const int64_t rotation = int64_t(h.rotation[g]) * h.rotation_children + child;
+      const float* slice = slice_of(disc, from, rotation, work);
+      float *z_re = work.z_re.data(), *z_im = work.z_im.data();
+      f16 powers = {};
+      for (int64_t i = 0; i < length; i += kWide) {
+        f16 pr, pi;
+        split(slice + 2 * i, pr, pi);
+        const f16 br = at(image.b_re + i), bi = at(image.b_im + i);
+        put(z_re + i, br * pr + bi * pi);
+        put(z_im + i, bi * pr - br * pi);
+        powers += at(image.c + i) * (pr * pr + pi * pi);
+      }
+      const float power = 0.5f * total(powers);
+      for (int j = 0; j < n_y; j += kTogether) {
+        VITREOUS_BY_SHIFTS(sum_rows, std::min(kTogether, n_y - j), disc, phases, list + j, z_re, z_im,
+                           work.v.data() + 2ll * width * j)
+      }
+      const float scale = how.correlation
+                              ? 1.f / static_cast<float>(std::sqrt(std::max(2.0 * power * image_power, 1e-30)))
+                              : 1.f;
+      for (int64_t s = begin; s < end; ++s) {
+        const float base = how.correlation ? 0.f : h.prior[g] + h.shift_prior[s] - power;
+        for (int jx = 0; jx < nc; ++jx) {
+          const float* x_re = phases.x_re + int64_t(h.tx[s] * nc + jx) * width;
+          const float* x_im = phases.x_im + int64_t(h.tx[s] * nc + jx) * width;
+          for (int jy = 0; jy < nc; ++jy) {
+            const float* v = work.v.data() + 2ll * width * place[h.ty[s] * nc + jy];
+            f16 sum = {};
+            for (int i = 0; i < width; i += kWide)
+              sum += at(v + i) * at(x_re + i) - at(v + width + i) * at(x_im + i);
+            *score++ = base + scale * total(sum);
+          }
+        }
+      }
+    }
+  }
+  outcome.n_tried = count;
+  outcome.best = {-1, 0, 0, 0.f};
+  select(work.scores.data(), count, how, work.chosen, outcome.largest, outcome.log_sum);
+  int64_t g = 0;
+  for (int32_t i : work.chosen) {
+    while (work.first[g + 1] <= i) ++g;
+    const int64_t n_shifts = h.begin[g + 1] - h.begin[g];
+    int64_t rest = i - work.first[g];
+    const int jy = static_cast<int>(rest % nc);
+    rest /= nc;
+    const int jx = static_cast<int>(rest % nc);
+    rest /= nc;
+    const int64_t s = h.begin[g] + rest % n_shifts;
+    const int32_t rotation =
+        static_cast<int32_t>(int64_t(h.rotation[g]) * h.rotation_children + rest / n_shifts);
+    kept.push_back({rotation, static_cast<int16_t>(h.tx[s] * nc + jx),
+                    static_cast<int16_t>(h.ty[s] * nc + jy), work.scores[i]});
+    if (kept.back().weight > outcome.best.weight) outcome.best = kept.back();
+  }
+}
+
+// Sum all images that keep one rotation, and count statistics of them.
+void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, const Summed& images,
+                  int64_t rotation, int64_t n, const int32_t* image, const int16_t* tx,
+                  const int16_t* ty, const float* weight, Work& work, float* values, float* weights,
+                  double* per_image, float* per_pixel) {
+  const int64_t length = disc.length;
+  const int width = disc.width;
+  for (std::vector<float>* v : {&work.a_re, &work.a_im}) v->resize(length);
+  for (std::vector<float>* v : {&work.n_re, &work.n_im, &work.w}) v->assign(length, 0.f);
+  const bool counts = images.b_re != nullptr;
+  const float* slice = counts || images.residual ? slice_of(disc, from, rotation, work) : nullptr;
+  const float* mask = images.mask + length * from.classes[rotation];
+  float *a_re = work.a_re.data(), *a_im = work.a_im.data();
+  float *n_re = work.n_re.data(), *n_im = work.n_im.data(), *w = work.w.data();
+  int16_t list[kTogether];
+  for (int64_t first = 0; first < n;) {
+    int64_t last = first;
+    float sum = 0;
+    while (last < n && image[last] == image[first]) sum += weight[last++];
+    // Shifts of one image are sorted by ty: take them a few rows at a time.
+    bool fresh = true;
+    for (int64_t s = first; s < last;) {
+      int n_y = 0;
+      work.q.assign(2ll * width * kTogether, 0.f);
+      while (s < last) {
+        if (n_y == 0 || list[n_y - 1] != ty[s]) {
+          if (n_y == kTogether) break;
+          list[n_y++] = ty[s];
+        }
+        float *q_re = work.q.data() + 2ll * width * (n_y - 1), *q_im = q_re + width;
+        const float *x_re = phases.x_re + int64_t(tx[s]) * width, *x_im = phases.x_im + int64_t(tx[s]) * width;
+        for (int i = 0; i < width; i += kWide) {
+          put(q_re + i, at(q_re + i) + weight[s] * at(x_re + i));
+          put(q_im + i, at(q_im + i) + weight[s] * at(x_im + i));
+        }
+        ++s;
+      }
+      VITREOUS_BY_SHIFTS(spread_rows, n_y, disc, phases, list, work.q.data(), fresh, a_re, a_im)
+      fresh = false;
+    }
+    const int64_t base = int64_t(image[first]) * length;
+    const float *u_re = images.u_re + base, *u_im = images.u_im + base, *m = images.m + base;
+    const int group = images.groups[image[first]];
+    const float* sigma2 = images.sigma2 + group * length;
+    const float *b_re = nullptr, *b_im = nullptr, *c = nullptr;
+    if (counts) b_re = images.b_re + base, b_im = images.b_im + base, c = images.c + base;
+    float* pixels = per_pixel + group * length;
+    f16 rest = {}, cross = {}, power = {};
+    for (int64_t i = 0; i < length; i += kWide) {
+      const f16 ar = at(a_re + i), ai = at(a_im + i), ur = at(u_re + i), ui = at(u_im + i);
+      f16 nr = ar * ur - ai * ui, ni = ar * ui + ai * ur;
+      const f16 added = sum * at(m + i);
+      f16 pr = {}, pi = {};
+      if (slice != nullptr) split(slice + 2 * i, pr, pi);
+      if (images.residual) nr -= added * pr, ni -= added * pi;
+      put(n_re + i, at(n_re + i) + nr);
+      put(n_im + i, at(n_im + i) + ni);
+      put(w + i, at(w + i) + added);
+      if (!counts) continue;
+      const f16 br = at(b_re + i), bi = at(b_im + i), s2 = at(sigma2 + i), use = at(mask + i);
+      const f16 xa = s2 * (ar * (br * pr + bi * pi) - ai * (bi * pr - br * pi));
+      const f16 aa = s2 * sum * at(c + i) * (pr * pr + pi * pi);
+      const f16 left = aa - 2.f * xa;
+      rest += left;
+      cross += use * xa;
+      power += use * aa;
+      put(pixels + i, at(pixels + i) + left);
+    }
+    if (counts) {
+      double* to = per_image + 3 * int64_t(image[first]);
+      to[0] += total(rest);
+      to[1] += total(cross);
+      to[2] += total(power);
+    }
+    first = last;
+  }
+  for (int64_t i = 0; i < length; i += kWide) join(values + 2 * i, at(n_re + i), at(n_im + i));
+  std::memcpy(weights, w, length * sizeof(float));
+}
+
+}  // namespace vitreous::VITREOUS_ISA
