@@ -97,6 +97,7 @@ class Image:
     fix_sigma_noise: bool = False
     fix_sigma_offset: bool = False
     sigma_offset_A: float = 10.0
+    n_noise_particles: int = 1000  # of each optics group, for the first noise spectra
 
 
 @dataclass(frozen=True)
