@@ -1,0 +1,208 @@
+// Frames of movies on the CPU: moving them by a smooth field, and adding them up with weights.
+// The reference of each function is in motion_reference.py.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+
+namespace nb = nanobind;
+
+// One copy of a function per instruction set, chosen by the loader.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#define EVERY_ISA __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define EVERY_ISA
+#endif
+
+namespace {
+
+template <class T, int N>
+using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+
+constexpr int kBlock = 16;  // pixels that share a whole shift, nearly always
+
+struct Frame {
+  const float* data;
+  int ny, nx;
+  float at(int y, int x) const {
+    return data[int64_t(std::clamp(y, 0, ny - 1)) * nx + std::clamp(x, 0, nx - 1)];
+  }
+};
+
+// The shift along a row, a + b x + c x^2 with x from -1/2.
+struct Row {
+  float a, b, c;
+};
+
+Row along_row(const float* field, float y) {
+  return {field[0] + y * (field[3] + y * field[4]), field[1] + y * field[5], field[2]};
+}
+
+inline void spline(float t, float* w) {
+  const float s = 1 - t;
+  w[0] = s * s * s * (1.f / 6);
+  w[1] = (4 + t * t * (3 * t - 6)) * (1.f / 6);
+  w[2] = (4 + s * s * (3 * s - 6)) * (1.f / 6);
+  w[3] = t * t * t * (1.f / 6);
+}
+
+inline void line(float t, float* w) {
+  w[0] = 0;
+  w[1] = 1 - t;
+  w[2] = t;
+  w[3] = 0;
+}
+
+float one_pixel(const Frame& f, int y, int x, float dy, float dx, bool cubic) {
+  const int iy = int(std::floor(dy)), ix = int(std::floor(dx));
+  float wy[4], wx[4];
+  (cubic ? spline : line)(dy - iy, wy);
+  (cubic ? spline : line)(dx - ix, wx);
+  float total = 0;
+  for (int j = 0; j < 4; ++j)
+    for (int i = 0; i < 4; ++i) total += wy[j] * wx[i] * f.at(y + iy + j - 1, x + ix + i - 1);
+  return total;
+}
+
+EVERY_ISA
+void warp_row(const float* data, int ny, int nx, int y, Row sx, Row sy, bool cubic, float* out) {
+  const Frame f{data, ny, nx};
+  for (int first = 0; first < nx; first += kBlock) {
+    const int n = std::min(kBlock, nx - first);
+    alignas(64) float dx[kBlock], dy[kBlock], wx[4][kBlock], wy[4][kBlock];
+    for (int p = 0; p < kBlock; ++p) {
+      const float x = float(first + p) / float(nx) - 0.5f;
+      dx[p] = -(sx.a + x * (sx.b + x * sx.c));
+      dy[p] = -(sy.a + x * (sy.b + x * sy.c));
+    }
+    // The field is so smooth that its ends tell enough: in between it bulges by nothing.
+    const float whole_x = std::floor(dx[0]), whole_y = std::floor(dy[0]);
+    const int ix = first + int(whole_x) - 1, iy = y + int(whole_y) - 1;
+    const bool smooth = std::floor(dx[kBlock - 1]) == whole_x &&
+                        std::floor(dy[kBlock - 1]) == whole_y;
+    if (!smooth || n < kBlock || ix < 0 || ix + kBlock + 3 > nx || iy < 0 || iy + 4 > ny) {
+      for (int p = 0; p < n; ++p) out[first + p] = one_pixel(f, y, first + p, dy[p], dx[p], cubic);
+      continue;
+    }
+    for (int p = 0; p < kBlock; ++p) {
+      float w[4], v[4];
+      if (cubic) {
+        spline(dx[p] - whole_x, w);
+        spline(dy[p] - whole_y, v);
+      } else {
+        line(dx[p] - whole_x, w);
+        line(dy[p] - whole_y, v);
+      }
+      for (int i = 0; i < 4; ++i) wx[i][p] = w[i], wy[i][p] = v[i];
+    }
+    alignas(64) float total[kBlock] = {};
+    for (int j = 0; j < 4; ++j) {
+      const float* source = data + int64_t(iy + j) * nx + ix;
+      alignas(64) float part[kBlock] = {};
+      for (int i = 0; i < 4; ++i)
+        for (int p = 0; p < kBlock; ++p) part[p] += wx[i][p] * source[p + i];
+      for (int p = 0; p < kBlock; ++p) total[p] += wy[j][p] * part[p];
+    }
+    for (int p = 0; p < kBlock; ++p) out[first + p] = total[p];
+  }
+}
+
+void warp(Array<const float, 2> frame, Array<const float, 2> field, bool cubic,
+          Array<float, 2> out, int threads) {
+  const int ny = int(frame.shape(0)), nx = int(frame.shape(1));
+  const float *data = frame.data(), *coefficients = field.data();
+  float* target = out.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int y = 0; y < ny; ++y) {
+    const float place = float(y) / float(ny) - 0.5f;
+    warp_row(data, ny, nx, y, along_row(coefficients, place), along_row(coefficients + 6, place),
+             cubic, target + int64_t(y) * nx);
+  }
+}
+
+// exp of numbers from 0 down; 2e-7 relative.
+inline float exp_negative(float x) {
+  const float scaled = std::max(x * 1.44269504f, -126.f);
+  const float whole = std::floor(scaled), t = (scaled - whole) * 0.693147181f;
+  const float series =
+      1 + t * (1 + t * (0.5f + t * (1.f / 6 + t * (1.f / 24 + t * (1.f / 120 + t * (1.f / 720 + t * (1.f / 5040)))))));
+  union {
+    int32_t bits;
+    float power;
+  } scale;
+  scale.bits = (int32_t(whole) + 127) << 23;
+  return series * scale.power;
+}
+
+EVERY_ISA
+void add_row(const float* wave, const float* decay, float dose, int n, float* weighted,
+             float* plain, float* group) {
+  constexpr int block = 64;
+  for (int first = 0; first < n; first += block) {
+    const int m = std::min(block, n - first);
+    if (weighted) {
+      float weight[block];
+      for (int p = 0; p < m; ++p) weight[p] = exp_negative(dose * decay[first + p]);
+      for (int p = 0; p < m; ++p) {
+        weighted[2 * (first + p)] += weight[p] * wave[2 * (first + p)];
+        weighted[2 * (first + p) + 1] += weight[p] * wave[2 * (first + p) + 1];
+      }
+    }
+    if (plain)
+      for (int p = 2 * first; p < 2 * (first + m); ++p) plain[p] += wave[p];
+    if (group)
+      for (int p = 2 * first; p < 2 * (first + m); ++p) group[p] += wave[p];
+  }
+}
+
+using Waves = Array<float, 3>;  // y, xh, real and imaginary part
+
+void add(Array<const float, 3> wave, Array<const float, 2> decay, float dose,
+         std::optional<Waves> weighted, std::optional<Waves> plain, std::optional<Waves> group,
+         int threads) {
+  const int ny = int(wave.shape(0)), n = int(wave.shape(1));
+  const float *source = wave.data(), *rate = decay.data();
+  float* sums[3] = {weighted ? weighted->data() : nullptr, plain ? plain->data() : nullptr,
+                    group ? group->data() : nullptr};
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int y = 0; y < ny; ++y) {
+    const int64_t at = int64_t(y) * n;
+    float* row[3];
+    for (int s = 0; s < 3; ++s) row[s] = sums[s] ? sums[s] + 2 * at : nullptr;
+    add_row(source + 2 * at, sums[0] ? rate + at : nullptr, dose, n, row[0], row[1], row[2]);
+  }
+}
+
+EVERY_ISA
+void add_modulus_row(float* wave, int n, float* total) {
+  for (int p = 0; p < n; ++p) {
+    total[p] += std::sqrt(wave[2 * p] * wave[2 * p] + wave[2 * p + 1] * wave[2 * p + 1]);
+  }
+  std::fill(wave, wave + 2 * n, 0.f);
+}
+
+void add_modulus(Waves wave, Array<float, 2> total, int threads) {
+  const int ny = int(wave.shape(0)), n = int(wave.shape(1));
+  float *source = wave.data(), *target = total.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int y = 0; y < ny; ++y)
+    add_modulus_row(source + 2 * int64_t(y) * n, n, target + int64_t(y) * n);
+}
+
+}  // namespace
+
+NB_MODULE(_motion, m) {
+  m.def("warp", &warp);
+  m.def("add", &add, nb::arg("wave"), nb::arg("decay"), nb::arg("dose"),
+        nb::arg("weighted").none(), nb::arg("plain").none(), nb::arg("group").none(),
+        nb::arg("threads"));
+  m.def("add_modulus", &add_modulus);
+}
