@@ -18,7 +18,6 @@ Half-set refinements are driven by the first half. No function here looks at ima
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -102,7 +101,7 @@ def begin_iteration(state: State, settings: Settings, n_particles: int) -> State
     before, model = state.schedule, state.models[0]
     if before.iteration == 0:
         before = _before_the_first(before, model, settings)
-    converged = settings.auto_refine and schedule_auto.is_converged(before, settings)
+    converged = settings.auto_refine and schedule_auto.is_converged(before)
     ended = _gradient_ended(before, settings)
     now = replace(
         before, iteration=before.iteration + 1, converged=converged, gradient_converged=ended
@@ -205,10 +204,15 @@ def end_iteration(state: State, settings: Settings, moved: Changes) -> State:
 
 
 def is_finished(state: State, settings: Settings) -> bool:
-    """Tell whether no iteration follows."""
+    """Tell whether no iteration follows.
+
+    An auto-refinement that reaches its largest number of iterations stops there, without a final
+    iteration, as RELION does.
+    """
+    now = state.schedule
     if settings.auto_refine:
-        return state.schedule.converged
-    return state.schedule.iteration >= settings.n_iterations
+        return now.converged or now.iteration >= settings.max_auto_iterations
+    return now.iteration >= settings.n_iterations
 
 
 def writes_files(state: State, settings: Settings) -> bool:
@@ -328,8 +332,3 @@ def _count_resolution(schedule: Schedule, resolution_per_A: float) -> Schedule:
         best_resolution_per_A=max(schedule.best_resolution_per_A, resolution_per_A),
         resolution_no_gain=0 if improved else schedule.resolution_no_gain + 1,
     )
-
-
-def overall(values: Sequence[float]) -> float:
-    """Return the accuracy of the best class."""
-    return min(values)

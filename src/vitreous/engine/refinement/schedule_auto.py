@@ -30,14 +30,10 @@ GRADIENT_PAUSE = 5
 GRADIENT_END = 4
 
 
-def is_converged(schedule: Schedule, settings: Settings) -> bool:
+def is_converged(schedule: Schedule) -> bool:
     """Tell whether the next iteration is the final one of an auto-refinement (9.4)."""
-    if schedule.converged:
-        return True
-    if schedule.iteration >= settings.max_auto_iterations:
-        return True
     still = schedule.resolution_no_gain >= 1 and schedule.changes_no_gain >= 1
-    return schedule.fine_enough and still
+    return schedule.converged or (schedule.fine_enough and still)
 
 
 def count_changes(schedule: Schedule, sampling: Sampling, changes: Changes) -> Schedule:
