@@ -45,6 +45,19 @@ def weight_sums(
     return sums[0, :-1], sums[1, :-1]
 
 
+def count_reached(
+    grid: Float[Tensor, "*grid 4"], padding: float, threshold: Float[Tensor, " h"]
+) -> Float[Tensor, " h"]:
+    """Count the points of each half shell with a weight of `threshold` or more, as float64."""
+    weight, n = grid[..., 2], len(threshold)
+    table = _padded(threshold, torch.inf).to(weight.dtype)
+    count = torch.zeros(n + 1, dtype=torch.float64, device=grid.device)
+    for rows in grids.rows_of(weight):
+        index = _index(weight, padding, rows, n)
+        count += torch.bincount(index[weight[..., rows, :] >= table[index]], minlength=n + 1)
+    return count[:n]
+
+
 def wiener_rows(
     grid: Float[Tensor, "*grid 4"],
     padding: float,

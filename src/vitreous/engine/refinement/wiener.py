@@ -1,0 +1,79 @@
+"""The Wiener map of one reference, and the share of each shell that its data decide (7.4, 7.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from vitreous.engine import grids, reconstruction
+from vitreous.engine.kernels import half_shells
+from vitreous.engine.projection import Accumulator
+from vitreous.engine.refinement.weights import Weights, wiener_tables
+
+GRIDDING_ITERATIONS = 10
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A map and its coverage.
+
+    Parameters
+    ----------
+    volume
+        ``z y x`` or ``y x``.
+    coverage
+        ``s``: share of the points of each shell with ``weight p^d tau2 >= 1``.
+    """
+
+    volume: Float[Tensor, "*zyx"]
+    coverage: Float[Tensor, " s"]
+
+
+def solve(
+    sums: Accumulator,
+    weights: Weights,
+    tau2: Float[Tensor, " s"] | None,
+    *,
+    gridding_iterations: int = 0,
+) -> Solution:
+    """Return ``data / (weight + 1 / (p^d tau2))`` as a map.
+
+    Parameters
+    ----------
+    sums
+        Finished accumulator.
+    weights
+        Its sums over half shells.
+    tau2
+        Power of the signal per shell times T; None for a map that is not regularised.
+    gridding_iterations
+        See `reconstruction.reconstruct`; 0 divides by the weights.
+    """
+    tables = wiener_tables(weights, tau2)
+    grid = sums.grid
+    covered = torch.zeros_like(weights.total)
+
+    def solved(rows: slice) -> Complex[Tensor, "*rows"]:
+        return half_shells.wiener_rows(
+            grid,
+            sums.padding,
+            rows,
+            tables.factor,
+            tables.extra,
+            tables.least,
+            tables.threshold,
+            covered,
+        )
+
+    if gridding_iterations:
+        for rows in grids.rows_of(sums.weight):
+            solved(rows)
+        volume = reconstruction.reconstruct(
+            sums, tau2=tau2, gridding_iterations=gridding_iterations
+        )
+    else:
+        volume = reconstruction.from_transform(sums.weight, solved, sums.box_px, sums.padding)
+    return Solution(volume, weights.by_shell(covered) / weights.points().clamp(min=1))
