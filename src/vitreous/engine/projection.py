@@ -8,14 +8,18 @@ image. A projection is a central slice of it. Insertion is the exact adjoint.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import grids
+from vitreous.engine.kernels import poses, symmetrise
 from vitreous.engine.kernels import slices as kernels
-from vitreous.engine.kernels import symmetrise
+
+if TYPE_CHECKING:
+    from vitreous.engine.refinement.disc import Disc
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,36 @@ class Accumulator:
         radius = min(self.r_max, size // 2) if scale == 1 else size // 2
         limit = self.padding * self.r_max
         kernels.insert_(self._grid, planes, values, weights, radius, limit)
-        self._since_flush += len(values)
+        self._count_(len(values))
+
+    def add_packed_(
+        self,
+        values: Float[Tensor, "n m 2"],
+        weights: Float[Tensor, "n m"],
+        rotations: Float[Tensor, "n 3 3"],
+        packing: Disc,
+        *,
+        scale: float = 1.0,
+        magnification: Float[Tensor, "2 2"] | None = None,
+    ) -> None:
+        """Insert slices whose pixels are packed (`refinement.disc`); see `add_`."""
+        if self.ndim == 2:
+            slices = packing.unpack(torch.view_as_complex(values))
+            matrices = rotations[:, :2, :2].to(torch.float32)
+            self.add_(
+                slices, packing.unpack(weights), matrices, scale=scale, magnification=magnification
+            )
+            return
+        planes = central_planes(
+            rotations, self.padding, scale=scale, magnification=magnification
+        ).to(self._grid.dtype)
+        limit = self.padding * self.r_max
+        poses.insert_packed_(self._grid, planes, values, weights, packing.radius, limit)
+        self._count_(len(values))
+
+    def _count_(self, n: int) -> None:
+        """Count slices; after enough of them the sums go on in double precision."""
+        self._since_flush += n
         if self._since_flush >= self.flush_every:
             self._total = torch.zeros_like(self._grid, dtype=torch.float64) + (
                 0 if self._total is None else self._total

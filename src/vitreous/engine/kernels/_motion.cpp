@@ -69,14 +69,47 @@ float one_pixel(const Frame& f, int y, int x, float dy, float dx, bool cubic) {
   return total;
 }
 
+// Move `kBlock` pixels whose whole shift is the same; `source` is the first pixel of the first tap.
+template <bool cubic>
+inline __attribute__((always_inline)) void warp_block(const float* source, int64_t stride,
+                                                      const float* ty, const float* tx,
+                                                      float* out) {
+  float total[kBlock], wy[4][kBlock], wx[4][kBlock];
+  for (int p = 0; p < kBlock; ++p) {
+    const float t = tx[p], s = 1 - t;
+    wx[0][p] = cubic ? s * s * s * (1.f / 6) : 0;
+    wx[1][p] = cubic ? (4 + t * t * (3 * t - 6)) * (1.f / 6) : s;
+    wx[2][p] = cubic ? (4 + s * s * (3 * s - 6)) * (1.f / 6) : t;
+    wx[3][p] = cubic ? t * t * t * (1.f / 6) : 0;
+  }
+  for (int p = 0; p < kBlock; ++p) {
+    const float t = ty[p], s = 1 - t;
+    wy[0][p] = cubic ? s * s * s * (1.f / 6) : 0;
+    wy[1][p] = cubic ? (4 + t * t * (3 * t - 6)) * (1.f / 6) : s;
+    wy[2][p] = cubic ? (4 + s * s * (3 * s - 6)) * (1.f / 6) : t;
+    wy[3][p] = cubic ? t * t * t * (1.f / 6) : 0;
+    total[p] = 0;
+  }
+  for (int j = cubic ? 0 : 1; j < (cubic ? 4 : 3); ++j) {
+    const float* row = source + j * stride;
+    for (int p = 0; p < kBlock; ++p) {
+      const float inner = wx[1][p] * row[p + 1] + wx[2][p] * row[p + 2];
+      const float outer = cubic ? wx[0][p] * row[p] + wx[3][p] * row[p + 3] : 0;
+      total[p] += wy[j][p] * (inner + outer);
+    }
+  }
+  for (int p = 0; p < kBlock; ++p) out[p] = total[p];
+}
+
 EVERY_ISA
 void warp_row(const float* data, int ny, int nx, int y, Row sx, Row sy, bool cubic, float* out) {
   const Frame f{data, ny, nx};
+  const float per_px = 1 / float(nx);
   for (int first = 0; first < nx; first += kBlock) {
     const int n = std::min(kBlock, nx - first);
-    alignas(64) float dx[kBlock], dy[kBlock], wx[4][kBlock], wy[4][kBlock];
+    float dx[kBlock], dy[kBlock];
     for (int p = 0; p < kBlock; ++p) {
-      const float x = float(first + p) / float(nx) - 0.5f;
+      const float x = float(first + p) * per_px - 0.5f;
       dx[p] = -(sx.a + x * (sx.b + x * sx.c));
       dy[p] = -(sy.a + x * (sy.b + x * sy.c));
     }
@@ -89,26 +122,12 @@ void warp_row(const float* data, int ny, int nx, int y, Row sx, Row sy, bool cub
       for (int p = 0; p < n; ++p) out[first + p] = one_pixel(f, y, first + p, dy[p], dx[p], cubic);
       continue;
     }
-    for (int p = 0; p < kBlock; ++p) {
-      float w[4], v[4];
-      if (cubic) {
-        spline(dx[p] - whole_x, w);
-        spline(dy[p] - whole_y, v);
-      } else {
-        line(dx[p] - whole_x, w);
-        line(dy[p] - whole_y, v);
-      }
-      for (int i = 0; i < 4; ++i) wx[i][p] = w[i], wy[i][p] = v[i];
-    }
-    alignas(64) float total[kBlock] = {};
-    for (int j = 0; j < 4; ++j) {
-      const float* source = data + int64_t(iy + j) * nx + ix;
-      alignas(64) float part[kBlock] = {};
-      for (int i = 0; i < 4; ++i)
-        for (int p = 0; p < kBlock; ++p) part[p] += wx[i][p] * source[p + i];
-      for (int p = 0; p < kBlock; ++p) total[p] += wy[j][p] * part[p];
-    }
-    for (int p = 0; p < kBlock; ++p) out[first + p] = total[p];
+    for (int p = 0; p < kBlock; ++p) dx[p] -= whole_x, dy[p] -= whole_y;
+    const float* source = data + int64_t(iy) * nx + ix;
+    if (cubic)
+      warp_block<true>(source, nx, dy, dx, out + first);
+    else
+      warp_block<false>(source, nx, dy, dx, out + first);
   }
 }
 

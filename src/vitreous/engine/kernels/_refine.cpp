@@ -160,6 +160,7 @@ nb::tuple score(int radius, float grid_radius2, std::vector<Array<const float, 4
                 Array<const float, 2> b_re, Array<const float, 2> b_im, Array<const float, 2> c,
                 Array<const int64_t, 1> group_begin, Array<const int32_t, 1> group_rotation,
                 Array<const float, 1> group_prior, Array<const int64_t, 1> shift_begin,
+                Array<const int64_t, 1> shift_end,
                 Array<const int16_t, 2> shifts, Array<const float, 1> shift_prior,
                 int rotation_children, int shift_children, float fraction, int64_t most,
                 bool correlation, int threads) {
@@ -189,6 +190,7 @@ nb::tuple score(int radius, float grid_radius2, std::vector<Array<const float, 4
                            group_rotation.data() + first,
                            group_prior.data() + first,
                            shift_begin.data() + first,
+                           shift_end.data() + first,
                            tx.data(),
                            ty.data(),
                            shift_prior.data(),
@@ -202,12 +204,14 @@ nb::tuple score(int radius, float grid_radius2, std::vector<Array<const float, 4
   return hand_over(kept, outcomes);
 }
 
-// Significant hypotheses of a block of images from the matrix product of all of them.
-nb::tuple choose(Array<float, 3> scores, Array<const float, 2> power, Maybe<float, 1> rotation_prior,
-                 Array<const float, 2> shift_prior, Maybe<float, 1> correlation, float fraction,
-                 int64_t most, int threads) {
+// Significant hypotheses of a block of images from the matrix product of all of them: lists of
+// rotation * n_shifts + shift in rising order.
+nb::tuple choose(Array<float, 3> scores, Array<const float, 2> power,
+                 Array<const float, 1> rotation_prior, Array<const float, 3> shift_prior,
+                 Maybe<float, 1> correlation, float fraction, int64_t most, int threads) {
   const int64_t n = scores.shape(0), n_shifts = scores.shape(1), n_rotations = scores.shape(2);
-  if (n_shifts * n_rotations >= 2147483647) throw std::invalid_argument("scores: too many hypotheses");
+  const int64_t n_classes = shift_prior.shape(1), per_image = n_shifts * n_rotations;
+  if (per_image >= 2147483647) throw std::invalid_argument("scores: too many hypotheses");
   std::vector<std::vector<int32_t>> chosen(n);
   std::vector<float> numbers(2 * n);
   const Selection how{fraction, most, correlation.has_value()};
@@ -215,11 +219,15 @@ nb::tuple choose(Array<float, 3> scores, Array<const float, 2> power, Maybe<floa
     nb::gil_scoped_release release;
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
     for (int64_t i = 0; i < n; ++i) {
-      float* s = scores.data() + i * n_shifts * n_rotations;
-      kernels().add_priors(s, n_shifts, n_rotations, power.data() + i * n_rotations,
-                           rotation_prior ? rotation_prior->data() : nullptr,
-                           shift_prior.data() + i * n_shifts, correlation ? correlation->data()[i] : 0.f);
-      kernels().select(s, n_shifts * n_rotations, how, chosen[i], numbers[2 * i], numbers[2 * i + 1]);
+      float* s = scores.data() + i * per_image;
+      kernels().add_priors(s, n_shifts, n_classes, n_rotations / n_classes,
+                           power.data() + i * n_rotations, rotation_prior.data(),
+                           shift_prior.data() + i * n_classes * n_shifts,
+                           correlation ? correlation->data()[i] : 0.f);
+      kernels().select(s, per_image, how, chosen[i], numbers[2 * i], numbers[2 * i + 1]);
+      for (int32_t& k : chosen[i])
+        k = static_cast<int32_t>(k % n_rotations * n_shifts + k / n_rotations);
+      std::sort(chosen[i].begin(), chosen[i].end());
     }
   }
   std::vector<int64_t> counts(n);
@@ -231,10 +239,43 @@ nb::tuple choose(Array<float, 3> scores, Array<const float, 2> power, Maybe<floa
   for (int64_t i = 0; i < n; ++i)
     for (int32_t k : chosen[i]) {
       index[at] = k;
-      weight[at++] = scores.data()[i * n_shifts * n_rotations + k];
+      weight[at++] = scores.data()[i * per_image + k % n_shifts * n_rotations + k / n_shifts];
     }
   return nb::make_tuple(to_numpy(std::move(counts), {size_t(n)}), to_numpy(std::move(index), {total}),
                         to_numpy(std::move(weight), {total}), to_numpy(std::move(numbers), {size_t(n), 2}));
+}
+
+// Order what images keep by rotation: the rotations that are kept, where the list of each begins,
+// and the sorted lists. Images stay in order.
+nb::tuple by_rotation(int64_t n_rotations, Array<const int64_t, 1> counts,
+                      Array<const int32_t, 1> rotation, Array<const int16_t, 2> shifts,
+                      Array<const float, 1> weight) {
+  const int64_t total = rotation.shape(0);
+  std::vector<int64_t> place(n_rotations + 1, 0);
+  for (int64_t i = 0; i < total; ++i) ++place[rotation.data()[i] + 1];
+  std::vector<int32_t> present;
+  std::vector<int64_t> begin;
+  for (int64_t r = 0; r < n_rotations; ++r) {
+    if (place[r + 1] > 0) present.push_back(int32_t(r)), begin.push_back(place[r]);
+    place[r + 1] += place[r];
+  }
+  begin.push_back(total);
+  std::vector<int32_t> image(total);
+  std::vector<int16_t> tx(total), ty(total);
+  std::vector<float> sorted(total);
+  int64_t at = 0;
+  for (size_t i = 0; i < counts.shape(0); ++i)
+    for (int64_t k = 0; k < counts.data()[i]; ++k, ++at) {
+      const int64_t to = place[rotation.data()[at]]++;
+      image[to] = int32_t(i);
+      tx[to] = shifts.data()[2 * at];
+      ty[to] = shifts.data()[2 * at + 1];
+      sorted[to] = weight.data()[at];
+    }
+  const size_t n = present.size(), m = size_t(total);
+  return nb::make_tuple(to_numpy(std::move(present), {n}), to_numpy(std::move(begin), {n + 1}),
+                        to_numpy(std::move(image), {m}), to_numpy(std::move(tx), {m}),
+                        to_numpy(std::move(ty), {m}), to_numpy(std::move(sorted), {m}));
 }
 
 // Sums of the images over rotations [first, last) of a sorted list, and statistics.
@@ -304,12 +345,15 @@ void bind_refinement(nb::module_& m) {
   m.def("score", &score, nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("volumes"),
         nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
         nb::arg("y_phases"), nb::arg("b_re"), nb::arg("b_im"), nb::arg("c"), nb::arg("group_begin"),
-        nb::arg("group_rotation"), nb::arg("group_prior"), nb::arg("shift_begin"), nb::arg("shifts"),
+        nb::arg("group_rotation"), nb::arg("group_prior"), nb::arg("shift_begin"),
+        nb::arg("shift_end"), nb::arg("shifts"),
         nb::arg("shift_prior"), nb::arg("rotation_children"), nb::arg("shift_children"),
         nb::arg("fraction"), nb::arg("most"), nb::arg("correlation"), nb::arg("threads"));
-  m.def("choose", &choose, nb::arg("scores"), nb::arg("power"), nb::arg("rotation_prior").none(),
+  m.def("choose", &choose, nb::arg("scores"), nb::arg("power"), nb::arg("rotation_prior"),
         nb::arg("shift_prior"), nb::arg("correlation").none(), nb::arg("fraction"), nb::arg("most"),
         nb::arg("threads"));
+  m.def("by_rotation", &by_rotation, nb::arg("n_rotations"), nb::arg("counts"), nb::arg("rotation"),
+        nb::arg("shifts"), nb::arg("weight"));
   m.def("sums", &sums, nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("volumes"),
         nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
         nb::arg("y_phases"), nb::arg("b_re").none(), nb::arg("b_im").none(), nb::arg("c").none(),

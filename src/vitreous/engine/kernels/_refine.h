@@ -47,7 +47,7 @@ struct Hypotheses {
   int64_t n_groups;
   const int32_t* rotation;   // [group], times `rotation_children`
   const float* prior;        // [group], log
-  const int64_t* begin;      // [group + 1], into the lists of shifts
+  const int64_t *begin, *end;  // [group], of its list of shifts
   const int16_t *tx, *ty;    // coarse
   const float* shift_prior;  // log
   int rotation_children, shift_children;  // the latter along each axis
@@ -76,7 +76,7 @@ struct Summed {
 
 struct Work {  // of one thread
   std::vector<float> slice, z_re, z_im, v, q, a_re, a_im, n_re, n_im, w, scores;
-  std::vector<int64_t> first;
+  std::vector<int64_t> first, order;
   std::vector<int32_t> chosen;
 };
 
@@ -90,8 +90,9 @@ struct Work {  // of one thread
                     float* per_pixel);                                                            \
   void select(float* scores, int64_t n, const Selection&, std::vector<int32_t>& chosen,          \
               float& largest, float& log_sum);                                                    \
-  void add_priors(float* scores, int64_t n_shifts, int64_t n_rotations, const float* power,      \
-                  const float* rotation_prior, const float* shift_prior, float correlation);      \
+  void add_priors(float* scores, int64_t n_shifts, int64_t n_classes, int64_t n_rotations,       \
+                  const float* power, const float* rotation_prior, const float* shift_prior,      \
+                  float correlation);                                                             \
   }
 VITREOUS_DECLARE(generic)
 #if defined(__x86_64__)

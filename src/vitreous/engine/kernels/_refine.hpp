@@ -150,20 +150,25 @@ constexpr int kMostShifts = 1024;  // fine shifts along an axis
 
 }  // namespace
 
-void add_priors(float* scores, int64_t n_shifts, int64_t n_rotations, const float* power,
-                const float* rotation_prior, const float* shift_prior, float correlation) {
+// Turn the cross terms of one image into log weights; rotations are those of all classes.
+void add_priors(float* scores, int64_t n_shifts, int64_t n_classes, int64_t n_rotations,
+                const float* power, const float* rotation_prior, const float* shift_prior,
+                float correlation) {
+  const int64_t n = n_classes * n_rotations;
   for (int64_t t = 0; t < n_shifts; ++t) {
-    float* row = scores + t * n_rotations;
+    float* row = scores + t * n;
     if (correlation > 0.f) {
-      for (int64_t r = 0; r < n_rotations; ++r)
+      for (int64_t r = 0; r < n; ++r) {
         row[r] *= correlation / std::sqrt(std::max(2.f * power[r], 1e-30f));
+        if (rotation_prior[r] == -INFINITY) row[r] = -INFINITY;
+      }
       continue;
     }
-    const float prior = shift_prior[t];
-    if (rotation_prior == nullptr)
-      for (int64_t r = 0; r < n_rotations; ++r) row[r] += prior - power[r];
-    else
-      for (int64_t r = 0; r < n_rotations; ++r) row[r] += prior + rotation_prior[r] - power[r];
+    for (int64_t k = 0; k < n_classes; ++k) {
+      const float prior = shift_prior[k * n_shifts + t];
+      for (int64_t r = k * n_rotations; r < (k + 1) * n_rotations; ++r)
+        row[r] += prior + rotation_prior[r] - power[r];
+    }
   }
 }
 
@@ -246,7 +251,7 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
   int64_t count = 0;
   for (int64_t g = 0; g < h.n_groups; ++g) {
     work.first[g] = count;
-    count += (h.begin[g + 1] - h.begin[g]) * h.rotation_children * nc * nc;
+    count += (h.end[g] - h.begin[g]) * h.rotation_children * nc * nc;
   }
   work.first[h.n_groups] = count;
   work.scores.resize(count);
@@ -259,7 +264,7 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
                        image.c[i];
   float* score = work.scores.data();
   for (int64_t g = 0; g < h.n_groups; ++g) {
-    const int64_t begin = h.begin[g], end = h.begin[g + 1];
+    const int64_t begin = h.begin[g], end = h.end[g];
     const int n_y = needed_shifts(h, begin, end, list, place);
     if (static_cast<int64_t>(work.v.size()) < 2ll * width * (n_y + kTogether))
       work.v.resize(2ll * width * (n_y + kTogether));
@@ -276,7 +281,11 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
         put(z_im + i, bi * pr - br * pi);
         powers += at(image.c + i) * (pr * pr + pi * pi);
       }
-      const float power = 0.5f * total(powers);
+      float power = 0.5f * total(powers);
+      if (!how.correlation) {  // the grey level of an image says nothing about its pose
+        power -= 0.5f * image.c[0] * (slice[0] * slice[0] + slice[1] * slice[1]);
+        z_re[0] = z_im[0] = 0.f;
+      }
       for (int j = 0; j < n_y; j += kTogether) {
         VITREOUS_BY_SHIFTS(sum_rows, std::min(kTogether, n_y - j), disc, phases, list + j, z_re, z_im,
                            work.v.data() + 2ll * width * j)
@@ -306,7 +315,7 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
   int64_t g = 0;
   for (int32_t i : work.chosen) {
     while (work.first[g + 1] <= i) ++g;
-    const int64_t n_shifts = h.begin[g + 1] - h.begin[g];
+    const int64_t n_shifts = h.end[g] - h.begin[g];
     int64_t rest = i - work.first[g];
     const int jy = static_cast<int>(rest % nc);
     rest /= nc;
@@ -340,12 +349,17 @@ void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, co
     int64_t last = first;
     float sum = 0;
     while (last < n && image[last] == image[first]) sum += weight[last++];
-    // Shifts of one image are sorted by ty: take them a few rows at a time.
+    // Take the shifts in the order of ty, a few rows at a time.
+    work.order.resize(last - first);
+    for (int64_t s = first; s < last; ++s) work.order[s - first] = s;
+    std::stable_sort(work.order.begin(), work.order.end(),
+                     [&](int64_t a, int64_t b) { return ty[a] < ty[b]; });
     bool fresh = true;
-    for (int64_t s = first; s < last;) {
+    for (size_t next = 0; next < work.order.size();) {
       int n_y = 0;
       work.q.assign(2ll * width * kTogether, 0.f);
-      while (s < last) {
+      while (next < work.order.size()) {
+        const int64_t s = work.order[next];
         if (n_y == 0 || list[n_y - 1] != ty[s]) {
           if (n_y == kTogether) break;
           list[n_y++] = ty[s];
@@ -356,7 +370,7 @@ void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, co
           put(q_re + i, at(q_re + i) + weight[s] * at(x_re + i));
           put(q_im + i, at(q_im + i) + weight[s] * at(x_im + i));
         }
-        ++s;
+        ++next;
       }
       VITREOUS_BY_SHIFTS(spread_rows, n_y, disc, phases, list, work.q.data(), fresh, a_re, a_im)
       fresh = false;

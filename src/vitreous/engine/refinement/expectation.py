@@ -1,0 +1,327 @@
+"""The expectation step: how well every pose explains every particle, and what follows for the sums.
+
+Sections 2 to 6 of refinement.md. Particles pass in chunks that fit the memory; a chunk is of one
+optics group. Images are prepared once, scored on the coarse grid, scored again around what
+matters, and summed rotation by rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitreous.engine import geometry
+from vitreous.engine.projection import Accumulator
+from vitreous.engine.refinement import coarse, fine, grid, images, priors, randomness
+from vitreous.engine.refinement.collect import (
+    Collected,
+    collect,
+    empty_statistics,
+    shift_centres,
+)
+from vitreous.engine.refinement.data import Data
+from vitreous.engine.refinement.images import Prepared, View, moved_wholly
+from vitreous.engine.refinement.references import References, references
+from vitreous.engine.refinement.settings import Algorithm, Settings
+from vitreous.engine.refinement.state import Assignments, Model, State
+from vitreous.engine.refinement.statistics import Sums
+
+_CHUNK_BYTES = 2**30
+_MOST_FINE = 2**24  # fine hypotheses of images that are scored together
+
+
+@dataclass
+class Watch:
+    """How an expectation step tells where it is; all may be left out.
+
+    Parameters
+    ----------
+    done
+        Called with numbers of particles that are finished.
+    spent
+        Called with the name of a phase when it begins.
+    bad
+        Called with the rows of particles whose images are not finite; they are left out.
+    """
+
+    done: Callable[[int], None] = lambda n: None
+    phase: Callable[[str], None] = lambda name: None
+    bad: Callable[[NDArray[np.int64]], None] = lambda rows: None
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What all chunks share."""
+
+    data: Data
+    state: State
+    settings: Settings
+    model: Model
+    poses: fine.Poses
+    references: References
+    cut: coarse.Cut
+    seeding: bool
+    _slices: dict[tuple[int, tuple[int, ...]], coarse.CoarseSlices] = field(default_factory=dict)
+
+    def slices(self, seen: View, classes: tuple[int, ...]) -> coarse.CoarseSlices:
+        """Return the slices of the first pass, made once for each optics group."""
+        key = (seen.group, classes)
+        if key not in self._slices:
+            if not self.seeding:
+                self._slices.clear()
+            self._slices[key] = coarse.CoarseSlices(
+                self.references, self.poses.grid, seen, self.data.optics, classes
+            )
+        return self._slices[key]
+
+
+def expectation(
+    data: Data,
+    state: State,
+    settings: Settings,
+    half: int | None,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    seeding: bool = False,
+    watch: Watch | None = None,
+    chunk_bytes: int = _CHUNK_BYTES,
+) -> tuple[Sums, Assignments]:
+    """Run the expectation step over one half set.
+
+    Parameters
+    ----------
+    data
+        Particles.
+    state
+        Before the step; its schedule and sampling are those of this iteration.
+    settings
+        What was asked for.
+    half
+        0 or 1: only particles of that half, with its model; None for all.
+    rows
+        Only these particles: a mini-batch, or the share of a rank.
+    seeding
+        All references are one map, and classes are to part by chance (section 3.5).
+    watch
+        Who wants to know how far it is.
+    chunk_bytes
+        Memory for prepared images.
+
+    Returns
+    -------
+    tuple
+        The sums, and the assignments with new values in the rows that took part.
+    """
+    watch = watch or Watch()
+    model = state.models[(half or 0) % len(state.models)]
+    if rows is None:
+        rows = np.arange(len(data), dtype=np.int64)
+        rows = rows if half is None else rows[state.assignments.half == half]
+    watch.phase("references")
+    step = _iteration(data, state, settings, model, seeding=seeding)
+    n_sums = 2 if settings.algorithm is Algorithm.GRADIENT else 1
+    sums = tuple(tuple(_accumulator(step) for _ in range(n_sums)) for _ in range(model.n_classes))
+    statistics, changed = empty_statistics(model), _writable(state.assignments)
+    for seen, chunk in _chunks(step, rows, chunk_bytes):
+        for found in _chunk(step, seen, chunk, sums, watch):
+            statistics = statistics + found.statistics
+            for name, values in found.values.items():
+                getattr(changed, name)[found.rows] = values
+        watch.done(len(chunk))
+    return Sums(statistics, sums), changed
+
+
+def _iteration(
+    data: Data, state: State, settings: Settings, model: Model, *, seeding: bool
+) -> Iteration:
+    searching, sampling = settings.searching, state.sampling
+    if searching.skip_align:
+        sampling = replace(sampling, oversampling=0, perturbation=0.0)
+        sampling = replace(sampling, shift_range_A=0.0)
+    if searching.skip_rotate:
+        sampling = replace(sampling, perturbation=0.0)
+    state = replace(state, sampling=sampling)
+    own = None
+    if searching.skip_align or searching.skip_rotate:
+        own = geometry.matrix_from_euler(torch.from_numpy(state.assignments.angles_deg))
+    first = state.schedule.iteration <= 1
+    poses = grid.pose_grid(sampling, settings)
+    return Iteration(
+        data,
+        state,
+        settings,
+        model,
+        fine.Poses(poses, own),
+        references(model, settings, r_max=state.schedule.current_size_px // 2),
+        coarse.Cut(
+            searching.adaptive_fraction,
+            _most(settings),
+            settings.always_cc or (settings.firstiter_cc and first),
+        ),
+        seeding,
+    )
+
+
+def _most(settings: Settings) -> int:
+    """Return how many coarse poses may be significant; 0 for no limit (section 5.2)."""
+    if settings.searching.max_significant > 0:
+        return settings.searching.max_significant
+    if settings.algorithm is not Algorithm.GRADIENT:
+        return 0
+    return (5 if settings.ndim == 2 else 100) * settings.n_classes
+
+
+def _accumulator(step: Iteration) -> Accumulator:
+    model, size = step.model, step.state.schedule.current_size_px
+    return Accumulator(model.box_px, step.settings.padding, size // 2, ndim=model.ndim)
+
+
+def _writable(assignments: Assignments) -> Assignments:
+    """Return a copy whose arrays may be written."""
+    return Assignments(*(getattr(assignments, f.name).copy() for f in fields(assignments)))
+
+
+def _chunks(
+    step: Iteration, rows: NDArray[np.int64], chunk_bytes: int
+) -> Iterator[tuple[View, NDArray[np.int64]]]:
+    """Yield particles of one optics group at a time, as many as fit."""
+    groups = step.data.optics_group[rows]
+    for group in np.unique(groups):
+        seen = images.view(step.data, step.state, step.settings, step.model, int(group))
+        n_bytes = 24 * len(seen.disc) + 8 * seen.box_px**2 // 64
+        if seen.scored.radius != seen.disc.radius or step.cut.correlation:
+            n_bytes += 12 * len(seen.scored)
+        size = max(16, chunk_bytes // n_bytes)
+        chosen = rows[groups == group]
+        for start in range(0, len(chosen), size):
+            yield seen, chosen[start : start + size]
+
+
+def _chunk(
+    step: Iteration,
+    seen: View,
+    rows: NDArray[np.int64],
+    sums: tuple[tuple[Accumulator, ...], ...],
+    watch: Watch,
+) -> Iterator[Collected]:
+    """Score and sum some particles of one optics group."""
+    watch.phase("images")
+    prepared = images.prepare(
+        step.data, rows, seen, step.model, step.state.assignments, step.settings,
+        correlation=step.cut.correlation, first=step.state.schedule.iteration <= 1,
+    )  # fmt: skip
+    if bool(prepared.bad.any()):
+        watch.bad(rows[prepared.bad.numpy()])
+        prepared = prepared.select(torch.nonzero(~prepared.bad)[:, 0])
+    if step.settings.searching.skip_align:
+        prepared = moved_wholly(prepared, step.state.assignments)
+    for some, classes in _by_seed(step, prepared):
+        watch.phase("coarse")
+        shift_prior = _shift_prior(step, some)
+        significant, prior = _search(step, some, shift_prior, classes)
+        for part in _batches(step, significant):
+            batch, chosen = some.select(part), significant.select(part)
+            watch.phase("fine")
+            args = (step.references, step.poses, step.data.optics, chosen)
+            entries = significant.entries(part)
+            if step.state.sampling.oversampling > 0:
+                found = fine.refine(
+                    batch, *args, prior[entries], shift_prior[part],
+                    replace(step.cut, most=0),
+                )  # fmt: skip
+            else:
+                found = fine.as_final(step.poses, chosen)
+            watch.phase("sums")
+            yield collect(step, batch, chosen, found, sums)
+
+
+def _by_seed(step: Iteration, prepared: Prepared) -> Iterator[tuple[Prepared, tuple[int, ...]]]:
+    """Yield images with the classes that they may belong to."""
+    if len(prepared) == 0:
+        return
+    if not step.seeding:
+        yield prepared, step.references.searched
+        return
+    if step.cut.correlation:
+        yield prepared, (0,)
+        return
+    seed, k = step.settings.seed, step.model.n_classes
+    numbers = [randomness.seed_class(seed, int(step.data.identity[r]), k) for r in prepared.rows]
+    for class_ in range(k):
+        chosen = torch.nonzero(torch.tensor(numbers) == class_)[:, 0]
+        if len(chosen):
+            yield prepared.select(chosen), (class_,)
+
+
+def _shift_prior(step: Iteration, prepared: Prepared) -> Tensor:
+    """Return the log prior of every coarse shift of images, ``n k t``."""
+    rows, model = prepared.rows, step.model
+    moved_A = prepared.moved_px.to(torch.float64) * prepared.view.pixel_size_A
+    shifts_A = moved_A[:, None] + step.poses.grid.shifts_A()
+    centre_A = shift_centres(step.state.assignments, rows, model)
+    return priors.of_shifts(shifts_A, centre_A, model.sigma_offset_A)
+
+
+def _search(
+    step: Iteration, some: Prepared, shift_prior: Tensor, classes: tuple[int, ...]
+) -> tuple[coarse.Significant, Tensor]:
+    """Run the first pass; return also the log prior of the rotation of each pose it found."""
+    poses, optics = step.poses, step.data.optics
+    if poses.own is None and not step.state.sampling.is_local:
+        prior = priors.of_directions(step.model, poses.grid)
+        slices = step.slices(some.view, classes)
+        found = coarse.search(some, slices, prior, shift_prior, step.cut)
+        return found, prior.flatten()[found.rotation]
+    lists = _lists(step, some)
+    n = poses.n_rotations
+    names = (torch.tensor(classes)[:, None] * n + torch.unique(lists.rotation)).flatten()
+    per_class = len(names) // len(classes)
+    within = torch.searchsorted(names[:per_class] % n, lists.rotation)
+    # Every class with the whole list of each particle, sorted by particle.
+    particle = lists.particle.repeat_interleave(len(classes))
+    of_class = torch.arange(len(classes)).repeat(len(lists.particle))
+    rotation = within.repeat_interleave(len(classes)) + of_class * per_class
+    prior = lists.prior.repeat_interleave(len(classes))
+    if poses.own is not None:
+        prior = prior + priors.of_classes(step.model)[torch.tensor(classes)][of_class]
+    order = torch.argsort(particle * len(names) + rotation)
+    complete = priors.Lists(particle[order], rotation[order], prior[order])
+    found = coarse.search_lists(
+        some, step.references, poses.grid, optics, complete, poses.coarse(names),
+        names // n, names, shift_prior, step.cut,
+    )  # fmt: skip
+    image = torch.repeat_interleave(torch.arange(len(some)), found.counts)
+    key = complete.particle * len(names) + complete.rotation
+    wanted = image * len(names) + torch.searchsorted(names, found.rotation)
+    return found, complete.prior[torch.searchsorted(key, wanted)]
+
+
+def _lists(step: Iteration, some: Prepared) -> priors.Lists:
+    """Return the coarse rotations that each image tries."""
+    assignments, rows = step.state.assignments, some.rows
+    if step.poses.own is not None:
+        numbers = torch.arange(len(rows))
+        return priors.Lists(numbers, torch.from_numpy(rows), torch.zeros(len(rows)))
+    centre = assignments.angles_deg[rows]
+    if not step.settings.auto_refine:
+        given = assignments.prior_deg[rows]
+        centre = np.where(np.isfinite(given), given, centre)
+    return priors.local_lists(torch.from_numpy(centre), step.poses.grid, step.settings)
+
+
+def _batches(step: Iteration, found: coarse.Significant) -> Iterator[slice]:
+    """Yield images whose fine hypotheses fit the memory together."""
+    per_pose = step.poses.children * step.poses.grid.shift_children**2
+    total = torch.cumsum(found.counts * per_pose, 0)
+    start = 0
+    while start < len(total):
+        before = int(total[start - 1]) if start else 0
+        stop = int(torch.searchsorted(total, before + _MOST_FINE, right=True))
+        stop = max(stop, start + 1)
+        yield slice(start, stop)
+        start = stop

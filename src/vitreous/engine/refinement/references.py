@@ -1,0 +1,119 @@
+"""References of an iteration, ready to be sliced for any optics group (section 7.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitreous.engine import grids
+from vitreous.engine.ctf import Optics
+from vitreous.engine.kernels import poses
+from vitreous.engine.projection import Projector, central_planes, project, projector
+from vitreous.engine.refinement.disc import disc, tight_index
+from vitreous.engine.refinement.images import View
+from vitreous.engine.refinement.settings import Settings
+from vitreous.engine.refinement.state import Model
+
+
+@dataclass(frozen=True)
+class References:
+    """Projectors of all classes.
+
+    Parameters
+    ----------
+    projectors
+        One a class.
+    searched
+        Classes that may win: those of positive weight.
+    """
+
+    projectors: tuple[Projector, ...]
+    searched: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """Return 2 for averages, 3 for maps."""
+        return self.projectors[0].grid.ndim
+
+    def planes(
+        self, rotations: Float[Tensor, "r 3 3"], seen: View, optics: Optics
+    ) -> Float[Tensor, "r c 2"]:
+        """Return the unit steps of image frequency in the grid, for images of an optics group."""
+        first = self.projectors[0]
+        magnification = optics.magnification[seen.group]
+        matrices = rotations if self.ndim == 3 else rotations[:, :2, :2]
+        return central_planes(
+            matrices, first.padding, scale=seen.scale, magnification=magnification
+        ).to(torch.float32)
+
+    def grid_radius(self) -> float:
+        """Return the radius of what the grids hold."""
+        return self.projectors[0].padding * self.projectors[0].r_max
+
+    def source(
+        self,
+        classes: Tensor,
+        rotations: Float[Tensor, "r 3 3"],
+        seen: View,
+        optics: Optics,
+        radius: int,
+    ) -> poses.Source:
+        """Return slices of many classes and rotations; of averages a table is made at once."""
+        planes = self.planes(rotations, seen, optics)
+        volumes = tuple(each.grid for each in self.projectors)
+        table = None
+        if self.ndim == 2:
+            table = torch.zeros(len(planes), len(disc(radius)), 2)
+            for k in range(len(self.projectors)):
+                of_class = torch.nonzero(classes == k)[:, 0]
+                table[of_class] = self._flat(k, rotations[of_class], seen, optics, radius)
+            planes = torch.zeros(len(planes), 3, 2)
+            volumes = ()
+        return poses.Source(
+            planes.contiguous(), classes.to(torch.int32), radius, self.grid_radius(), volumes, table
+        )
+
+    def tight(
+        self, k: int, rotations: Float[Tensor, "r 3 3"], seen: View, optics: Optics, radius: int
+    ) -> Float[Tensor, "r m 2"]:
+        """Return slices of a class without padding, in the order of `disc.tight_index`."""
+        places = tight_index(radius)
+        if self.ndim == 2:
+            return self._flat(k, rotations, seen, optics, radius)[:, places]
+        planes = self.planes(rotations, seen, optics)
+        return poses.gather_packed(
+            self.projectors[k].grid, planes, radius, self.grid_radius(), len(places), tight=True
+        )
+
+    def _flat(
+        self, k: int, rotations: Tensor, seen: View, optics: Optics, radius: int
+    ) -> Float[Tensor, "r m 2"]:
+        """Return slices of an average, packed."""
+        packing = disc(radius)
+        magnification = optics.magnification[seen.group].to(torch.float32)
+        sliced = project(
+            self.projectors[k], rotations[:, :2, :2].to(torch.float32), packing.size,
+            scale=seen.scale, magnification=magnification,
+        )  # fmt: skip
+        return torch.stack(packing.pack(sliced), -1)
+
+
+def references(model: Model, settings: Settings, *, r_max: int) -> References:
+    """Prepare the references of a model up to a frequency."""
+    projectors = []
+    for volume in model.references:
+        made = projector(volume.to(torch.float32), settings.padding, r_max)
+        if settings.searching.coarsest_A > 0:
+            made = _without_low_shells(made, model, settings.searching.coarsest_A)
+        projectors.append(made)
+    searched = tuple(k for k in range(model.n_classes) if float(model.class_weight[k]) > 0)
+    return References(tuple(projectors), searched)
+
+
+def _without_low_shells(made: Projector, model: Model, coarsest_A: float) -> Projector:
+    radius = round(model.box_px * model.pixel_size_A / coarsest_A)
+    keep = grids.radius_of(made.grid.real) / made.padding > radius
+    return replace(made, grid=made.grid * keep)
