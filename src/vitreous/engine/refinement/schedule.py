@@ -156,11 +156,9 @@ def update_sampling(state: State, settings: Settings) -> State:
     """
     now, sampling = state.schedule, state.sampling
     diameter_A = _diameter_A(settings, state.models[0])
-    revisited = measures_accuracy(state, settings)
-    if revisited and not now.converged:
+    if _may_change_sampling(state, settings):
         if settings.auto_refine or settings.auto_sampling:
-            if now.iteration > 1:
-                now, sampling = schedule_auto.update(now, sampling, settings, diameter_A)
+            now, sampling = schedule_auto.update(now, sampling, settings, diameter_A)
         elif settings.searching.allow_coarser:
             sampling = schedule_classes.coarser(now, sampling)
     sampling = replace(sampling, perturbation=_perturbation(sampling, now, settings))
@@ -231,6 +229,19 @@ def most_poses(settings: Settings) -> int:
     if given > 0 or settings.algorithm is not Algorithm.GRADIENT:
         return given
     return MOST_POSES[settings.ndim] * settings.n_classes
+
+
+def _may_change_sampling(state: State, settings: Settings) -> bool:
+    """Tell whether steps are looked at: finer ones from iteration 2, coarser ones from 1.
+
+    Where poses cannot be measured yet, as in a first iteration by correlation, the accuracy is
+    taken as very bad and the coarsest steps are allowed.
+    """
+    searching, now = settings.searching, state.schedule
+    if searching.skip_align or searching.skip_rotate:
+        return False
+    finer = settings.auto_refine or settings.auto_sampling
+    return schedule_gradient.is_revisited(now, settings) and (now.iteration > 1 or not finer)
 
 
 def _before_the_first(schedule: Schedule, model: Model, settings: Settings) -> Schedule:

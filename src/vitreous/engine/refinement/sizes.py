@@ -129,6 +129,7 @@ def round_half_away(value: float) -> int:
 
 
 def _class_shell(curve: Tensor, *, beyond_gaps: bool) -> int:
+    curve = curve[:-1]  # the shell of Nyquist never counts
     first = _first_below(curve, 1.0)
     found = max(FEWEST_SHELLS, (len(curve) if first is None else first) - 1)
     above = torch.nonzero(curve > 1)
