@@ -15,7 +15,7 @@ from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Sampling, Schedule
 
 MORE = 1.03  # a change has stopped falling when 1.03 of it exceeds the smallest so far
-NEGLIGIBLE = 0.4  # of a coarse step
+NEGLIGIBLE = 0.4  # of a step
 FINE_ENOUGH = 0.75  # of the accuracy of angles
 SHIFT_PER_ACCURACY = 0.75
 LARGEST_FINE_SHIFT_A = 1.5
@@ -39,15 +39,18 @@ def is_converged(schedule: Schedule) -> bool:
 def count_changes(schedule: Schedule, sampling: Sampling, changes: Changes) -> Schedule:
     """Note how much the poses changed, and whether they still change less each time (9.3).
 
-    Counters compare with the *coarse* steps, as the replayed runs of RELION 3.1.3 and 5.0.1 do.
+    Changes well below a step are none. The steps are those of the fine pass at first; when the
+    sampling has been made finer, the fine steps that it had before, which are the coarse ones now.
+    So do the replayed runs of RELION 3.1.3 and 5.0.1.
     """
+    angle_deg, shift_A = _steps_before(sampling)
     classes_still = MORE * changes.class_ >= schedule.smallest_class
     shifts_still = (
-        changes.shift_A < NEGLIGIBLE * sampling.shift_step_A
+        changes.shift_A < NEGLIGIBLE * shift_A
         or MORE * changes.shift_A >= schedule.smallest_shift_A
     )
     angles_still = (
-        changes.angle_deg < NEGLIGIBLE * coarse_step_deg(sampling)
+        changes.angle_deg < NEGLIGIBLE * angle_deg
         or MORE * changes.angle_deg >= schedule.smallest_angle_deg
     )
     still = classes_still and shifts_still and angles_still
@@ -125,6 +128,16 @@ def _is_time(schedule: Schedule, sampling: Sampling, settings: Settings, diamete
     )
     map_still = schedule.resolution_no_gain >= 1 or finer_by_resolution
     return map_still and (searching.ignore_angles or schedule.changes_no_gain >= 1)
+
+
+def _steps_before(sampling: Sampling) -> tuple[float, float]:
+    """Return the fine steps of angle and shift before the sampling was last made finer."""
+    finer = sampling.healpix_order > sampling.original_healpix_order
+    if sampling.healpix_order < 0:
+        finer = sampling.psi_step_deg < sampling.original_psi_step_deg
+    if finer:
+        return coarse_step_deg(sampling), sampling.shift_step_A
+    return sampling.fine_step_deg, sampling.fine_shift_step_A
 
 
 def _waits_for_local(schedule: Schedule, sampling: Sampling, settings: Settings) -> bool:
