@@ -185,6 +185,7 @@ def _restart_counters(schedule: Schedule, settings: Settings) -> Schedule:
     fresh = Schedule()
     again = replace(
         schedule,
+        fine_enough=False,
         resolution_no_gain=0,
         changes_no_gain=0,
         smallest_angle_deg=fresh.smallest_angle_deg,
