@@ -29,13 +29,15 @@ _OF_MAPS = ("sym", "healpix_order", "auto_refine", "denovo_3dref", "limit_tilt")
 _MAP_ENDINGS = (".mrc", ".map", ".vol", ".spi")
 
 
-def parse(words: Sequence[str]) -> tuple[Settings, Machine]:
+def parse(words: Sequence[str], *, permissive: bool = False) -> tuple[Settings, Machine]:
     """Read the command line of ``relion_refine``, without the name of the program.
 
     Parameters
     ----------
     words
         Flags of RELION 3.1 or 5, with their values.
+    permissive
+        Pass over what is not known here, for the commands in files of RELION.
 
     Returns
     -------
@@ -51,7 +53,8 @@ def parse(words: Sequence[str]) -> tuple[Settings, Machine]:
     given = ABSENT
     for flag, value in read:
         given = _set(given, flag, value)
-    _refuse(problems, "Flags")
+    if not permissive:
+        _refuse(problems, "Flags")
     return _derived(given, words), given.machine
 
 
