@@ -52,6 +52,8 @@ class Recipe:
         Of the references.
     n
         Number of particles; they take cameras, classes and micrographs in turn.
+    cameras
+        Optics groups; by default one with the box and pixel size of the references.
     noise
         Deviation of the white noise of a pixel, relative to that of the brightest camera's
         noise-free images.
@@ -72,7 +74,7 @@ class Recipe:
     pixel_size_A: float = 4.0
     n: int = 8
     n_classes: int = 1
-    cameras: tuple[Camera, ...] = (Camera(),)
+    cameras: tuple[Camera, ...] = ()
     noise: float = 1.0
     offset_A: float = 6.0
     offset_error_A: float = 4.0
@@ -139,6 +141,8 @@ class Case:
 def make(recipe: Recipe | None = None) -> Case:
     """Make a case."""
     recipe = recipe or Recipe()
+    if not recipe.cameras:
+        recipe = replace(recipe, cameras=(Camera(recipe.box_px, recipe.pixel_size_A),))
     rng = np.random.default_rng(recipe.seed)
     n = recipe.n
     objects = _objects(recipe)

@@ -130,7 +130,7 @@ def search(particle: Particle, counting: Counting, *, seeding: bool = False) -> 
         ]
         found = outcome(particle, blocks, counting, group.scored_px, 0)
     if not is_correlating(state, settings):
-        log_evidence = found.log_evidence - scores.log_noise(particle, group.scored_px)
+        log_evidence = found.log_evidence - scores.constant(particle, group.scored_px)
         found = replace(found, log_evidence=log_evidence)
     return Pass(particle, blocks, found, n_significant)
 

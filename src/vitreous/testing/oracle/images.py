@@ -32,22 +32,26 @@ class Particle:
 
     Parameters
     ----------
+    whole
+        X of the full box, ``y xh``.
     masked, unmasked
         X and U, ``y xh`` of side `Group.size_px`.
     power_beyond
-        ``s`` of the image's own shells: sum of |X|^2 over the half plane beyond `size_px`, else 0.
+        ``s`` of the image's own shells: sum of |X|^2 over what `masked` lacks of the half plane.
     moved_px
         Whole pixels by which it was moved, x y.
     forward, treated
         What projections are multiplied by (CTF, or its square), and the same whatever state the
         references are in; ``y xh``, without the scale.
     scale
-        Of its micrograph.
+        Of its micrograph, over ``rho^2``: a transform is divided by the number of its samples, so
+        that the same object is fainter in the transform of a larger field.
     """
 
     row: int
     identity: int
     group: Group
+    whole: Tensor
     masked: Tensor
     unmasked: Tensor
     power_beyond: Tensor
@@ -73,22 +77,34 @@ def prepare(
     if group.mtf is not None:
         undo = undo / group.mtf
     whole, unmasked = (fourier.forward(one[None], 2)[0] * undo for one in (masked, image))
-    power = fourier.shell_sum(whole.abs().square(), 2)
-    power[: group.size_px // 2 + 1] = 0
+    shells = fourier.shell_index(group.box_px, 2)
+    beyond = (shells > group.size_px // 2) | cut_off(group.box_px, group.size_px)
     treated = transfer(data, row, settings, group)
     blind = not settings.image.ctf_corrected_references and state.schedule.iteration <= 1
     return Particle(
         row=row,
         identity=identity,
         group=group,
+        whole=whole,
         masked=fourier.crop(whole, group.size_px, 2),
         unmasked=fourier.crop(unmasked, group.size_px, 2),
-        power_beyond=power,
+        power_beyond=fourier.shell_sum(whole.abs().square() * beyond, 2),
         moved_px=moved,
         forward=torch.ones_like(treated) if blind else treated,
         treated=treated,
-        scale=max(float(model.group_scale[known.scale_group[row]]), LEAST_SCALE),
+        scale=max(float(model.group_scale[known.scale_group[row]]), LEAST_SCALE) / group.rho**2,
     )
+
+
+def cut_off(box_px: int, size: int) -> Tensor:
+    """Tell which pixels the transform of a smaller side lacks though its last shell has them.
+
+    An even side keeps the row ky = size / 2, not the one at -size / 2, whose pixels beside the
+    axis are no copies of others. No slice reaches them (they are beyond the circle); they belong to
+    the last shell all the same, which would else look too weak.
+    """
+    index = fourier.indices(box_px, 2)
+    return (index[..., 1] == -(size // 2)) & (index[..., 0] <= size // 2)
 
 
 def rounded(values: Tensor) -> Tensor:
@@ -116,7 +132,8 @@ def mask(image: Tensor, settings: Settings, model: Model, group: Group, identity
     inside = masking.raised_cosine(radius, diameter_A / (2 * group.pixel_size_A), solvent.edge_px)
     if settings.solvent.zero_mask:
         outside = 1 - inside
-        fill = torch.full_like(image, float((image * outside).sum() / outside.sum()))
+        mean = (image * outside).sum() / outside.sum().clamp(min=1e-30)
+        fill = torch.full_like(image, float(mean))
     else:
         fill = noise_fill(settings.seed, identity, group)
     return inside * image + (1 - inside) * fill

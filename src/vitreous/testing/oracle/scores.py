@@ -13,7 +13,7 @@ from torch import Tensor
 from vitreous.engine import fourier, projection
 from vitreous.engine.projection import Projector
 from vitreous.testing.oracle.hypotheses import Block
-from vitreous.testing.oracle.images import Particle
+from vitreous.testing.oracle.images import Particle, cut_off
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ def pair(
 ) -> tuple[Tensor, Tensor]:
     """Return the moved images ``t y xh`` and the predicted ones ``r y xh``."""
     images = moved(fourier.crop(particle.masked, size, 2), particle, block.shifts_A)
-    factor = fourier.crop(particle.forward, size, 2) * particle.scale
+    factor = fourier.crop(particle.forward.to(torch.complex128), size, 2).real * particle.scale
     return images, slices(particle, reference, block.rotations, size) * factor
 
 
 def moved(image: Tensor, particle: Particle, shifts_A: Tensor) -> Tensor:
     """Return an image at each shift, ``t y xh``."""
     group = particle.group
-    return fourier.shift(image, shifts_A / group.pixel_size_A, box=group.box_px)
+    shifts_px = shifts_A / group.pixel_size_A
+    return image * fourier.shift_phases(shifts_px, len(image), box=group.box_px)
 
 
 def slices(particle: Particle, reference: Projector, rotations: Tensor, size: int) -> Tensor:
@@ -119,10 +120,20 @@ def winner(blocks: list[Block], scores: list[Tensor]) -> Outcome:
     return Outcome(_unflatten(weight, allowed), 1, _place(flat, allowed), 1.0, float(flat.max()))
 
 
-def log_noise(particle: Particle, size: int) -> float:
-    """Return the sum of log(2 pi sigma2) over the pixels of the likelihood."""
-    inverse = particle.group.likely(size)
-    return float(torch.log(2 * torch.pi / inverse[inverse > 0]).sum())
+def constant(particle: Particle, size: int) -> float:
+    """Return what is subtracted from every score to make a log likelihood of complete shells.
+
+    The sum of log(2 pi sigma2), and half the squares over sigma2 of pixels that a transform of
+    this side lacks (`images.cut_off`).
+    """
+    group = particle.group
+    shells = fourier.shell_index(group.box_px, 2)
+    noise = group.noise(group.box_px)
+    counts = fourier.half_plane_mask(group.box_px, 2) & (shells > 0) & (noise > 0)
+    counts = counts & (shells <= size // 2)
+    missing = counts & cut_off(group.box_px, size)
+    power = (particle.whole.abs().square()[missing] / noise[missing]).sum()
+    return float(torch.log(2 * torch.pi * noise[counts]).sum() + 0.5 * power)
 
 
 def _unflatten(flat: Tensor, like: list[Tensor]) -> list[Tensor]:

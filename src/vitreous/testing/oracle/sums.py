@@ -65,8 +65,8 @@ class Counting:
         for block, weights in zip(blocks, outcome.weights, strict=True):
             centre = priors.offset_centres_A(self.state, self.model, particle.row)[block.class_]
             self._add_offsets(particle, block, weights, centre)
-            for r in torch.nonzero(weights.any(1))[:, 0]:
-                residual += self._add_orientation(particle, block, int(r), weights[r])
+            if bool(weights.any()):
+                residual += self._add_block(particle, block, weights)
         weight = sum(float(one.sum()) for one in outcome.weights)
         shells = fourier.shell_sum(residual, 2)
         power = particle.power_beyond.clone()
@@ -98,30 +98,31 @@ class Counting:
         if self.model.ndim == 2:
             known.class_offset[block.class_] += (each[:, None] * offsets_A).sum(0)
 
-    def _add_orientation(self, particle: Particle, block: Block, r: int, weights: Tensor) -> Tensor:
-        """Add one orientation with all its shifts; return its squared residual per pixel."""
+    def _add_block(self, particle: Particle, block: Block, weights: Tensor) -> Tensor:
+        """Add the hypotheses of a block; return their squared residual per pixel."""
         group, k = particle.group, block.class_
-        used = weights > 0
-        shifts_A, weights = block.shifts_A[used], weights[used][:, None, None]
-        rotation = block.rotations[r : r + 1]
-        seen = slices(particle, self.projectors[k], rotation, group.size_px)[0]
-        predicted = seen * particle.forward * particle.scale
+        r, t = weights.any(1), weights.any(0)
+        weights, shifts_A, rotations = weights[r][:, t], block.shifts_A[t], block.rotations[r]
         images = moved(particle.masked, particle, shifts_A)
+        seen = slices(particle, self.projectors[k], rotations, group.size_px)
+        predicted = seen * particle.forward * particle.scale
         if self.settings.image.correct_scale:
             self._add_scale(particle, k, predicted, images, weights)
-        raw = moved(particle.unmasked, particle, shifts_A)
+        raw = weights[..., None, None] * moved(particle.unmasked, particle, shifts_A)
         which = 0
         if self.settings.algorithm is Algorithm.GRADIENT:
-            raw, which = raw - predicted, particle.identity % 2
-        self._insert(self.references[k][which], particle, rotation, (weights * raw).sum(0), weights)
+            raw = raw - weights[..., None, None] * predicted[:, None]
+            which = particle.identity % 2
+        self._insert(self.references[k][which], particle, rotations, raw.sum(1), weights.sum(1))
         if group.premultiplied:
             self._add_ctf2(particle, k, float(weights.sum()))
-        return (weights * (images - predicted).abs().square()).sum(0)
+        distance = (images - predicted[:, None]).abs().square()
+        return (weights[..., None, None] * distance).sum((0, 1))
 
     def _insert(
-        self, sums: Accumulator, particle: Particle, rotation: Tensor, raw: Tensor, weights: Tensor
+        self, sums: Accumulator, particle: Particle, rotations: Tensor, raw: Tensor, weights: Tensor
     ) -> None:
-        """Put a slice into the reference: w s C S_t U / sigma2, weighing w (s C)^2 / sigma2."""
+        """Put slices into the reference: w s C S_t U / sigma2, weighing w (s C)^2 / sigma2."""
         group, scale, treated = particle.group, particle.scale, particle.treated
         noise = group.noise(group.size_px)
         inverse = torch.where(noise > 0, 1 / noise.clamp(min=1e-300), 0.0)
@@ -130,9 +131,9 @@ class Counting:
         else:
             values, power = raw * scale * treated * inverse, (scale * treated) ** 2 * inverse
         sums.add_(
-            values[None],
-            (power * weights.sum())[None],
-            rotation,
+            values,
+            power * weights[:, None, None],
+            rotations,
             scale=group.rho,
             magnification=group.magnification,
         )
@@ -144,11 +145,11 @@ class Counting:
         size = particle.group.size_px
         shells = particle.group.model_shell(size).clamp(max=particle.group.n_shells - 1)
         strong = (self.model.ssnr[k][shells] > STRONG) & fourier.half_plane_mask(size, 2)
-        cross = (weights * (predicted.conj() * images).real * strong).sum()
-        power = weights.sum() * (predicted.abs().square() * strong).sum()
+        products = (predicted.conj()[:, None] * images).real * strong
+        power = (predicted.abs().square() * strong).sum((-2, -1))
         number = int(self.state.assignments.scale_group[particle.row])
-        self.statistics.scale_cross[number] += cross
-        self.statistics.scale_power[number] += power
+        self.statistics.scale_cross[number] += (weights * products.sum((-2, -1))).sum()
+        self.statistics.scale_power[number] += (weights.sum(1) * power).sum()
 
     def _add_ctf2(self, particle: Particle, k: int, weight: float) -> None:
         """Count the power of the CTF of premultiplied images by shell."""
