@@ -27,6 +27,7 @@ class FakeRun:
     outputs: list[tuple[str, str]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     advanced: int = 0
+    n_bytes: float = 0.0
 
     def __post_init__(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -44,6 +45,9 @@ class FakeRun:
 
     def advance(self, n: int = 1) -> None:
         self.advanced += n
+
+    def work(self, flop: float = 0.0, n_bytes: float = 0.0) -> None:
+        self.n_bytes += n_bytes
 
     def check_abort(self) -> None:
         if self.abort_after is not None and self.advanced >= self.abort_after:

@@ -38,9 +38,25 @@ def coordinates(rows: Table) -> NDArray[np.float64]:
     return np.stack([rows[X], rows[Y]], 1).astype(np.float64).reshape(-1, 2)
 
 
-def centre_pixels(rows: Table, bias_px: tuple[int, int] = (0, 0)) -> NDArray[np.int64]:
-    """Return the pixel in the middle of each box, ``n 2``, moved by a bias x y."""
-    return box_corner(coordinates(rows), 0) + np.array(bias_px, np.int64)
+def centre_pixels(rows: Table) -> NDArray[np.int64]:
+    """Return the pixel in the middle of each box, ``n 2``, x y."""
+    return box_corner(coordinates(rows), 0)
+
+
+def moved(rows: Table, bias_px: tuple[int, int]) -> Table:
+    """Add a bias x y to all coordinates."""
+    places = coordinates(rows) + bias_px
+    return rows.with_columns({X: places[:, 0], Y: places[:, 1]})
+
+
+def whole_boxes(rows: Table, box_px: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which boxes do not reach over the edge of a micrograph of shape ``y x``.
+
+    RELION takes no other segments of filaments. Fractions of the coordinates count.
+    """
+    near = coordinates(rows) - box_px // 2
+    far = near + box_px
+    return (near >= 0).all(1) & (far[:, 0] <= shape[1]) & (far[:, 1] <= shape[0])
 
 
 def placed(rows: Table) -> NDArray[np.bool_]:

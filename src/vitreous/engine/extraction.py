@@ -94,7 +94,7 @@ def extract(
     psi_rad: Float[Tensor, " n"] | None = None,
     correction: Correction | None = None,
     generator: torch.Generator | None = None,
-) -> tuple[Float[Tensor, "n y x"], Bool[Tensor, " n"]]:
+) -> tuple[Float[Tensor, "n b b"], Bool[Tensor, " n"]]:
     """Cut particles out of a micrograph and make them ready for refinement.
 
     Parameters
@@ -115,7 +115,7 @@ def extract(
     Returns
     -------
     Tensor
-        The images, ``n y x``, in single precision.
+        The images, ``n b b``, in single precision.
     Tensor
         ``n``, where the background is constant, so that nothing could be divided by.
     """
@@ -157,7 +157,7 @@ def touches(
 
 def cut(
     micrograph: Float[Tensor, "y x"], centres_px: Int64[Tensor, "n c"], box_px: int
-) -> Float[Tensor, "n y x"]:
+) -> Float[Tensor, "n b b"]:
     """Cut boxes out; outside the micrograph its nearest edge pixel is repeated."""
     first = centres_px - box_px // 2
     height, width = micrograph.shape

@@ -236,7 +236,7 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
                     f"pixels wide, more than the box of {size}; take a larger box"
                 )
             recipe = replace(recipe, radius_px=radius)
-        centres = extraction_rows.centre_pixels(picks, plan.bias_px)
+        centres = extraction_rows.centre_pixels(picks)
         seed = zlib.crc32(unit.name.encode()) + plan.seed
         images, is_flat = extraction.extract(
             image.to(device),
@@ -272,23 +272,37 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
                 reference_pixel_A=self._reference_pixel_A(picks),
                 micrograph_pixel_A=unit.pixel_size_A,
             )
-        is_placed = extraction_rows.placed(picks)
-        if not is_placed.all():
-            self.run.warn(
-                "Some picks have coordinates that are no numbers, and are left out.",
-                f"{unit.name}: {int((~is_placed).sum())} of {len(picks)}",
+        picks = extraction_rows.moved(picks, plan.bias_px)
+        box = plan.recipe.box_px
+        picks = self._kept(
+            unit,
+            picks,
+            extraction_rows.placed(picks),
+            "Some picks have coordinates that are no numbers, and are left out.",
+        )
+        centres = torch.from_numpy(extraction_rows.centre_pixels(picks))
+        picks = self._kept(
+            unit,
+            picks,
+            extraction.touches(centres, box, shape).numpy(),
+            "Some picks lie outside of their micrograph with their whole box, and are left out. "
+            "Were they picked from micrographs of another size or binning?",
+        )
+        if plan.tube_diameter_A and plan.segments_A and self.inputs.particles is None:
+            picks = self._kept(
+                unit,
+                picks,
+                extraction_rows.whole_boxes(picks, box, shape),
+                "Some segments reach over the edge of their micrograph, and are left out.",
             )
-            picks = picks.select(is_placed)
-        centres = torch.from_numpy(extraction_rows.centre_pixels(picks, plan.bias_px))
-        is_inside = extraction.touches(centres, plan.recipe.box_px, shape).numpy()
-        if not is_inside.all():
-            self.run.warn(
-                "Some picks lie outside of their micrograph with their whole box, and are left "
-                "out. Were they picked from micrographs of another size or binning?",
-                f"{unit.name}: {int((~is_inside).sum())} of {len(picks)}",
-            )
-            picks = picks.select(is_inside)
         return picks
+
+    def _kept(self, unit: Micrograph, picks: Table, keep: NDArray[np.bool_], why: str) -> Table:
+        """Return the picks that can be used, and tell why others cannot."""
+        if keep.all():
+            return picks
+        self.run.warn(why, f"{unit.name}: {int((~keep).sum())} of {len(picks)}")
+        return picks.select(keep)
 
     def _reference_pixel_A(self, picks: Table) -> float | NDArray[np.float64]:
         """Return the pixel size that a new centre counts."""
