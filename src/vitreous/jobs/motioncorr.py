@@ -318,3 +318,4 @@ class MotionCorr(Options):
         yield Result("headline", "early_motion", "Median motion in the first 4 e/Å²", "Å")
         yield Result("plot", "total_motion", "Total motion of every movie")
         yield Result("plot", "early_late_motion", "Early against late motion")
+        yield Result("plot", "drift", "Path of the sample in each movie")

@@ -69,10 +69,10 @@ def add_(
         Get ``wave`` added.
     """
     if weighted is not None and decay is not None:
-        weighted += wave * torch.exp(dose * decay)
+        weighted.add_(wave * torch.exp(dose * decay))
     for total in (plain, group):
         if total is not None:
-            total += wave
+            total.add_(wave)
 
 
 def add_modulus_(wave: Complex[Tensor, "y xh"], total: Float[Tensor, "y xh"]) -> None:

@@ -1,0 +1,1 @@
+"""Motion correction: alignment of frames, the local model of motion, and sums of moved frames."""
