@@ -1,7 +1,7 @@
 """The fast expectation step against the oracle, in every way it can be asked for.
 
-Tolerances are those of section 15.4 of refinement.md: log weights within 0.05, the same best
-poses, sums within what that allows.
+Section 15.4 of refinement.md allows log weights to be off by 0.05, and sums by what follows from
+it; float32 is ten times better, so that less is a mistake and not rounding.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from refinement_engines import ENGINES, expect, of_variant, variant
 from vitreous.engine import geometry, grids
 from vitreous.testing.oracle.variants import VARIANTS
 
-LOG_WEIGHT = 0.05
-SUMS = 0.01
+LOG_WEIGHT = 0.005
+SUMS = 0.001
 every_variant = pytest.mark.parametrize("name", list(VARIANTS))
 every_engine = pytest.mark.parametrize("engine", list(ENGINES))
 
@@ -77,8 +77,7 @@ def test_statistics_agree(name: str) -> None:
         if field.name == "residual":
             scale = float(theirs.abs().median())
         message = f"{field.name}: {ours} instead of {theirs}"
-        close = torch.allclose(ours.to(theirs), theirs, rtol=SUMS, atol=SUMS * scale + 1e-12)
-        assert close or field.name == "log_likelihood", message
+        assert torch.allclose(ours, theirs, rtol=SUMS, atol=SUMS * scale + 1e-12), message
 
 
 @every_variant
@@ -93,7 +92,7 @@ def test_references_agree_shell_by_shell(name: str) -> None:
             off = (ours.grid.to(theirs.grid) - theirs.grid)[..., part].square().sum(-1).flatten()
             power, off = (torch.bincount(shells, one) for one in (power, off))
             seen = power > 1e-6 * power.max()
-            assert ((off / power.clamp(min=1e-300))[seen].sqrt() < 2 * SUMS).all()
+            assert ((off / power.clamp(min=1e-300))[seen].sqrt() < SUMS).all()
             assert off[~seen].sum() <= 1e-4 * power.sum()
 
 

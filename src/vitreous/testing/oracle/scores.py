@@ -51,8 +51,12 @@ def likelihood(particle: Particle, reference: Projector, block: Block, size: int
 
 
 def correlation(particle: Particle, reference: Projector, block: Block, size: int) -> Tensor:
-    """Return the correlation coefficients of every hypothesis, ``r t``, over all stored pixels."""
+    """Return the correlation coefficients of every hypothesis, ``r t``.
+
+    Over all stored pixels of the circle, those of the plane kx = 0 twice.
+    """
     images, predicted = pair(particle, reference, block, size)
+    images = images * (fourier.squared_radius(size, 2) <= (size // 2) ** 2)
     cross = torch.einsum("ryx,tyx->rt", predicted.conj(), images).real
     norms = predicted.flatten(1).norm(dim=1)[:, None] * images.flatten(1).norm(dim=1)
     coefficients: Tensor = cross / norms.clamp(min=1e-300)

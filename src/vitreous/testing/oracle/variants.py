@@ -132,6 +132,11 @@ def _local(**changes: object) -> Case:
     return _sampling(case, sigma_rot_deg=12.0, sigma_tilt_deg=15.0, sigma_psi_deg=10.0)
 
 
+def _local_finely() -> Case:
+    case = _plain(healpix_order=3, shift_step_px=1.0)
+    return _sampling(case, sigma_rot_deg=7.0, sigma_tilt_deg=7.0, sigma_psi_deg=7.0)
+
+
 def _local_with_priors() -> Case:
     case = _local()
     prior = np.full((4, 3), np.nan)
@@ -214,6 +219,13 @@ VARIANTS: dict[str, Callable[[], Variant]] = {
     "2D, cross-correlation": lambda: Variant(_correlating(_flat(n_classes=2))),
     "seeds": lambda: Variant(_flat(n_classes=2), seeding=True),
     "cross-correlation of seeds": lambda: Variant(_correlating(_flat(n_classes=2)), seeding=True),
+    "local, order 3": lambda: Variant(_local_finely()),
+    "local, two classes, mixed boxes": lambda: Variant(
+        _sampling(_mixed(n_classes=2), sigma_rot_deg=9.0, sigma_tilt_deg=9.0, sigma_psi_deg=9.0)
+    ),
+    "many shifts": lambda: Variant(_plain(n=2, shift_range_px=3.0, shift_step_px=1.0)),
+    "two levels of oversampling": lambda: Variant(_plain(n=2, oversampling=2)),
+    "strong signal": lambda: Variant(_plain(noise=0.1)),
     "no alignment": lambda: Variant(_searching(_plain(n_classes=2), skip_align=True)),
     "no rotation": lambda: Variant(_searching(_plain(n_classes=2), skip_rotate=True)),
     "2D, no rotation": lambda: Variant(_searching(_flat(n_classes=2), skip_rotate=True)),
