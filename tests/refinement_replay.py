@@ -21,15 +21,41 @@ from vitreous.io.star_table import Table
 
 GOLDEN = Path(__file__).parent / "golden" / "refinement_schedule"
 
-OPTIMISER = """CurrentIteration IncrementImageSize NumberOfIterWithoutResolutionGain
-    BestResolutionThusFar NumberOfIterWithoutChangingAssignments OverallAccuracyRotations
-    OverallAccuracyTranslationsAngst ChangesOptimalOrientations ChangesOptimalOffsets
-    ChangesOptimalClasses SmallestChangesOrientations SmallestChangesOffsets HasConverged
-    HasHighFscAtResolLimit SgdSubsetSize GradCurrentStepsize""".split()
-MODEL = """CurrentResolution CurrentImageSize AveragePmax SigmaPriorRotAngle Tau2FudgeFactor
-    OriginalImageSize PixelSize""".split()
-SAMPLING = """HealpixOrder PsiStep OffsetRange OffsetStep SamplingPerturbInstance
-    SamplingPerturbFactor""".split()
+OPTIMISER = [
+    "CurrentIteration",
+    "IncrementImageSize",
+    "NumberOfIterWithoutResolutionGain",
+    "BestResolutionThusFar",
+    "NumberOfIterWithoutChangingAssignments",
+    "OverallAccuracyRotations",
+    "OverallAccuracyTranslationsAngst",
+    "ChangesOptimalOrientations",
+    "ChangesOptimalOffsets",
+    "ChangesOptimalClasses",
+    "SmallestChangesOrientations",
+    "SmallestChangesOffsets",
+    "HasConverged",
+    "HasHighFscAtResolLimit",
+    "SgdSubsetSize",
+    "GradCurrentStepsize",
+]
+MODEL = [
+    "CurrentResolution",
+    "CurrentImageSize",
+    "AveragePmax",
+    "SigmaPriorRotAngle",
+    "Tau2FudgeFactor",
+    "OriginalImageSize",
+    "PixelSize",
+]
+SAMPLING = [
+    "HealpixOrder",
+    "PsiStep",
+    "OffsetRange",
+    "OffsetStep",
+    "SamplingPerturbInstance",
+    "SamplingPerturbFactor",
+]
 UNKNOWN = -99  # what a file of that iteration does not tell
 
 

@@ -39,11 +39,11 @@ def is_converged(schedule: Schedule) -> bool:
 def count_changes(schedule: Schedule, sampling: Sampling, changes: Changes) -> Schedule:
     """Note how much the poses changed, and whether they still change less each time (9.3).
 
-    Changes well below a step are none. The steps are those of the fine pass at first; when the
-    sampling has been made finer, the fine steps that it had before, which are the coarse ones now.
-    So do the replayed runs of RELION 3.1.3 and 5.0.1.
+    Changes well below a step are none. At first the steps are those of the fine pass. Once the
+    sampling has been made finer they are what it had before: of angles in the fine pass, of
+    shifts in the coarse one. So do the replayed runs of RELION 3.1.3 and 5.0.1.
     """
-    angle_deg, shift_A = _steps_before(sampling)
+    angle_deg, shift_A = _steps_before(schedule, sampling)
     classes_still = MORE * changes.class_ >= schedule.smallest_class
     shifts_still = (
         changes.shift_A < NEGLIGIBLE * shift_A
@@ -88,7 +88,12 @@ def update(
     if _waits_for_local(schedule, sampling, settings):
         return schedule, sampling
     finer = _finer_angles(_finer_shifts(schedule, sampling, settings), settings)
-    return _restart_counters(schedule, settings), finer
+    again = replace(
+        _restart_counters(schedule, settings),
+        previous_step_deg=sampling.fine_step_deg,
+        previous_shift_step_A=sampling.shift_step_A,
+    )
+    return again, finer
 
 
 def step_of_resolution_deg(resolution_per_A: float, diameter_A: float) -> float:
@@ -130,12 +135,12 @@ def _is_time(schedule: Schedule, sampling: Sampling, settings: Settings, diamete
     return map_still and (searching.ignore_angles or schedule.changes_no_gain >= 1)
 
 
-def _steps_before(sampling: Sampling) -> tuple[float, float]:
-    """Return the fine steps of angle and shift before the sampling was last made finer."""
-    finer = sampling.healpix_order > sampling.original_healpix_order
-    if sampling.healpix_order < 0:
-        finer = sampling.psi_step_deg < sampling.original_psi_step_deg
-    if finer:
+def _steps_before(schedule: Schedule, sampling: Sampling) -> tuple[float, float]:
+    """Return what changes of angles and shifts are held against; see `count_changes`."""
+    if schedule.previous_step_deg > 0:
+        return schedule.previous_step_deg, schedule.previous_shift_step_A
+    if sampling.healpix_order > sampling.original_healpix_order:
+        # A run of RELION goes on here: its files do not keep the steps before.
         return coarse_step_deg(sampling), sampling.shift_step_A
     return sampling.fine_step_deg, sampling.fine_shift_step_A
 

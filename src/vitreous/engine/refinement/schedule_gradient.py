@@ -98,7 +98,7 @@ def step_size(schedule: Schedule, settings: Settings) -> float:
     factor = _factor(settings.gradient.step_scheme, settings, max(INFLATED_STEP / base, 1.0))
     first, between = phase_lengths(settings)
     high = sigmoid(schedule.iteration, first, between / 2)
-    return base * (factor * high + 1 - high)
+    return base * (1 + (factor - 1) * high)
 
 
 def tau_fudge(schedule: Schedule, settings: Settings) -> float:
@@ -109,7 +109,7 @@ def tau_fudge(schedule: Schedule, settings: Settings) -> float:
     factor = _factor(settings.gradient.tau_fudge_scheme, settings, max(wanted, 1.0))
     first, between = phase_lengths(settings)
     early = sigmoid(schedule.iteration, first, between / 4)
-    return wanted / factor * early + wanted * (1 - early)
+    return wanted * (1 - early * (1 - 1 / factor))
 
 
 def sigmoid(x: float, begin: float, width: float) -> float:

@@ -70,7 +70,8 @@ class Schedule:
     """Counters and sizes that decide what the next iteration does (sections 8 to 11).
 
     Shells are those of the reference's box. `best_resolution_per_A` and the smallest changes are
-    what RELION keeps in ``_optimiser.star``.
+    what RELION keeps in ``_optimiser.star``. The previous steps are those before the sampling was
+    last made finer, of angles in the fine pass and of shifts in the coarse one; 0 until then.
     """
 
     iteration: int = 0
@@ -94,6 +95,8 @@ class Schedule:
     mean_pmax: float = 0.0
     fine_enough: bool = False
     converged: bool = False
+    previous_step_deg: float = 0.0
+    previous_shift_step_A: float = 0.0
     # VDAM
     gradient_converged: bool = False
     step: float = 0.0
