@@ -17,8 +17,7 @@ from vitreous.engine.kernels import poses
 from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement.coarse import Significant
 from vitreous.engine.refinement.fine import Fine
-from vitreous.engine.refinement.images import Prepared, group_scale
-from vitreous.engine.refinement.settings import Algorithm
+from vitreous.engine.refinement.images import Prepared
 from vitreous.engine.refinement.state import Assignments, Model
 from vitreous.engine.refinement.statistics import Statistics
 
@@ -117,7 +116,7 @@ def collect(
 
 def _pseudo_halves(step: Iteration, batch: Prepared) -> list[Tensor | None]:
     """Return which images go into each accumulator; None for all."""
-    if step.settings.algorithm is not Algorithm.GRADIENT:
+    if not step.is_gradient:
         return [None]
     odd = torch.from_numpy(step.data.identity[batch.rows] % 2 == 1)
     return [~odd, odd]
@@ -153,7 +152,7 @@ def _insert(
         batch.m,
         _sigma2(batch),
         _scale_mask(step, batch),
-        step.settings.algorithm is Algorithm.GRADIENT,
+        step.is_gradient,
     )
     phases = seen.disc.phases(found.axis_A / seen.pixel_size_A, seen.box_px)
     ordered = poses.by_rotation(kept, len(found.rotations))
@@ -274,7 +273,7 @@ def _assigned(
         "n_significant": significant.counts.numpy(),
         "log_likelihood": (kept.log_sum.to(torch.float64) + constant).numpy(),
     }
-    if step.settings.image.correct_norm and not step.cut.correlation:
+    if step.settings.image.correct_norm:
         before = old.norm[batch.rows] / step.model.mean_norm
         values["norm"] = before * np.sqrt(2 * norm.clamp(min=0).numpy())
     return values
@@ -308,9 +307,8 @@ def _counted(
     out.group_weight[seen.group] = entries.total.sum()
     if step.settings.image.correct_scale:
         groups = torch.from_numpy(step.state.assignments.scale_group[rows])
-        scale = group_scale(model, step.state.assignments, rows).to(torch.float64)
-        out.scale_cross.index_add_(0, groups, per_image[:, 1] / scale)
-        out.scale_power.index_add_(0, groups, per_image[:, 2] / scale**2)
+        out.scale_cross.index_add_(0, groups, per_image[:, 1])
+        out.scale_power.index_add_(0, groups, per_image[:, 2])
     n_directions = out.direction_weight.shape[1]
     direction = entries.direction.clamp(max=n_directions - 1)
     out.direction_weight.view(-1).index_add_(

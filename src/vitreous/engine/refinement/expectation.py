@@ -17,7 +17,16 @@ from torch import Tensor
 
 from vitreous.engine import geometry
 from vitreous.engine.projection import Accumulator
-from vitreous.engine.refinement import coarse, fine, grid, images, priors, randomness
+from vitreous.engine.refinement import (
+    coarse,
+    fine,
+    grid,
+    images,
+    priors,
+    randomness,
+    schedule,
+    schedule_gradient,
+)
 from vitreous.engine.refinement.collect import (
     Collected,
     collect,
@@ -27,7 +36,7 @@ from vitreous.engine.refinement.collect import (
 from vitreous.engine.refinement.data import Data
 from vitreous.engine.refinement.images import Prepared, View, moved_wholly
 from vitreous.engine.refinement.references import References, references
-from vitreous.engine.refinement.settings import Algorithm, Settings
+from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Assignments, Model, State
 from vitreous.engine.refinement.statistics import Sums
 
@@ -68,6 +77,11 @@ class Iteration:
     seeding: bool
     _slices: dict[tuple[int, tuple[int, ...]], coarse.CoarseSlices] = field(default_factory=dict)
 
+    @property
+    def is_gradient(self) -> bool:
+        """Tell whether what references do not explain is summed, in two pseudo-halves."""
+        return schedule_gradient.is_gradient(self.state.schedule, self.settings)
+
     def slices(self, seen: View, classes: tuple[int, ...]) -> coarse.CoarseSlices:
         """Return the slices of the first pass, made once for each optics group."""
         key = (seen.group, classes)
@@ -88,6 +102,7 @@ def expectation(
     *,
     rows: NDArray[np.int64] | None = None,
     seeding: bool = False,
+    prepared: References | None = None,
     watch: Watch | None = None,
     chunk_bytes: int = _CHUNK_BYTES,
 ) -> tuple[Sums, Assignments]:
@@ -107,6 +122,8 @@ def expectation(
         Only these particles: a mini-batch, or the share of a rank.
     seeding
         All references are one map, and classes are to part by chance (section 3.5).
+    prepared
+        The references of this half, where they have been prepared already.
     watch
         Who wants to know how far it is.
     chunk_bytes
@@ -123,8 +140,8 @@ def expectation(
         rows = np.arange(len(data), dtype=np.int64)
         rows = rows if half is None else rows[state.assignments.half == half]
     watch.phase("references")
-    step = _iteration(data, state, settings, model, seeding=seeding)
-    n_sums = 2 if settings.algorithm is Algorithm.GRADIENT else 1
+    step = _iteration(data, state, settings, model, prepared, seeding=seeding)
+    n_sums = 2 if step.is_gradient else 1
     sums = tuple(tuple(_accumulator(step) for _ in range(n_sums)) for _ in range(model.n_classes))
     statistics, changed = empty_statistics(model), _writable(state.assignments)
     for seen, chunk in _chunks(step, rows, chunk_bytes):
@@ -137,7 +154,13 @@ def expectation(
 
 
 def _iteration(
-    data: Data, state: State, settings: Settings, model: Model, *, seeding: bool
+    data: Data,
+    state: State,
+    settings: Settings,
+    model: Model,
+    prepared: References | None,
+    *,
+    seeding: bool,
 ) -> Iteration:
     searching, sampling = settings.searching, state.sampling
     if searching.skip_align:
@@ -149,7 +172,6 @@ def _iteration(
     own = None
     if searching.skip_align or searching.skip_rotate:
         own = geometry.matrix_from_euler(torch.from_numpy(state.assignments.angles_deg))
-    first = state.schedule.iteration <= 1
     poses = grid.pose_grid(sampling, settings)
     return Iteration(
         data,
@@ -157,23 +179,14 @@ def _iteration(
         settings,
         model,
         fine.Poses(poses, own),
-        references(model, settings, r_max=state.schedule.current_size_px // 2),
+        prepared or references(model, settings, r_max=state.schedule.current_size_px // 2),
         coarse.Cut(
             searching.adaptive_fraction,
-            _most(settings),
-            settings.always_cc or (settings.firstiter_cc and first),
+            max(0, schedule.most_poses(settings)),
+            schedule.scores_by_correlation(state, settings),
         ),
         seeding,
     )
-
-
-def _most(settings: Settings) -> int:
-    """Return how many coarse poses may be significant; 0 for no limit (section 5.2)."""
-    if settings.searching.max_significant > 0:
-        return settings.searching.max_significant
-    if settings.algorithm is not Algorithm.GRADIENT:
-        return 0
-    return (5 if settings.ndim == 2 else 100) * settings.n_classes
 
 
 def _accumulator(step: Iteration) -> Accumulator:

@@ -1,0 +1,42 @@
+"""Run a refinement from its options to its last file."""
+
+from __future__ import annotations
+
+import torch
+
+from vitreous.dataset.refinement.job_settings import RefineOptions
+from vitreous.engine.refinement import schedule
+from vitreous.engine.refinement.state import State
+from vitreous.jobs.context import Run
+from vitreous.programs.refine.loop import Done, Loop
+from vitreous.programs.refine.start import Refinement, begin
+
+
+def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State]:
+    """Run all iterations; return the refinement and where it ended."""
+    torch.set_num_threads(max(1, run.n_threads))
+    job = begin(options, run)
+    loop = Loop(job, run)
+    loop.begin()
+    state = job.state
+    while not schedule.is_finished(state, job.settings):
+        done = loop.iterate(state)
+        state = done.state
+        run.say(line(done))
+    return job, state
+
+
+def line(done: Done) -> str:
+    """Say in one line what an iteration reached."""
+    now, sampling, model = done.state.schedule, done.state.sampling, done.state.models[0]
+    resolution = 1 / now.resolution_per_A if now.resolution_per_A > 0 else float("inf")
+    seconds = " ".join(f"{name} {s:.1f}" for name, s in done.timing.seconds.items())
+    step = sampling.psi_step_deg if sampling.healpix_order < 0 else 60 / 2**sampling.healpix_order
+    return (
+        f"Iteration {now.iteration}: {resolution:.2f} Å, image size {now.current_size_px} px "
+        f"(first pass {now.coarse_size_px}), coarse step {step:g}°"
+        f"{' local' if sampling.is_local else ''}, shifts {sampling.shift_range_A:.3g}/"
+        f"{sampling.shift_step_A:.3g} Å, accuracy {now.accuracy_angle_deg:.3g}° "
+        f"{now.accuracy_shift_A:.3g} Å, changes {done.moved.angle_deg:.3g}° "
+        f"{done.moved.shift_A:.3g} Å, Pmax {model.mean_pmax:.3f}; seconds: {seconds}"
+    )
