@@ -176,7 +176,7 @@ def test_class2d_without_em_is_the_gradient_algorithm():
 
 def test_changed_steps_reach_the_state(state3d):
     state, before = state3d.state, state3d.settings
-    searching = replace(before.searching, healpix_order=3, shift_range_px=4.0)
+    searching = replace(before.searching, healpix_order=3, psi_step_deg=-1.0, shift_range_px=4.0)
     after = replace(before, searching=searching, tau_fudge=9.0)
     moved = continued_state(state, before, after)
     assert moved.sampling.healpix_order == 3

@@ -29,7 +29,7 @@ CLASSES = "model_classes"
 GROUPS = "model_groups"
 _UNKNOWN_A = 999.0
 
-# Spectra of a class: field of the model, label.
+# Spectra of a class: field of the model, label. The last is known once accuracies were measured.
 SPECTRA = (
     ("ssnr", "rlnSsnrMap"),
     ("fsc", "rlnGoldStandardFsc"),
@@ -157,7 +157,8 @@ def _classes(model: Model, occasion: Occasion) -> Table:
 
 def _class(model: Model, class_: int) -> Table:
     columns = _shells(model.tau2.shape[1], model, with_A=True)
-    columns |= {label: _numbers(getattr(model, field)[class_]) for field, label in SPECTRA}
+    known = SPECTRA if bool(model.orientability.any()) else SPECTRA[:-1]
+    columns |= {label: _numbers(getattr(model, field)[class_]) for field, label in known}
     return Table.from_columns(f"model_class_{class_ + 1}", columns)
 
 

@@ -149,7 +149,7 @@ def read_state(
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             about = json.loads(archive[_ABOUT].tobytes())
             changed = _changed(about, folder, files)
             if changed:
