@@ -158,8 +158,9 @@ def view(data: Data, state: State, settings: Settings, model: Model, group: int)
         side_A = model.box_px * model.pixel_size_A
         wanted = 2 * math.floor(scale * side_A / settings.searching.finest_A + 0.5)
         likely = max(2, min(size, wanted))
-    coarse = likely
-    if state.sampling.oversampling > 0 and state.schedule.coarse_size_px > 0:
+    coarse = likely  # a limit set by the user holds in both passes
+    limited = settings.searching.finest_A > 0
+    if not limited and state.sampling.oversampling > 0 and state.schedule.coarse_size_px > 0:
         wanted = 2 * math.ceil(0.5 * scale * state.schedule.coarse_size_px - 1e-9)
         coarse = max(2, min(likely, wanted))
     shells = torch.arange(box // 2 + 1, dtype=torch.float64)
