@@ -360,6 +360,8 @@ def _model(
 def noise_power(images: list[Tensor], camera: Camera, recipe: Recipe) -> Tensor:
     """Return the power per component on the shells of the reference; gaps from the one below."""
     rho = camera.box_px * camera.pixel_size_A / (recipe.box_px * recipe.pixel_size_A)
+    if not images:
+        return torch.ones(recipe.box_px // 2 + 1, dtype=DOUBLE)
     power = fourier.forward(torch.stack(images), 2).abs().square().mean(0)
     counted = fourier.half_plane_mask(camera.box_px, 2)
     shells = model_shell(fourier.shell_index(camera.box_px, 2)[counted], rho)

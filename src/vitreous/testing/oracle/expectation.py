@@ -93,7 +93,7 @@ def expectation(
         after["pmax"][row] = found.outcome.pmax
         after["n_significant"][row] = found.n_significant
         after["log_likelihood"][row] = found.outcome.log_evidence
-        if settings.image.correct_norm and not is_correlating(state, settings):
+        if settings.image.correct_norm:
             after["norm"][row] *= (2 * power) ** 0.5 / model.mean_norm
     return counting.sums(), replace(state.assignments, **after)
 

@@ -36,8 +36,9 @@ class Particle:
         X of the full box, ``y xh``.
     masked, unmasked
         X and U, ``y xh`` of side `Group.size_px`.
-    power_beyond
-        ``s`` of the image's own shells: sum of |X|^2 over what `masked` lacks of the half plane.
+    power_beyond, power_missing
+        ``s`` of the image's own shells: sums of |X|^2 over the shells of the half plane that
+        `masked` has not, and over pixels that it lacks of its last shell (`cut_off`).
     moved_px
         Whole pixels by which it was moved, x y.
     forward, treated
@@ -55,6 +56,7 @@ class Particle:
     masked: Tensor
     unmasked: Tensor
     power_beyond: Tensor
+    power_missing: Tensor
     moved_px: Tensor
     forward: Tensor
     treated: Tensor
@@ -78,7 +80,8 @@ def prepare(
         undo = undo / group.mtf
     whole, unmasked = (fourier.forward(one[None], 2)[0] * undo for one in (masked, image))
     shells = fourier.shell_index(group.box_px, 2)
-    beyond = (shells > group.size_px // 2) | cut_off(group.box_px, group.size_px)
+    missing = (shells <= group.size_px // 2) & cut_off(group.box_px, group.size_px)
+    power = whole.abs().square()
     treated = transfer(data, row, settings, group)
     blind = not settings.image.ctf_corrected_references and state.schedule.iteration <= 1
     return Particle(
@@ -88,7 +91,8 @@ def prepare(
         whole=whole,
         masked=fourier.crop(whole, group.size_px, 2),
         unmasked=fourier.crop(unmasked, group.size_px, 2),
-        power_beyond=fourier.shell_sum(whole.abs().square() * beyond, 2),
+        power_beyond=fourier.shell_sum(power * (shells > group.size_px // 2), 2),
+        power_missing=fourier.shell_sum(power * missing, 2),
         moved_px=moved,
         forward=torch.ones_like(treated) if blind else treated,
         treated=treated,

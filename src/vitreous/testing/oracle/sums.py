@@ -69,7 +69,7 @@ class Counting:
                 residual += self._add_block(particle, block, weights)
         weight = sum(float(one.sum()) for one in outcome.weights)
         shells = fourier.shell_sum(residual, 2)
-        power = particle.power_beyond.clone()
+        power = particle.power_beyond + weight * particle.power_missing
         power[: len(shells)] += shells
         known, group = self.statistics, particle.group
         of_model = model_shell(torch.arange(len(power)), group.rho)

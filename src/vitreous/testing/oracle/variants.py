@@ -235,7 +235,7 @@ VARIANTS: dict[str, Callable[[], Variant]] = {
     "gradient, premultiplied": lambda: Variant(
         _gradient(_plain(cameras=(Camera(16, 5.0, premultiplied=True),)))
     ),
-    "finest resolution": lambda: Variant(_searching(_plain(), finest_A=14.0)),
+    "finest resolution": lambda: Variant(_searching(_plain(coarse_size_px=8), finest_A=14.0)),
     "coarsest resolution": lambda: Variant(_searching(_plain(), coarsest_A=40.0)),
 }
 
