@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from vitreous.dataset.refinement.engine_data import MTF, Stacks, read_mtf
 from vitreous.engine import symmetry
 from vitreous.engine.refinement.settings import Algorithm, Settings
 from vitreous.errors import FormatError, InputError
-from vitreous.io import parse_ref, read_header, read_mrc, read_star
+from vitreous.io import MrcHeader, parse_ref, read_header, read_mrc, read_star
 
 _SAME_A = 1e-3
 _POSES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
@@ -21,6 +22,7 @@ _DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 _LENS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 _TUBE = ("rlnHelicalTubeID", "rlnAngleTiltPrior", "rlnAnglePsiPrior", "rlnHelicalTrackLengthAngst")
 _SHOWN = 3
+_READERS = 8
 
 
 def check_start(settings: Settings, particles: Particles, *, folder: Path | str = ".") -> None:
@@ -156,10 +158,11 @@ def _of_columns(settings: Settings, particles: Particles) -> Iterator[str]:
 
 def _of_images(particles: Particles) -> Iterator[str]:
     try:
-        paths = Stacks(particles).paths
+        stacks = Stacks(particles)
     except FormatError as error:
         yield str(error)
         return
+    paths = stacks.paths
     lost = [path for path in paths if not Path(path.partition(":")[0]).is_file()]
     if lost:
         more = f" and {len(lost) - _SHOWN:,} more" if len(lost) > _SHOWN else ""
@@ -168,6 +171,46 @@ def _of_images(particles: Particles) -> Iterator[str]:
             f"{len(paths):,} stacks). Start from the folder that image names are relative to, or "
             "extract the particles again."
         )
+        return
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = list(readers.map(_header, paths))
+    bad = [text for text in found if isinstance(text, str)]
+    yield from _few(bad, "stacks cannot be read")
+    if not bad:
+        headers = [header for header in found if not isinstance(header, str)]
+        yield from _few(list(_of_sizes(stacks, particles, headers)), "stacks do not fit")
+
+
+def _header(path: str) -> MrcHeader | str:
+    try:
+        return read_header(path)
+    except InputError as error:
+        return str(error)
+
+
+def _of_sizes(stacks: Stacks, particles: Particles, headers: list[MrcHeader]) -> Iterator[str]:
+    last = np.full(len(headers), -1)
+    np.maximum.at(last, stacks.file, stacks.place)
+    for path, header, place in zip(stacks.paths, headers, last.tolist(), strict=True):
+        if place >= header.shape[0]:
+            yield (
+                f"{path}: image {place + 1} is wanted, but the stack has {header.shape[0]}. It was "
+                "changed since; extract the particles again."
+            )
+    pairs = np.unique(np.stack([stacks.file, particles.group], 1), axis=0)
+    for file, group in pairs.tolist():
+        shape, box = headers[file].shape[1:], particles.box_px(group)
+        if shape != (box, box):
+            yield (
+                f"{stacks.paths[file]}: the images are {shape[1]} x {shape[0]} pixels, but optics "
+                f"group {group + 1} says rlnImageSize {box}. Give the groups their true sizes."
+            )
+
+
+def _few(problems: list[str], what: str) -> Iterator[str]:
+    yield from problems[:_SHOWN]
+    if len(problems) > _SHOWN:
+        yield f"{len(problems) - _SHOWN:,} more {what}."
 
 
 def _of_mtf(particles: Particles) -> Iterator[str]:

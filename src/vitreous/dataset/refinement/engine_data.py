@@ -29,19 +29,26 @@ class Stacks:
     ----------
     particles
         Their ``rlnImageName``, relative to their folder.
+
+    Attributes
+    ----------
+    paths
+        The files.
+    file, place
+        ``n``: row of `paths`, and number of the image in it from 0 (-1 for a file of one image).
     """
 
     def __init__(self, particles: Particles) -> None:
         refs = [parse_ref(name) for name in particles.table["rlnImageName"].tolist()]
-        self._file = codes([ref.path for ref in refs])
-        self._place = np.array([-1 if ref.index0 is None else ref.index0 for ref in refs], np.int64)
+        self.file = codes([ref.path for ref in refs])
+        self.place = np.array([-1 if ref.index0 is None else ref.index0 for ref in refs], np.int64)
         paths = dict.fromkeys(ref.path for ref in refs)
         self.paths = tuple(str(particles.folder / path) for path in paths)
         self._particles = particles
 
     def refs(self, rows: NDArray[np.int64]) -> list[ImageRef]:
         """Return the names of images."""
-        pairs = zip(self._file[rows].tolist(), self._place[rows].tolist(), strict=True)
+        pairs = zip(self.file[rows].tolist(), self.place[rows].tolist(), strict=True)
         return [ImageRef(self.paths[file], None if place < 0 else place) for file, place in pairs]
 
     def read(self, rows: NDArray[np.int64]) -> Float[Tensor, "n y x"]:

@@ -335,7 +335,6 @@ REFUSED = {
     "fourier_mask": "is not supported: use --strict_highres_exp and --strict_lowres_exp",
     "multibody_masks": "belongs to a MultiBody job",
     "blush_skip_spectral_trailing": "is not supported: trailing keeps the halves independent",
-    "som": "is not supported: no self-organising map here",
     "print_metadata_labels": "is not an option of a job; `vitreous describe` lists labels",
     "print_symmetry_ops": "is not an option of a job",
     "version": "is not an option of a job; use `vitreous --version`",
