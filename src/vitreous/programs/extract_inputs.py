@@ -90,11 +90,10 @@ def picked(run: Run, micrographs: str, coordinates: str) -> Inputs:
     places = _pick_files(run, coordinates, names)
     wanted = [i for i, name in enumerate(names) if name in places and places[name].is_file()]
     if not wanted:
-        listed = f"; it lists {name_a_few(list(places))}" if places else ""
         raise InputError(
             f"{coordinates}: none of the {len(names):,} micrographs of {micrographs} "
-            f"({name_a_few(names)}) has a file of picks{listed}. Take the micrographs that were "
-            "picked from."
+            f"({name_a_few(names)}) has a file of picks. Take the micrographs that were picked "
+            "from."
         )
     if len(wanted) < len(names):
         run.say(f"{len(names) - len(wanted):,} of {len(names):,} micrographs have no picks")
