@@ -160,7 +160,7 @@ def _of_particles(
     turn, along = _directions(settings, data, state, rows)
     angle_deg, difference = _smallest_turn(slices, plain, turn)
     box_px, pixel_A = int(data.optics.box_px[group]), float(data.optics.pixel_size_A[group])
-    power = plain.abs().square_().to(torch.float64) * slices.weight
+    power = _power(plain, slices.weight).to(torch.float64)
     shift_px = _smallest_shift(power, along, box_px)
     shells = torch.zeros(model.box_px // 2 + 1, dtype=torch.float64)
     index = _model_shells(slices.size_px, slices.scale, len(shells))
@@ -193,10 +193,11 @@ def _prepare(
         chosen = data.defocus.select(index.to(data.defocus.scale.device)).to("cpu")
         optics = data.optics.to("cpu")
         values = ctf.ctf(optics, chosen, size, group=groups, treatment=treatment)
-        weight = weight * values.to(torch.float64).square()
+        weight = weight * values.square()
     angles = torch.from_numpy(state.assignments.angles_deg[rows])
     magnification = data.optics.magnification[group]
-    return _Slices(source, angles, size, scale, magnification, weight.to(source.grid.device))
+    weight = weight.to(source.grid.device, source.grid.real.dtype)
+    return _Slices(source, angles, size, scale, magnification, weight)
 
 
 def _smallest_turn(slices: _Slices, plain: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
@@ -212,17 +213,25 @@ def _smallest_turn(slices: _Slices, plain: Tensor, turn: Tensor) -> tuple[Tensor
     above = torch.full((len(turn),), len(increments) - 1)
     while bool((above - below > 1).any()):
         middle = torch.div(above + below, 2, rounding_mode="floor").clamp(min=0)
-        total = _difference(slices, plain, increments[middle], turn).sum((1, 2)).cpu()
+        difference = _difference(slices, plain, increments[middle], turn)
+        total = difference.sum((1, 2), dtype=torch.float64).cpu()
         enough = total > THRESHOLD
         unsettled = above - below > 1
         above = torch.where(unsettled & enough, middle, above)
         below = torch.where(unsettled & ~enough, middle, below)
-    return increments[above], _difference(slices, plain, increments[above], turn).cpu()
+    last = _difference(slices, plain, increments[above], turn)
+    return increments[above], last.cpu().to(torch.float64)
 
 
 def _difference(slices: _Slices, plain: Tensor, size_deg: Tensor, turn: Tensor) -> Tensor:
     turned = slices.at(slices.angles_deg + size_deg[:, None] * turn)
-    return (turned - plain).abs().square_().to(torch.float64) * slices.weight
+    return _power(turned.sub_(plain), slices.weight)
+
+
+def _power(transform: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted squared size of each pixel, in the precision of the transform."""
+    parts = torch.view_as_real(transform)
+    return (parts[..., 0].square() + parts[..., 1].square()) * weight
 
 
 def _smallest_shift(power: Tensor, along: Tensor, box_px: int) -> Tensor:
