@@ -17,7 +17,6 @@ from vitreous.io import Table, read_header, read_mrc, read_star, write_mrc, writ
 from vitreous.io.coordinates import read_coordinates
 from vitreous.jobs import registry
 from vitreous.jobs.context import Aborted
-from vitreous.jobs.declare import Start
 from vitreous.programs import extract
 
 NEW = "AutoPick/job004/autopick.star"
@@ -359,6 +358,10 @@ def test_files_of_different_picks_are_joined(project):
     [
         ({"coordinates": "nowhere.star"}, MissingFileError, "nowhere.star"),
         ({"micrographs": "nowhere.star"}, MissingFileError, "nowhere.star"),
+        ({"box_px": 33}, OptionError, "box_px: is 33, but boxes must be even"),
+        ({"background_diameter_px": 40}, OptionError, "more than the box of 32"),
+        ({"is_helix": True, "rise_A": 0.0}, OptionError, "rise_A: is 0"),
+        ({"is_helix": True, "tube_diameter_A": 0.0}, OptionError, "tube_diameter_A: is 0"),
         ({"other_arguments": "--window 16"}, OptionError, "nothing is background"),
         ({"other_arguments": "--premultiply_extract_size 16"}, OptionError, "at least the box"),
         ({"other_arguments": "--premultiply"}, InputError, "--premultiply_ctf"),
@@ -440,16 +443,3 @@ def test_without_defoci_the_particles_get_none_and_it_is_told(project):
     job = run(project)
     assert "No defocus is known" in job.told
     assert "rlnDefocusU" not in rows_of(job)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"box_px": 33}, "must be even"),
-        ({"background_diameter_px": 40}, "outside"),
-        ({"is_helix": True, "rise_A": 0.0}, "above 0"),
-    ],
-)
-def test_the_form_refuses_what_cannot_work(values, message):
-    options = registry.find("extract").new({"box_px": 32, **values}, {})
-    assert any(message in problem.message for problem in options.check(Start()))

@@ -281,19 +281,6 @@ class Extract(Options):
 
     def check(self, start: Start) -> Iterator[Problem]:
         """Yield what cannot work."""
-        if self.box_px % 2:
-            yield Problem("box_px", f"is {self.box_px}, but boxes must be even")
-        size = self.scaled_box_px if self.scale_down else self.box_px
-        if self.normalise and 2 * self.background_radius_px > size:
-            yield Problem(
-                "background_diameter_px",
-                f"is {self.background_diameter_px}, larger than the box of {self.box_px}; outside "
-                "the circle must be background. -1 takes 75 % of the box.",
-            )
-        if self.is_start_end and self.cut_segments and not self.rise_A > 0:
-            yield Problem(
-                "rise_A", f"is {self.rise_A:g}, but the distance of boxes must be above 0"
-            )
         if not self.reextract:
             yield from needed(self, "coordinates")
             return

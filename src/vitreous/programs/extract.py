@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -74,32 +75,15 @@ def _flags() -> Flags:
 
 def _plan(options: Extract, extra: argparse.Namespace, run: Run) -> Plan:
     """Say what is done, in the words of the engine; refuse what cannot work."""
-    problems: list[Problem] = []
     box = options.box_px
     scaled = options.scaled_box_px if options.scale_down else box
     window = extra.window if extra.window > 0 else scaled
     for what, size in (("Scaled", scaled), ("Windowed", window)):
-        if size % 2:
+        if size % 2 and box % 2 == 0:
             run.warn(f"{what} boxes must be even: {size + 1} pixels are taken, not {size}.")
     scaled, window = scaled + scaled % 2, window + window % 2
     ctf_box = max(box, extra.premultiply_extract_size)
-    if 0 < extra.premultiply_extract_size < box or ctf_box % 2:
-        problems.append(
-            Problem(
-                "running",
-                f"--premultiply_extract_size is {extra.premultiply_extract_size}, but must be even "
-                f"and at least the box of {box}.",
-            )
-        )
-    is_tube = options.is_helix
-    if options.normalise and not is_tube and 2 * options.background_radius_px > window:
-        problems.append(
-            Problem(
-                "background_diameter_px",
-                f"the circle is {2 * options.background_radius_px} pixels wide, more than the box "
-                f"of {window}, so nothing is background. -1 takes 75 % of the box.",
-            )
-        )
+    problems = list(_problems(options, extra, window))
     if problems:
         raise OptionError(problems)
     dust = Dust(options.white_dust_sigma, options.black_dust_sigma)
@@ -127,7 +111,7 @@ def _plan(options: Extract, extra: argparse.Namespace, run: Run) -> Plan:
         min_fom=least,
         selection_type=extra.selection_type,
         segments_A=step_A if options.is_start_end and not options.reextract else -1.0,
-        tube_diameter_A=options.tube_diameter_A if is_tube else 0.0,
+        tube_diameter_A=options.tube_diameter_A if options.is_helix else 0.0,
         bimodal=options.bimodal_priors,
         reset_origins=options.reextract and options.reset_shifts,
         recentre=options.reextract and options.recenter,
@@ -138,6 +122,32 @@ def _plan(options: Extract, extra: argparse.Namespace, run: Run) -> Plan:
         bias_px=(extra.extract_bias_x, extra.extract_bias_y),
         seed=extra.random_seed,
     )
+
+
+def _problems(options: Extract, extra: argparse.Namespace, window: int) -> Iterator[Problem]:
+    """Yield what RELION's form lets through and no program can do."""
+    if options.box_px % 2:
+        yield Problem("box_px", f"is {options.box_px}, but boxes must be even")
+    wide = extra.premultiply_extract_size
+    if 0 < wide < options.box_px or (wide > 0 and wide % 2):
+        yield Problem(
+            "other_arguments",
+            f"--premultiply_extract_size is {wide}, but must be even and at least the box of "
+            f"{options.box_px}",
+        )
+    diameter = 2 * options.background_radius_px
+    if options.normalise and not options.is_helix and diameter > window:
+        yield Problem(
+            "background_diameter_px",
+            f"the circle is {diameter} pixels wide, more than the box of {window}, so nothing is "
+            "background; -1 takes 75 % of the box",
+        )
+    if options.is_helix and not options.tube_diameter_A > 0:
+        yield Problem(
+            "tube_diameter_A", f"is {options.tube_diameter_A:g}, but a filament has a width above 0"
+        )
+    if options.is_start_end and options.cut_segments and not options.rise_A > 0:
+        yield Problem("rise_A", f"is {options.rise_A:g}, but the distance of boxes must be above 0")
 
 
 def _have_ctf(inputs: Inputs) -> bool:
