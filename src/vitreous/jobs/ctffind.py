@@ -35,7 +35,8 @@ class CtfFind(Options):
         label="Use the unweighted micrographs",
         relion_label="Use micrograph without dose-weighting?",
         help="Fit the sums without dose weighting, which keep their Thon rings at high "
-        "resolution. Not needed with power spectra.",
+        "resolution. Not needed with power spectra. The built-in estimation and the wrappers take "
+        "them anyway where they are known; Yes refuses micrographs that have none.",
     )
     fit_phase_shift: bool = option(
         default=False,
@@ -89,7 +90,7 @@ class CtfFind(Options):
         tab="CTFFIND",
         label="CTFFIND program",
         relion_label="CTFFIND-4.1 executable:",
-        help="Path of CTFFIND 4.1 or 5. Empty uses the built-in estimation. "
+        help="Path of CTFFIND 4.1 or 5, or of Gctf. Empty uses the built-in estimation. "
         "RELION_CTFFIND_EXECUTABLE gives the default.",
         pattern="*",
         directory=".",
@@ -213,8 +214,12 @@ class CtfFind(Options):
     def results(self) -> Iterator[Result]:
         """Yield what a page about the job shows."""
         yield Result("headline", "micrographs", "Micrographs")
+        yield Result("headline", "no_rings", "Micrographs without Thon rings")
         yield Result("headline", "max_resolution", "Median resolution of the fits", "Å")
         yield Result("headline", "defocus", "Median defocus", "µm")
         yield Result("plot", "defocus", "Defocus of every micrograph")
         yield Result("plot", "astigmatism", "Astigmatism of every micrograph")
         yield Result("plot", "max_resolution", "Resolution of the fit of every micrograph")
+        yield Result("plot", "figure_of_merit", "Figure of merit of every micrograph")
+        yield Result("plot", "rings", "Thon rings along lines of equal phase, and the fit")
+        yield Result("plot", "spectra", "Spectra (left) beside the fitted CTF (right)")
