@@ -175,6 +175,17 @@ def test_nothing_that_is_half_written_is_taken_for_an_iteration(state3d, tmp_pat
         )
 
 
+def test_what_a_killed_run_had_half_written_is_removed(state3d, tmp_path):
+    written(tmp_path, state3d)
+    half_written = tmp_path / "Job/job007/.run_it004_class001.mrc.77-77.tmp"
+    half_written.touch()
+    others = tmp_path / "Job/job007/.progress.tmp"
+    others.touch()
+    written(tmp_path, state3d)
+    assert not half_written.exists()
+    assert others.exists()
+
+
 def test_the_last_iteration_of_a_job_that_went_on(state3d, tmp_path):
     written(tmp_path, state3d)
     assert last_iteration("Job/job007/run", tmp_path).endswith("run_it003_optimiser.star")

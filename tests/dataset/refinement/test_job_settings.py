@@ -149,6 +149,12 @@ def test_additional_arguments_add_to_the_form():
     assert settings.join_halves_A == 40
 
 
+def test_additional_arguments_do_not_turn_averages_into_maps():
+    texts = {"fn_img": "p.star", "other_args": "--sym C2 --ref some.mrcs"}
+    settings, _ = settings_of(registry.find("class2d").new(texts, {}))
+    assert (settings.ndim, settings.from_nothing) == (2, False)
+
+
 def test_a_map_called_none_starts_from_nothing():
     texts = {"fn_img": "p.star", "fn_ref": "None", "do_grad": "Yes"}
     settings, _ = settings_of(

@@ -87,13 +87,7 @@ def extend(
             continue
         given = after
     _refuse(problems, where)
-    kept = given.settings.ndim, given.settings.searching.point_group
-    settings = given.settings if may_only_change else _derived(given, [*words, *_maps(kept)])
-    return replace(given, settings=_limited(settings))
-
-
-def _maps(kept: tuple[int, str]) -> list[str]:
-    return ["--sym", kept[1]] if kept[0] == 3 else []
+    return replace(given, settings=_limited(given.settings))
 
 
 def command_line(settings: Settings, machine: Machine | None = None) -> str:

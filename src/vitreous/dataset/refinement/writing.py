@@ -130,6 +130,7 @@ class _Writer:
     def write(self) -> list[str]:
         names = self.names
         (self.folder / names.optimiser).unlink(missing_ok=True)
+        self._tidy()
         for half, model in enumerate(self.state.models):
             self.bound += write_references(names, half, model, self.folder)
             self._star(names.model(half), model_tables(model, self._occasion(half)))
@@ -148,6 +149,12 @@ class _Writer:
         write_state(self.folder / names.state, self.state, self.settings, digests)
         write_bytes(self.folder / names.optimiser, content)
         return [*self.unbound, *self.bound, names.state, names.optimiser]
+
+    def _tidy(self) -> None:
+        """Remove what a run that was killed had half written."""
+        root = self.folder / self.names.root
+        for path in root.parent.glob(f".{root.name}_*.tmp"):
+            path.unlink(missing_ok=True)
 
     def _star(self, name: str, tables: list[Table]) -> None:
         write_star(self.folder / name, tables, version=self.version)
