@@ -47,7 +47,7 @@ def join_(first: Accumulator, second: Accumulator, shell: int) -> None:
     inner = slice(centre - radius, centre + radius + 1)
     box = (inner,) * (first.ndim - 1) + (slice(0, radius + 1),)
     near, far = grid[box], other[box]
-    inside = _squared_radius(radius, first.ndim, grid) <= (first.padding * shell) ** 2
+    inside = squared_radius(radius, first.ndim, grid) <= (first.padding * shell) ** 2
     mean = (near + far).mul_(0.5)
     near.copy_(torch.where(inside[..., None], mean, near))
     far.copy_(torch.where(inside[..., None], mean, far))
@@ -92,7 +92,7 @@ def correlation(first: Accumulator, second: Accumulator, n_shells: int) -> Float
         Length of the result, float64; 1 at shell 0, 0 beyond the accumulators.
     """
     a, b = mean_transform(first), mean_transform(second)
-    radius = _squared_radius(a.shape[-1] - 1, first.ndim, a.real).to(torch.float64).sqrt()
+    radius = squared_radius(a.shape[-1] - 1, first.ndim, a.real).to(torch.float64).sqrt()
     shells = (radius + 0.5).floor().to(torch.int64).clamp(max=first.r_max + 1).flatten()
     products = (
         a.real * b.real + a.imag * b.imag,
@@ -166,7 +166,7 @@ def mean_transform(sums: Accumulator) -> Complex[Tensor, "*grid"]:
     return (data / weight.masked_fill(empty, 1)).masked_fill_(empty, 0)
 
 
-def _squared_radius(radius: int, ndim: int, like: Tensor) -> Tensor:
+def squared_radius(radius: int, ndim: int, like: Tensor) -> Tensor:
     slow = torch.arange(-radius, radius + 1, device=like.device) ** 2
     total = slow[radius:]
     for _ in range(ndim - 1):

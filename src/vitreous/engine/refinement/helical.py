@@ -243,7 +243,7 @@ def _better(
     return (trial, found) if found < lowest else (best, lowest)
 
 
-def _both_halves(grid: Float[Tensor, "z y xh 4"], planes: slice) -> Float[Tensor, "z 3 y x"]:
+def _both_halves(grid: Float[Tensor, "z y xh 4"], planes: slice) -> Float[Tensor, "m 3 y x"]:
     """Return some planes of a half-stored grid with the half ``x < 0``: conjugate Friedel mates."""
     last = len(grid) - 1
     right = grid[planes, ..., :3]
