@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 
-.PHONY: help install test test-slow lint typing tests docs bench demo kernels clean
+.PHONY: help install test test-slow lint typing tests docs bench bench-ctf demo kernels clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ tests: install ## the default test suite
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+bench-ctf: install ## 300 simulated micrographs fitted and timed; records benchmarks/results/ctf.json
+	$(BIN)/vitreous benchmark ctf --o benchmarks/results/ctf.json
 
 docs: install ## build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from vitreous import __version__
-from vitreous.programs import benchmark_projection, benchmark_reconstruction
+from vitreous.programs import benchmark_ctf, benchmark_projection, benchmark_reconstruction
 from vitreous.programs.tool import report
 
 NAMES = {
+    "ctf": "CTF estimation: errors on simulated micrographs, seconds for each",
     "projection": "slices of a volume: taking them and inserting them, per pixel",
     "reconstruction": "a map from particles, and particles from a map, per image",
 }
@@ -43,6 +44,9 @@ def run(arguments: argparse.Namespace) -> list[str]:
     if arguments.name == "projection":
         result |= benchmark_projection.run()
         lines = list(benchmark_projection.lines(result))
+    elif arguments.name == "ctf":
+        result |= benchmark_ctf.run()
+        lines = list(benchmark_ctf.lines(result))
     else:
         result |= benchmark_reconstruction.run(against=arguments.against)
         lines = list(benchmark_reconstruction.lines(result))

@@ -1,9 +1,10 @@
 """Micrographs that are nothing but rings: noise seen through the CTF, in noise that is not.
 
-The Thon SNR is the power of what the CTF modulates over the power of all else, at the frequencies
-where ``CTF^2 = 1`` and before the envelope::
+The Thon SNR (preprocessing.md section 4) is the power of what comes through the CTF over the power
+of all else at the same frequency, before the envelope and averaged over rings, where the mean of
+``CTF^2`` is a half. The rings reach twice as high::
 
-    power(k) = background(k) (1 + SNR CTF(k)^2 exp(-B k^2 / 2))
+    power(k) = background(k) (1 + 2 SNR CTF(k)^2 exp(-B k^2 / 2))
 
 Both parts are coloured alike by a background as micrographs have: steep at low resolution, falling
 with the detector at high.
@@ -66,7 +67,9 @@ def thon_micrograph(
     ctf = transfer(wanted.microscope, kx, ky, np.array([defocus_A]), bfactor_A2=wanted.bfactor_A2)[
         0
     ].real
-    waves = _white(size, rng) + np.sqrt(wanted.snr) * ctf * _white(size, rng)
+    # Noise plus noise through the CTF is noise of the sum of both powers.
+    power = 1 + 2 * wanted.snr * ctf.astype(np.float32) ** 2
+    waves = _white(size, rng) * np.sqrt(power)
     if wanted.has_background:
         waves *= _background(np.hypot(kx, ky), 0.5 / wanted.pixel_size_A)
     return np.asarray(fft.irfft2(waves, (size, size)), np.float32)
@@ -82,7 +85,9 @@ def random_defocus_A(
 
 
 def _white(size: int, rng: np.random.Generator) -> npt.NDArray[np.complex64]:
-    return np.asarray(fft.rfft2(rng.standard_normal((size, size), np.float32)), np.complex64)
+    """Return the transform of white noise of unit variance."""
+    parts = rng.standard_normal((size, size // 2 + 1, 2), np.float32) * np.float32(size / 2**0.5)
+    return parts.view(np.complex64)[..., 0]
 
 
 def _background(k: npt.NDArray[np.float64], nyquist: float) -> npt.NDArray[np.float32]:
