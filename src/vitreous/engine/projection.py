@@ -177,7 +177,7 @@ class Accumulator:
         3 for a volume, 2 for an image.
     """
 
-    flush_every = 50_000
+    flush_every = 20_000
 
     def __init__(
         self,
