@@ -1,12 +1,17 @@
 """Sums over half shells of an accumulator, and the Wiener division, in one pass each.
 
 Half shells are ``h = floor(2 r / p)`` with r in steps of a grid of p steps per shell; points
-outside the grid's sphere belong to none (see `engine.refinement.weights`).
+outside the grid's sphere belong to none (see `engine.refinement.weights`). On the CPU compiled
+loops do it, elsewhere (or without a compiler) plain torch, the reference.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import math
+from functools import lru_cache
+from types import ModuleType
 
 import torch
 from jaxtyping import Complex, Float, Int64
@@ -15,6 +20,13 @@ from torch import Tensor
 from vitreous.engine import grids
 
 _HAIR = 1e-4
+
+
+def compiled() -> ModuleType | None:
+    """Return the compiled loops, or None where the package was built without a compiler."""
+    if importlib.util.find_spec("vitreous.engine.kernels._half_shells") is None:
+        return None
+    return importlib.import_module("vitreous.engine.kernels._half_shells")
 
 
 def n_half_shells(grid: Float[Tensor, "*grid 4"], padding: float) -> int:
@@ -34,9 +46,16 @@ def weight_sums(
     padding
         Grid steps per shell.
     """
-    weight = grid[..., 2]
     n = n_half_shells(grid, padding)
     sums = torch.zeros(2, n + 1, dtype=torch.float64, device=grid.device)
+    module = _module_for(grid)
+    if module is not None:
+        total, count = sums[0, :-1], sums[1, :-1]
+        module.weight_sums(
+            _volume(grid), _table(grid.shape[-2] - 2, padding), total, count, _threads()
+        )
+        return total, count
+    weight = grid[..., 2]
     for rows in grids.rows_of(weight):
         index = _index(weight, padding, rows, n).flatten()
         values = weight[..., rows, :].to(torch.float64).flatten()
@@ -49,12 +68,18 @@ def count_reached(
     grid: Float[Tensor, "*grid 4"], padding: float, threshold: Float[Tensor, " h"]
 ) -> Float[Tensor, " h"]:
     """Count the points of each half shell with a weight of `threshold` or more, as float64."""
-    weight, n = grid[..., 2], len(threshold)
-    table = _padded(threshold, torch.inf).to(weight.dtype)
+    n = len(threshold)
     count = torch.zeros(n + 1, dtype=torch.float64, device=grid.device)
+    module = _module_for(grid)
+    if module is not None:
+        table = _table(grid.shape[-2] - 2, padding)
+        module.count_reached(_volume(grid), table, threshold.float(), count[:n], _threads())
+        return count[:n]
+    weight = grid[..., 2].float()
+    least = _padded(threshold, torch.inf).float()
     for rows in grids.rows_of(weight):
         index = _index(weight, padding, rows, n)
-        count += torch.bincount(index[weight[..., rows, :] >= table[index]], minlength=n + 1)
+        count += torch.bincount(index[weight[..., rows, :] >= least[index]], minlength=n + 1)
     return count[:n]
 
 
@@ -62,10 +87,7 @@ def wiener_rows(
     grid: Float[Tensor, "*grid 4"],
     padding: float,
     rows: slice,
-    factor: Float[Tensor, " h"],
-    extra: Float[Tensor, " h"],
-    least: Float[Tensor, " h"],
-    threshold: Float[Tensor, " h"],
+    tables: Float[Tensor, "4 h"],
     covered: Float[Tensor, " h"],
 ) -> Complex[Tensor, "*rows"]:
     """Divide data by ``max(weight factor + extra, least)``, for some rows of the second-last axis.
@@ -76,26 +98,57 @@ def wiener_rows(
         As for `weight_sums`.
     rows
         Of the axis y.
-    factor, extra, least, threshold
-        Of each half shell.
+    tables
+        ``factor``, ``extra``, ``least`` and ``threshold`` of each half shell.
     covered
-        Number of points with a weight of `threshold` or more is added to it (float64).
+        Number of points with a weight of ``threshold`` or more is added to it (float64).
 
     Returns
     -------
     Tensor
-        ``z rows xh`` or ``rows xh``, complex of the precision of the grid; what it holds outside
-        the sphere means nothing.
+        ``z rows xh`` or ``rows xh``, complex64; what it holds outside the sphere means nothing.
     """
-    part = grid[..., rows, :, :]
-    weight, n = part[..., 2], len(factor)
+    module, n = _module_for(grid), tables.shape[1]
+    if module is not None:
+        volume = _volume(grid)
+        shape = (volume.shape[0], rows.stop - rows.start, volume.shape[2], 2)
+        out = torch.empty(shape, dtype=torch.float32)
+        table = _table(grid.shape[-2] - 2, padding)
+        values = tables.float().contiguous()
+        module.wiener_rows(volume, table, rows.start, values, out, covered, _threads())
+        divided = torch.view_as_complex(out)
+        return divided if grid.ndim == 4 else divided[0]
+    part = grid[..., rows, :, :].float()
+    weight = part[..., 2]
     index = _index(grid[..., 2], padding, rows, n)
-    reached = weight >= _padded(threshold, torch.inf).to(weight.dtype)[index]
-    covered += torch.bincount(index[reached], minlength=n + 1)[:n]
-    divisor = weight * _padded(factor, 1)[index].to(weight.dtype)
-    divisor += _padded(extra, 0).to(weight.dtype)[index]
-    divisor = torch.maximum(divisor, _padded(least, 1).to(weight.dtype)[index])
+    factor, extra, least, threshold = (
+        _padded(table, last).float()[index]
+        for table, last in zip(tables, (1.0, 0.0, 1.0, torch.inf), strict=True)
+    )
+    covered += torch.bincount(index[weight >= threshold], minlength=n + 1)[:n]
+    divisor = torch.maximum(weight * factor + extra, least)
     return torch.view_as_complex(part[..., :2].contiguous()) / divisor
+
+
+def _module_for(grid: Tensor) -> ModuleType | None:
+    fits = grid.device.type == "cpu" and grid.dtype in (torch.float32, torch.float64)
+    return compiled() if fits and grid.is_contiguous() else None
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+def _volume(grid: Tensor) -> Tensor:
+    """Return an image as a volume of one plane."""
+    return grid if grid.ndim == 4 else grid[None]
+
+
+@lru_cache(maxsize=8)
+def _table(radius: int, padding: float) -> Tensor:
+    """Return the half shell of each squared radius up to that of the sphere."""
+    distance = torch.arange(radius**2 + 1, dtype=torch.float32).sqrt_()
+    return (distance * (2 / padding)).floor_().to(torch.int16)
 
 
 def _padded(table: Tensor, last: float) -> Tensor:

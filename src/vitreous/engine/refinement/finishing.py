@@ -171,13 +171,13 @@ def _finish_one_(
     class_: int,
     settings: Settings,
 ) -> None:
-    units = helical.units_to_impose(settings)
-    if units == 1:
-        accumulator.finish_(operators if accumulator.ndim == 3 else None)
-        return
     accumulator.finish_()
-    found = helical.helix_of(model, class_, settings)
-    helical.symmetrise_(accumulator, found, units, model.pixel_size_A)
+    if accumulator.ndim == 2:
+        return
+    grid, units = accumulator.grid, helical.units_to_impose(settings)
+    if units > 1:
+        found = helical.helix_of(model, class_, settings)
+        helical.symmetrise_(accumulator, found, units, model.pixel_size_A)
     if len(operators) > 1:
-        grid = accumulator.grid
-        grid.copy_(symmetrise.symmetrise(grid, operators))
+        # Sums of very many slices are in double precision, for which there is no compiled loop.
+        grid.copy_(symmetrise.symmetrise(grid.float(), operators))

@@ -167,6 +167,7 @@ def mean_transform(sums: Accumulator) -> Complex[Tensor, "*grid"]:
 
 
 def squared_radius(radius: int, ndim: int, like: Tensor) -> Tensor:
+    """Return the squared length at each point of a grid of a radius, margin or none."""
     slow = torch.arange(-radius, radius + 1, device=like.device) ** 2
     total = slow[radius:]
     for _ in range(ndim - 1):

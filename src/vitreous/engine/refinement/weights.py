@@ -97,35 +97,15 @@ def covered(
     tau2
         Power of the signal times T.
     """
-    threshold = wiener_tables(weights, tau2).threshold
+    threshold = wiener_tables(weights, tau2)[3]
     count = half_shells.count_reached(grid, weights.padding, threshold)
     return weights.by_shell(count) / weights.points().clamp(min=1)
 
 
-@dataclass(frozen=True)
-class WienerTables:
-    """What the Wiener map needs of each half shell.
-
-    Parameters
-    ----------
-    factor, extra
-        The regularised weight is ``weight factor + extra``.
-    least
-        It is at least this.
-    threshold
-        Weight from which on a point counts as covered.
-    """
-
-    factor: Float[Tensor, " h"]
-    extra: Float[Tensor, " h"]
-    least: Float[Tensor, " h"]
-    threshold: Float[Tensor, " h"]
-
-
 def wiener_tables(
     weights: Weights, tau2: Float[Tensor, " s"] | None, first_regularised: int = 5
-) -> WienerTables:
-    """Return the tables of a map with a given signal power (section 7.5).
+) -> Float[Tensor, "4 h"]:
+    """Return what the map with a given signal power needs of each half shell (section 7.5).
 
     Parameters
     ----------
@@ -136,6 +116,12 @@ def wiener_tables(
         is zero the weight is multiplied by 1001.
     first_regularised
         Shells below it are not regularised (`minres_map`).
+
+    Returns
+    -------
+    Tensor
+        Rows ``factor``, ``extra``, ``least``, ``threshold``: data are divided by
+        ``max(weight factor + extra, least)``; a point is covered from the weight ``threshold`` on.
     """
     factor = torch.ones_like(weights.total)
     extra, threshold = torch.zeros_like(factor), torch.full_like(factor, torch.inf)
@@ -153,4 +139,4 @@ def wiener_tables(
     summed.index_add_(1, weights.below, values)
     tiny = torch.finfo(torch.float32).tiny
     least = (summed[0] / summed[1].clamp(min=1) / 1000).clamp(min=tiny)[weights.below]
-    return WienerTables(factor, extra, least, threshold)
+    return torch.stack([factor, extra, least, threshold])

@@ -52,21 +52,11 @@ def solve(
     gridding_iterations
         See `reconstruction.reconstruct`; 0 divides by the weights.
     """
-    tables = wiener_tables(weights, tau2)
-    grid = sums.grid
+    tables, grid = wiener_tables(weights, tau2), sums.grid
     covered = torch.zeros_like(weights.total)
 
     def solved(rows: slice) -> Complex[Tensor, "*rows"]:
-        return half_shells.wiener_rows(
-            grid,
-            sums.padding,
-            rows,
-            tables.factor,
-            tables.extra,
-            tables.least,
-            tables.threshold,
-            covered,
-        )
+        return half_shells.wiener_rows(grid, sums.padding, rows, tables, covered)
 
     if gridding_iterations:
         for rows in grids.rows_of(sums.weight):
@@ -75,5 +65,7 @@ def solve(
             sums, tau2=tau2, gridding_iterations=gridding_iterations
         )
     else:
-        volume = reconstruction.from_transform(sums.weight, solved, sums.box_px, sums.padding)
+        # Sums may be in double precision; the map is in single.
+        like = torch.empty(1, device=grid.device).expand(grid.shape[:-1])
+        volume = reconstruction.from_transform(like, solved, sums.box_px, sums.padding)
     return Solution(volume, weights.by_shell(covered) / weights.points().clamp(min=1))
