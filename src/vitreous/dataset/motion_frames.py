@@ -123,14 +123,15 @@ class Frames:
     def __init__(
         self, loaded: Loaded, gain: Float[Tensor, "y x"] | None, device: torch.device
     ) -> None:
-        self._loaded, self._gain, self._device = loaded, gain, device
+        self._loaded, self._gain = loaded, gain
+        self.shape, self.device = loaded.shape, device
         self.how: repair.Repair | None = None
         self._buffer = torch.empty(loaded.shape, device=device)
 
     def __iter__(self) -> Iterator[Float[Tensor, "y x"]]:
         """Give frame after frame, each in the same memory as the last."""
         for place, raw in enumerate(self._loaded.read()):
-            counts = to_tensor(raw).to(self._device, non_blocking=True)
+            counts = to_tensor(raw).to(self.device, non_blocking=True)
             if self._gain is None:
                 self._buffer.copy_(counts)
             else:
@@ -141,7 +142,7 @@ class Frames:
 
     def total(self) -> Float[Tensor, "y x"]:
         """Return the sum of all frames with the gain applied and no pixel repaired."""
-        total = torch.from_numpy(self._loaded.total).to(self._device)
+        total = torch.from_numpy(self._loaded.total).to(self.device)
         return total if self._gain is None else total * self._gain
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitreous.dataset.motion_table import MovieRow
-from vitreous.engine.motion import correlation
+from vitreous.engine.motion.measure import correlation_size
 from vitreous.errors import VitreousError
 from vitreous.jobs.motioncorr import MotionCorr
 from vitreous.programs.motioncorr_inputs import Detector, is_eer
@@ -67,8 +67,9 @@ def need_of(
         n_used = max(1, min(last, n_frames) - options.first_frame + 1)
         n_pixels = shape[0] * shape[1]
         bfactor = options.bfactor_A2 / options.binning**2
-        small = correlation.correlation_size(size, bfactor, extra.downsampling)
-        share = 12 if measuring(options, extra).is_local else 4
+        how = measuring(options, extra)
+        small = correlation_size(size, bfactor, how, extra.downsampling)
+        share = 12 if how.is_local else 4
         low = share * n_used * small[0] * small[1]
         return Need(shape, n_used * n_pixels * pixel_bytes, 44 * n_pixels + low)
     return None

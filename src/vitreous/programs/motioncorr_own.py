@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex
 from torch import Tensor
 
 from vitreous.dataset.motion_frames import Frames, Loaded, load, seed_of
 from vitreous.dataset.motion_star import MovieMotion, write_motion
 from vitreous.dataset.motion_table import Corrected, MovieRow
-from vitreous.engine import dose, fourier
-from vitreous.engine.motion import correlation, measure, repair, spectrum
+from vitreous.engine import dose
+from vitreous.engine.motion import lowpass, measure, repair, spectrum
 from vitreous.engine.motion.relion_sums import RelionSums
 from vitreous.engine.motion.sums import FrameSums, Sums, Wanted
 from vitreous.errors import FormatError, InputError
@@ -215,20 +215,18 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
 
     def _low_frequencies(
         self, frames: Frames, n_frames: int, size: tuple[int, int]
-    ) -> Float[Tensor, "f y xh"]:
+    ) -> Complex[Tensor, "f y xh"]:
         """Return what of each frame is compared with the others."""
         bfactor = self._options.bfactor_A2 / self._options.binning**2
-        small = correlation.correlation_size(size, bfactor, self._extra.downsampling)
-        spectra: Tensor | None = None
+        how = measuring(self._options, self._extra)
+        small = measure.correlation_size(size, bfactor, how, self._extra.downsampling)
+        low_pass = lowpass.low_pass(frames.shape, small, frames.device)
+        spectra = torch.empty(
+            n_frames, small[0], small[1] // 2 + 1, dtype=torch.complex64, device=frames.device
+        )
         for number, frame in enumerate(frames):
             self._run.check_abort()
-            if spectra is None:
-                spectra = torch.empty(
-                    n_frames, small[0], small[1] // 2 + 1,
-                    dtype=torch.complex64, device=frame.device,
-                )  # fmt: skip
-            spectra[number] = fourier.forward_from_corner(frame, small)
-        assert spectra is not None
+            spectra[number] = low_pass(frame)
         return spectra
 
     def _tell(self, unit: MovieRow, motion: measure.Motion, log: list[str]) -> None:

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace nb = nanobind;
 
@@ -216,6 +217,121 @@ void add_modulus(Waves wave, Array<float, 2> total, int threads) {
     add_modulus_row(source + 2 * int64_t(y) * n, n, target + int64_t(y) * n);
 }
 
+// Add one row of a low-frequency frame, times phases, to a total.
+EVERY_ISA
+void add_moved_row(const float* wave, float ry, float iy, const float* ramp, int n, float* total) {
+  for (int p = 0; p < n; ++p) {
+    const float r = ry * ramp[2 * p] - iy * ramp[2 * p + 1];
+    const float i = ry * ramp[2 * p + 1] + iy * ramp[2 * p];
+    total[2 * p] += wave[2 * p] * r - wave[2 * p + 1] * i;
+    total[2 * p + 1] += wave[2 * p] * i + wave[2 * p + 1] * r;
+  }
+}
+
+void add_moved(Array<const float, 4> waves, Array<const float, 3> along_y,
+               Array<const float, 3> along_x, Array<float, 3> total, int threads) {
+  const int frames = int(waves.shape(0)), ny = int(waves.shape(1)), n = int(waves.shape(2));
+  const float *source = waves.data(), *ys = along_y.data(), *xs = along_x.data();
+  float* target = total.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int y = 0; y < ny; ++y)
+    for (int f = 0; f < frames; ++f) {
+      const float* phase = ys + 2 * (int64_t(f) * ny + y);
+      add_moved_row(source + 2 * ((int64_t(f) * ny + y) * n), phase[0], phase[1],
+                    xs + 2 * int64_t(f) * n, n, target + 2 * (int64_t(y) * n));
+    }
+}
+
+// Multiply a row with its reference and add it, times the phase of each step, to sums over rows.
+EVERY_ISA
+void correlate_row(const float* wave, const float* reference, const float* ramps, int64_t stride,
+                   int n_steps, int n, float* re, float* im, float* total) {
+  for (int p = 0; p < n; ++p) {
+    re[p] = wave[2 * p] * reference[2 * p] - wave[2 * p + 1] * reference[2 * p + 1];
+    im[p] = wave[2 * p] * reference[2 * p + 1] + wave[2 * p + 1] * reference[2 * p];
+  }
+  for (int s = 0; s < n_steps; ++s) {
+    const float r = ramps[s * stride], i = ramps[s * stride + 1];
+    float* sum_re = total + int64_t(2 * s) * n;
+    float* sum_im = sum_re + n;
+    for (int p = 0; p < n; ++p) {
+      sum_re[p] += r * re[p] - i * im[p];
+      sum_im[p] += r * im[p] + i * re[p];
+    }
+  }
+}
+
+// out: frames, steps, real or imaginary part, xh
+void correlate(Array<const float, 4> waves, Array<const float, 3> reference,
+               Array<const float, 4> ramps, Array<float, 4> out, int threads) {
+  const int frames = int(waves.shape(0)), ny = int(waves.shape(1)), n = int(waves.shape(2));
+  const int n_steps = int(ramps.shape(1));
+  const float *source = waves.data(), *other = reference.data(), *phases = ramps.data();
+  float* target = out.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int f = 0; f < frames; ++f) {
+    std::vector<float> product(2 * size_t(n));
+    float* total = target + int64_t(f) * n_steps * 2 * n;
+    std::fill(total, total + int64_t(n_steps) * 2 * n, 0.f);
+    for (int y = 0; y < ny; ++y)
+      correlate_row(source + 2 * ((int64_t(f) * ny + y) * n), other + 2 * (int64_t(y) * n),
+                    phases + 2 * (int64_t(f) * n_steps * ny + y), 2 * int64_t(ny), n_steps, n,
+                    product.data(), product.data() + n, total);
+  }
+}
+
+EVERY_ISA
+void add_scaled_row(const float* row, float weight, int n, float* total) {
+  for (int p = 0; p < n; ++p) total[p] += weight * row[p];
+}
+
+template <int factor>
+inline __attribute__((always_inline)) void thin_row_by(const float* padded, const float* taps,
+                                                       int n_taps, int n, float* out) {
+  for (int p = 0; p < n; ++p) out[p] = 0;
+  for (int t = 0; t < n_taps; ++t)
+    for (int p = 0; p < n; ++p) out[p] += taps[t] * padded[factor * p + t];
+}
+
+EVERY_ISA
+void thin_row(const float* padded, const float* taps, int n_taps, int factor, int n, float* out) {
+  switch (factor) {
+    case 2: return thin_row_by<2>(padded, taps, n_taps, n, out);
+    case 3: return thin_row_by<3>(padded, taps, n_taps, n, out);
+    default: return thin_row_by<4>(padded, taps, n_taps, n, out);
+  }
+}
+
+// Filter a frame that is continued periodically, and keep every `factor`-th row and column.
+void thin(Array<const float, 2> frame, Array<const float, 1> taps, int factor, Array<float, 2> out,
+          int threads) {
+  const int ny = int(frame.shape(0)), nx = int(frame.shape(1)), n_taps = int(taps.shape(0));
+  const int rows = int(out.shape(0)), columns = int(out.shape(1)), middle = n_taps / 2;
+  const float *data = frame.data(), *weights = taps.data();
+  float* target = out.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    std::vector<float> padded(size_t(nx) + size_t(n_taps) + size_t(factor));
+    float* inside = padded.data() + middle;
+#pragma omp for schedule(static)
+    for (int row = 0; row < rows; ++row) {
+      std::fill(inside, inside + nx, 0.f);
+      for (int t = 0; t < n_taps; ++t) {
+        const int y = ((row * factor + t - middle) % ny + ny) % ny;
+        add_scaled_row(data + int64_t(y) * nx, weights[t], nx, inside);
+      }
+      for (int p = 0; p < middle; ++p) {
+        inside[-1 - p] = inside[nx - 1 - p];
+        inside[nx + p] = inside[p];
+      }
+      thin_row(padded.data(), weights, n_taps, factor, columns, target + int64_t(row) * columns);
+    }
+  }
+}
+
 }  // namespace
 
 NB_MODULE(_motion, m) {
@@ -224,4 +340,7 @@ NB_MODULE(_motion, m) {
         nb::arg("weighted").none(), nb::arg("plain").none(), nb::arg("group").none(),
         nb::arg("threads"));
   m.def("add_modulus", &add_modulus);
+  m.def("add_moved", &add_moved);
+  m.def("correlate", &correlate);
+  m.def("thin", &thin);
 }

@@ -71,6 +71,50 @@ def add_modulus_(wave: Complex[Tensor, "y xh"], total: Float[Tensor, "y xh"]) ->
     kernels.add_modulus(torch.view_as_real(wave), total, torch.get_num_threads())
 
 
+def add_moved_(
+    waves: Complex[Tensor, "f y xh"],
+    along_y: Complex[Tensor, "f y"],
+    along_x: Complex[Tensor, "f xh"],
+    total: Complex[Tensor, "y xh"],
+) -> None:
+    """Add frames to `total`, each moved by phases; see `motion_reference.add_moved_`."""
+    kernels = _kernels(waves)
+    if kernels is None:
+        motion_reference.add_moved_(waves, along_y, along_x, total)
+        return
+    real = (torch.view_as_real(part.contiguous()) for part in (waves, along_y, along_x))
+    kernels.add_moved(*real, torch.view_as_real(total), torch.get_num_threads())
+
+
+def correlate(
+    waves: Complex[Tensor, "f y xh"],
+    reference: Complex[Tensor, "y xh"],
+    rows: Complex[Tensor, "f w y"],
+) -> Complex[Tensor, "f w xh"]:
+    """Multiply frames with a reference and sum over y; see `motion_reference.correlate`."""
+    kernels = _kernels(waves)
+    if kernels is None:
+        return motion_reference.correlate(waves, reference, rows)
+    n_frames, n_steps = rows.shape[:2]
+    parts = torch.empty(n_frames, n_steps, 2, waves.shape[-1])
+    real = (torch.view_as_real(part.contiguous()) for part in (waves, reference, rows))
+    kernels.correlate(*real, parts, torch.get_num_threads())
+    return torch.complex(parts[:, :, 0], parts[:, :, 1])
+
+
+def thin(
+    frame: Float[Tensor, "y x"], taps: Float[Tensor, " t"], factor: int
+) -> Float[Tensor, "yless xless"]:
+    """Filter a frame and keep every `factor`-th pixel; see `motion_reference.thin`."""
+    kernels = _kernels(frame)
+    if kernels is None:
+        return motion_reference.thin(frame, taps, factor)
+    ny, nx = frame.shape
+    out = torch.empty(ny // factor, nx // factor)
+    kernels.thin(frame, taps.to(torch.float32).contiguous(), factor, out, torch.get_num_threads())
+    return out
+
+
 def _kernels(tensor: Tensor) -> ModuleType | None:
     """Return the compiled kernels where they can take this tensor."""
     fitting = (

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+_CHUNK_BYTES = 64 << 20
+
 
 def warp(
     frame: Float[Tensor, "y x"], field_px: Float[Tensor, "2 6"], *, cubic: bool
@@ -79,6 +81,53 @@ def add_modulus_(wave: Complex[Tensor, "y xh"], total: Float[Tensor, "y xh"]) ->
     """Add the modulus of `wave` to `total` and set `wave` to zero."""
     total += wave.abs()
     wave.zero_()
+
+
+def add_moved_(
+    waves: Complex[Tensor, "f y xh"],
+    along_y: Complex[Tensor, "f y"],
+    along_x: Complex[Tensor, "f xh"],
+    total: Complex[Tensor, "y xh"],
+) -> None:
+    """Add frames to `total`, each multiplied by a phase along y and one along x."""
+    for wave, phase_y, phase_x in zip(waves, along_y, along_x, strict=True):
+        total.add_((wave * phase_y[:, None]).mul_(phase_x))
+
+
+def correlate(
+    waves: Complex[Tensor, "f y xh"],
+    reference: Complex[Tensor, "y xh"],
+    rows: Complex[Tensor, "f w y"],
+) -> Complex[Tensor, "f w xh"]:
+    """Multiply frames with a reference and sum over y with the weights `rows`."""
+    step = max(1, _CHUNK_BYTES // (8 * reference.numel()))
+    starts = range(0, len(waves), step)
+    return torch.cat([rows[s : s + step] @ (waves[s : s + step] * reference) for s in starts])
+
+
+def thin(
+    frame: Float[Tensor, "y x"], taps: Float[Tensor, " t"], factor: int
+) -> Float[Tensor, "yless xless"]:
+    """Filter a frame along both axes and keep every `factor`-th pixel, beginning with the first.
+
+    Parameters
+    ----------
+    frame
+        Continued periodically; its sides are multiples of `factor`.
+    taps
+        An odd number, symmetric.
+    factor
+        2, 3 or 4.
+    """
+    middle = len(taps) // 2
+    thinned = frame
+    for axis in (0, 1):
+        moved = [
+            weight * thinned.roll(middle - step, axis) for step, weight in enumerate(taps.tolist())
+        ]
+        kept = torch.arange(0, thinned.shape[axis], factor, device=frame.device)
+        thinned = torch.stack(moved).sum(0).index_select(axis, kept)
+    return thinned
 
 
 def _weights(t: Tensor, *, cubic: bool) -> tuple[Tensor, ...]:

@@ -26,17 +26,11 @@ class Search:
         Of the search on whole pixels of the correlation map.
     converged_px
         RMS shift of an iteration below which a stack counts as aligned.
-    refine_iterations
-        Further iterations with a finer step, which remove what parabolas get wrong.
-    refined_px
-        Largest shift of an iteration below which refinement ends.
     """
 
     reach_px: float = 50.0
     max_iterations: int = 5
     converged_px: float = 0.5
-    refine_iterations: int = 6
-    refined_px: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -82,12 +76,32 @@ def align(stacks: Stacks, search: Search) -> Alignment:
         active = active & (rms >= search.converged_px)
         if not active.any():
             break
-    for _ in range(search.refine_iterations):
+    return Alignment(shift.to(torch.float32), ~active, torch.stack(history, 1).to(torch.float32))
+
+
+def refine(
+    stacks: Stacks, shift_px: Float[Tensor, "p f 2"], iterations: int, enough_px: float
+) -> Float[Tensor, "p f 2"]:
+    """Improve shifts in finer steps, which removes what parabolas get wrong.
+
+    Parameters
+    ----------
+    stacks
+        The frames, with the weight of the best measurement.
+    shift_px
+        What aligns them nearly.
+    iterations
+        How many at most.
+    enough_px
+        Largest change of an iteration below which it ends.
+    """
+    shift = shift_px.to(torch.float64)
+    for _ in range(iterations):
         move = _moves(stacks, shift, FINE)
         shift = shift + move
-        if move.abs().max() < search.refined_px:
+        if move.abs().max() < enough_px:
             break
-    return Alignment(shift.to(torch.float32), ~active, torch.stack(history, 1).to(torch.float32))
+    return shift.to(torch.float32)
 
 
 def highest(maps: Float[Tensor, "*n wy wx"]) -> Float[Tensor, "*n 2"]:

@@ -22,7 +22,8 @@ from vitreous.engine.motion.patches import Patches
 from vitreous.engine.motion.stacks import Stacks, Window
 
 N_COEFFICIENTS = 18
-_STEPS = (2.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+ROUGH = (2.0, 1.0, 0.5, 0.5, 0.5, 0.5)
+FINAL = (0.5, 0.5, 0.5, 0.5)
 _REFINED_PX = 0.01
 
 
@@ -87,7 +88,10 @@ def fit(
 
 
 def refine(
-    patches: Patches, stacks: Stacks, coefficients_px: Float[Tensor, "2 18"] | None
+    patches: Patches,
+    stacks: Stacks,
+    coefficients_px: Float[Tensor, "2 18"] | None,
+    steps: tuple[float, ...] = ROUGH,
 ) -> Float[Tensor, "2 18"]:
     """Refine the polynomial on all patches together.
 
@@ -99,6 +103,8 @@ def refine(
         Their images.
     coefficients_px
         To begin with; no motion is tried too, and the better is taken.
+    steps
+        Distance of the points at which slopes are measured, in pixels of the correlation map.
     """
     basis = _basis(patches.centre_px, patches.time.to(torch.float64), patches.shape)
     still = torch.zeros(2, N_COEFFICIENTS, dtype=torch.float64, device=basis.device)
@@ -108,7 +114,7 @@ def refine(
         if _total(stacks, basis, given) > _total(stacks, basis, still):
             found = given
     best, highest_yet = found, -torch.inf
-    for step in _STEPS:
+    for step in steps:
         window = Window(step, (1, 1))
         maps = stacks.maps(basis @ found.T, window)
         value = float(maps[..., 2, 2].sum())
@@ -130,6 +136,22 @@ def deviation(
     """
     model = shifts_at(coefficients_px, patches.centre_px, patches.time, patches.shape)
     return _centred(shift_px - model).square().mean(1)
+
+
+def without_mean(
+    coefficients_px: Float[Tensor, "2 18"], frame: Float[Tensor, " f"]
+) -> tuple[Float[Tensor, "f 2"], Float[Tensor, "2 18"]]:
+    """Split a model into its mean over the field of view in each frame, and a model without mean.
+
+    x and y run from -1/2 to 1/2, so that the mean of x² and of y² is 1/12 and of the rest 0.
+    """
+    model = coefficients_px.to(torch.float64).reshape(2, 6, 3)
+    in_time = model[:, 0] + (model[:, 2] + model[:, 4]) / 12
+    mean = torch.stack([frame, frame**2, frame**3], 1) @ in_time.T
+    rest = model.clone()
+    rest[:, 0] -= in_time
+    dtype = coefficients_px.dtype
+    return mean.to(dtype), rest.reshape(2, -1).to(dtype)
 
 
 def field(coefficients_px: Float[Tensor, "2 18"], frame: float) -> Float[Tensor, "2 6"]:

@@ -8,14 +8,19 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vitreous.engine.motion import local, patches
-from vitreous.engine.motion.align import Alignment, Search, align
-from vitreous.engine.motion.stacks import Stacks
+from vitreous.engine.motion import correlation, local, patches, signal
+from vitreous.engine.motion.align import FINE, Alignment, Search, align, highest, refine
+from vitreous.engine.motion.stacks import Stacks, size_of
 from vitreous.errors import InputError
 
 FEWEST_GROUPS = 3
 FEWEST_PATCHES = 3
 LARGEST_DEVIATION_PX = 10.0
+FINE_SIDE = 1024  # low frequencies kept at least, where frames have them
+
+_ROUNDS = 2
+_REFINEMENTS = 4
+_REFINED_PX = 0.005
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def measure(
     Parameters
     ----------
     spectra
-        Low frequencies of the frames, of `correlation.correlation_size`.
+        Low frequencies of the frames, of `correlation_size`.
     shape
         ``(y, x)`` of the frames.
     settings
@@ -117,7 +122,10 @@ def measure(
             f"group(s); wanted at least {FEWEST_GROUPS} to align. Group fewer frames, or leave the "
             "movie out."
         )
-    whole = align(_stacks(spectra[None], shape, settings), _search(settings))
+    rough = Stacks(spectra[None], shape, _weight(spectra, shape, settings))
+    whole = align(rough, settings.search)
+    if not settings.relion_compat:
+        whole = _refined(whole, spectra, shape)
     shift = whole.shift_px[0]
     if not settings.is_local:
         return Motion(shift, whole)
@@ -125,9 +133,47 @@ def measure(
     return _local(Motion(shift, whole, n_patches=len(cut.spectra)), cut, settings)
 
 
+def correlation_size(
+    size: tuple[int, int], bfactor_px2: float, settings: Settings, downsampling: float = 0
+) -> tuple[int, int]:
+    """Return the sizes ``(y, x)`` of the low frequencies that `measure` wants.
+
+    Parameters
+    ----------
+    size
+        ``(y, x)`` of the micrograph.
+    bfactor_px2
+        B in square pixels of the micrograph.
+    settings
+        How motion is measured.
+    downsampling
+        Micrograph over low frequencies; 0 follows from B.
+    """
+    found = correlation.correlation_size(size, bfactor_px2, downsampling)
+    if settings.relion_compat or downsampling > 0:
+        return found
+    ny, nx = (
+        max(small, correlation.good_size(min(n, FINE_SIDE), n))
+        for small, n in zip(found, size, strict=True)
+    )
+    return ny, nx
+
+
+def _refined(whole: Alignment, spectra: Tensor, shape: tuple[int, int]) -> Alignment:
+    """Align once more with the weight that the frames themselves ask for."""
+    shift = whole.shift_px
+    for _ in range(_ROUNDS):
+        curve = signal.measure(spectra[None], shift, shape)
+        if curve is None:
+            break
+        stacks = Stacks(spectra[None], shape, curve.over(size_of(spectra), shape))
+        shift = refine(stacks, shift, _REFINEMENTS, _REFINED_PX)
+    return replace(whole, shift_px=shift)
+
+
 def _local(motion: Motion, cut: patches.Patches, settings: Settings) -> Motion:
-    stacks = _stacks(cut.spectra, cut.side_px, settings)
-    aligned = align(stacks, _search(settings))
+    stacks = Stacks(cut.spectra, cut.side_px, _weight(cut.spectra, cut.side_px, settings))
+    aligned = align(stacks, settings.search)
     kept = aligned.converged
     motion = replace(
         motion,
@@ -146,11 +192,35 @@ def _local(motion: Motion, cut: patches.Patches, settings: Settings) -> Motion:
             return replace(motion, problem=f"patches deviate by {float(model.rms_px.max()):.1f} px")
         return replace(motion, coefficients_px=model.coefficients_px, local_rms_px=model.rms_px)
     refined = local.refine(cut, stacks, None if model is None else model.coefficients_px)
+    moved = local.shifts_at(refined, cut.centre_px, cut.time, cut.shape)
+    curve = signal.measure(cut.spectra, moved, cut.side_px)
+    if curve is not None:
+        best = Stacks(cut.spectra, cut.side_px, curve.over(size_of(cut.spectra), cut.side_px))
+        refined = local.refine(cut, best, refined, local.FINAL)
+        stacks = best
     problem = _problem(refined, aligned, cut, settings)
     if problem:
         return replace(motion, problem=problem)
     rms = local.deviation(refined, cut, aligned.shift_px)[kept].mean(0).sqrt()
-    return replace(motion, coefficients_px=refined, local_rms_px=rms)
+    shift = motion.shift_px
+    if len(cut.time) == len(shift):
+        shift = shift + _together(stacks, cut, refined)
+    frame = torch.arange(len(shift), dtype=torch.float64, device=shift.device)
+    mean, refined = local.without_mean(refined, frame)
+    return replace(motion, shift_px=shift + mean, coefficients_px=refined, local_rms_px=rms)
+
+
+def _together(
+    stacks: Stacks, cut: patches.Patches, coefficients_px: Tensor
+) -> Float[Tensor, "f 2"]:
+    """Return how frames are still to be shifted as a whole, by all patches together."""
+    moved = local.shifts_at(coefficients_px, cut.centre_px, cut.time, cut.shape)
+    rest = torch.zeros_like(moved[:1])
+    for _ in range(_ROUNDS):
+        maps = stacks.maps(moved + rest, FINE).sum(0, keepdim=True)
+        step = highest(maps) * FINE.step * stacks.scale()
+        rest = rest + (step - step[:, :1]).to(rest.dtype)
+    return rest[0]
 
 
 def _problem(
@@ -172,11 +242,8 @@ def _problem(
     return ""
 
 
-def _stacks(spectra: Tensor, shape: tuple[int, int], settings: Settings) -> Stacks:
-    return Stacks(spectra, shape, settings.bfactor_px2, relion_compat=settings.relion_compat)
-
-
-def _search(settings: Settings) -> Search:
-    if not settings.relion_compat:
-        return settings.search
-    return replace(settings.search, refine_iterations=0)
+def _weight(spectra: Tensor, shape: tuple[int, int], settings: Settings) -> Tensor:
+    return correlation.weight(
+        size_of(spectra), shape, settings.bfactor_px2,
+        relion_compat=settings.relion_compat, device=spectra.device,
+    )  # fmt: skip

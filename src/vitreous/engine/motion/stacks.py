@@ -12,14 +12,14 @@ inverse transform, and the shift of a frame enters them as phases: frames are ne
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from vitreous.engine.kernels import frames
 from vitreous.engine.motion import correlation
-
-_CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -47,30 +47,20 @@ class Stacks:
         ``p f y xh``: low frequencies, origin at the first pixel.
     shape
         ``(y, x)`` of the frames that they were cropped from.
-    bfactor_px2
-        B of the weight.
-    relion_compat
-        See `correlation.weight`.
+    weight
+        ``y xh``, W.
     """
 
     def __init__(
         self,
         spectra: Complex[Tensor, "p f y xh"],
         shape: tuple[int, int],
-        bfactor_px2: float,
-        *,
-        relion_compat: bool = False,
+        weight: Float[Tensor, "y xh"],
     ) -> None:
         self.spectra, self.shape = spectra, shape
-        ny, xh = spectra.shape[-2:]
-        self.size = (ny, 2 * (xh - 1))
-        self._weight = correlation.weight(
-            self.size, shape, bfactor_px2, relion_compat=relion_compat, device=spectra.device
-        )
+        self.size = size_of(spectra)
+        self._weight = weight.clone()
         self._weight[:, 1:-1] *= 2  # the half that is not stored
-        chunk = _CHUNK_BYTES.get(spectra.device.type, 1 << 28) // (8 * ny * xh)
-        self._chunk = min(max(1, chunk), spectra.shape[1])
-        self._buffer = spectra.new_empty(self._chunk, ny, xh)
         self._own: dict[Window, Tensor] = {}
 
     def __len__(self) -> int:
@@ -113,28 +103,15 @@ class Stacks:
         maps = torch.empty(
             *shift_px.shape[:2], len(window_y), len(window_x), device=self.spectra.device
         )
-        for number in range(len(self)):
-            reference = self._reference(number, along_y[number], along_x[number])
-            for part in self._parts():
-                product = self._buffer[: part.stop - part.start]
-                torch.mul(self.spectra[number, part], reference, out=product)
-                rows = window_y * along_y[number, part, None, :]
-                columns = window_x * along_x[number, part, None, :]
-                maps[number, part] = ((rows @ product) @ columns.mT).real
+        for number, stack in enumerate(self.spectra):
+            total = torch.zeros_like(stack[0])
+            frames.add_moved_(stack, along_y[number], along_x[number], total)
+            reference = (total.conj() * self._weight).resolve_conj()
+            rows = window_y * along_y[number, :, None]
+            columns = window_x * along_x[number, :, None]
+            summed = frames.correlate(stack, reference, rows)
+            maps[number] = (summed @ columns.mT).real
         return maps - self._autocorrelation(window, window_y, window_x)
-
-    def _parts(self) -> list[slice]:
-        starts = range(0, self.n_frames, self._chunk)
-        return [slice(start, min(start + self._chunk, self.n_frames)) for start in starts]
-
-    def _reference(self, number: int, along_y: Tensor, along_x: Tensor) -> Complex[Tensor, "y xh"]:
-        """Return the conjugate weighted sum of a stack with all its frames moved."""
-        total = torch.zeros_like(self.spectra[0, 0])
-        for part in self._parts():
-            moved = self._buffer[: part.stop - part.start]
-            torch.mul(self.spectra[number, part], along_y[part, :, None], out=moved)
-            total += moved.mul_(along_x[part, None, :]).sum(0)
-        return (total.conj() * self._weight).resolve_conj()
 
     def _ramps(self, window: Window, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the phases of the steps of a window, ``(wy, y)`` and ``(wx, xh)``."""
@@ -155,11 +132,16 @@ class Stacks:
             own = torch.empty(
                 len(self), self.n_frames, len(window_y), len(window_x), device=window_y.device
             )
-            for number in range(len(self)):
-                for part in self._parts():
-                    power = self.spectra[number, part].abs().square_().mul_(self._weight)
-                    both = torch.cat([window_y.real, window_y.imag]) @ power
-                    rows = torch.complex(*both.chunk(2, dim=-2))
-                    own[number, part] = (rows @ window_x.mT).real
+            both = torch.cat([window_y.real, window_y.imag])
+            for place in product(range(len(self)), range(self.n_frames)):
+                wave = self.spectra[place]
+                power = wave.real.square().addcmul_(wave.imag, wave.imag).mul_(self._weight)
+                rows = torch.complex(*(both @ power).chunk(2))
+                own[place] = (rows @ window_x.mT).real
             self._own[window] = own
         return self._own[window]
+
+
+def size_of(spectra: Complex[Tensor, "*b y xh"]) -> tuple[int, int]:
+    """Return ``(y, x)`` of the images behind half transforms; x is even."""
+    return spectra.shape[-2], 2 * (spectra.shape[-1] - 1)

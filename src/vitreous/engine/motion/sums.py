@@ -206,11 +206,12 @@ def _radial(wanted: Wanted, device: torch.device, curve: Curve) -> Float[Tensor,
     of pixels would take as long as a frame.
     """
     ny, nx = wanted.size
-    k = dose.frequencies_per_A((ny, nx), wanted.pixel_size_A, device)
-    farthest = 0.5 * 2**0.5 / wanted.pixel_size_A
-    table = torch.linspace(0, farthest, _TABLE, dtype=torch.float64)
+    index = fourier.indices((ny, 2), 2, device)[:, 0, 1] / ny
+    along_x = torch.arange(nx // 2 + 1, device=device) / nx
+    farthest = 0.5 * 2**0.5
+    table = torch.linspace(0, farthest / wanted.pixel_size_A, _TABLE, dtype=torch.float64)
     values = curve(table, wanted.voltage_kV).to(torch.float32).to(device)
-    place = k.mul_((_TABLE - 1) / farthest)
+    place = (index[:, None].square() + along_x.square()).sqrt_().mul_((_TABLE - 1) / farthest)
     below = place.to(torch.int32).clamp_(max=_TABLE - 2)
     step = values.diff()
     return values[below].add_(step[below].mul_(place.sub_(below)))
