@@ -14,7 +14,8 @@ from torch import Tensor
 
 FLAT = 1e-10
 """Below this standard deviation a background counts as constant."""
-_ROUNDING = 1e-7  # of the values; a difference of squares is no better in double precision
+ROUNDING = 1e-7
+"""And below this share of the values: a difference of squares is no better in double precision."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,12 @@ def normalise(
     """
     inside = background.to(images.dtype)
     y, x = (_axis(size, images.device).to(images.dtype) for size in images.shape[-2:])
-    kept = images * inside
+    values = images - images[:, :1, :1]  # a large offset would cost digits of the squares
+    kept = values * inside
     along_x = kept @ torch.stack([torch.ones_like(x), x], 1)
     totals = along_x.sum(1)
     sums = torch.stack([totals[:, 0], totals[:, 1], along_x[:, :, 0] @ y], 1)
-    normal = _moments(inside, x, y)
+    normal = moments(background)
     if not ramp:
         sums, normal = sums[:, :1], normal[:, :1, :1]
     plane = torch.linalg.solve(normal.expand(len(sums), -1, -1), sums)
@@ -138,21 +140,22 @@ def normalise(
     count = normal[:, 0, 0]
     # What least squares leave: the energy less that of the fitted plane.
     sigma = ((energy - (plane * sums).sum(1)).clamp(min=0) / count).sqrt()
-    is_flat = sigma <= FLAT + _ROUNDING * (energy / count).sqrt()
+    is_flat = sigma <= FLAT + ROUNDING * (energy / count).sqrt()
     scale = sign / torch.where(is_flat, torch.ones_like(sigma), sigma)
     plane = torch.nn.functional.pad(plane, (0, 3 - plane.shape[1])) * -scale[:, None]
     fitted = (plane[:, :1] + plane[:, 2:] * y)[:, :, None] + (plane[:, 1:2] * x)[:, None]
-    return torch.addcmul(fitted, images, scale[:, None, None]), is_flat
+    return torch.addcmul(fitted, values, scale[:, None, None]), is_flat
 
 
-def _moments(inside: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the matrix of the normal equations of a plane over each background, ``m 3 3``."""
-    powers = torch.stack([torch.ones_like(x), x, x**2], 1)
-    n, nx, nxx = (inside @ powers).unbind(-1)  # of each row
+def moments(background: Bool[Tensor, "m b b"]) -> Float[Tensor, "m 3 3"]:
+    """Return the matrix of the normal equations of a plane, ordered 1 x y, over each background."""
+    inside = background.double()
+    axis = _axis(background.shape[-1], background.device)
+    n, nx, nxx = (inside @ torch.stack([torch.ones_like(axis), axis, axis**2], 1)).unbind(-1)
     entries = [
-        [n.sum(1), nx.sum(1), n @ y],
-        [nx.sum(1), nxx.sum(1), nx @ y],
-        [n @ y, nx @ y, n @ y**2],
+        [n.sum(1), nx.sum(1), n @ axis],
+        [nx.sum(1), nxx.sum(1), nx @ axis],
+        [n @ axis, nx @ axis, n @ axis**2],
     ]
     return torch.stack([torch.stack(row, -1) for row in entries], -2)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vitreous.engine import background, boxing, ctf, fourier
 from vitreous.engine.background import NO_DUST, Dust
+from vitreous.engine.kernels import boxes
 
 _IN_CACHE = 2**18  # pixels worked on at a time
 
@@ -52,6 +53,12 @@ class Recipe:
     ramp: bool = True
     dust: Dust = NO_DUST
     invert: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether boxes are only normalised, at their size."""
+        sizes = {self.box_px, self.scaled_px, self.window_px}
+        return self.normalise and len(sizes) == 1 and not self.dust.is_on
 
     @property
     def sign(self) -> float:
@@ -123,25 +130,34 @@ def extract(
     images = micrograph.new_empty((len(centres_px), size, size), dtype=torch.float32)
     is_flat = torch.zeros(len(centres_px), dtype=torch.bool, device=micrograph.device)
     outside = background.outside_circle(size, recipe.radius_px, micrograph.device)
+    if recipe.is_plain and correction is None and psi_rad is None:
+        first = centres_px - size // 2
+        found = boxes.cut_and_normalise(
+            micrograph, first, outside, ramp=recipe.ramp, sign=recipe.sign
+        )
+        if found is not None:
+            return found
     mean = None if correction is None else micrograph.mean(dtype=torch.float64)
     for rows in _chunks(len(centres_px), max(recipe.box_px, size)):
         if correction is None or mean is None:
-            boxes = cut(micrograph, centres_px[rows], recipe.box_px).double()
+            cut_out = cut(micrograph, centres_px[rows], recipe.box_px).double()
         else:
-            boxes = _corrected(micrograph, mean, centres_px[rows], recipe.box_px, correction, rows)
+            cut_out = _corrected(
+                micrograph, mean, centres_px[rows], recipe.box_px, correction, rows
+            )
         if recipe.scaled_px != recipe.box_px:
-            boxes = boxing.rescale(boxes, recipe.scaled_px, 2)
+            cut_out = boxing.rescale(cut_out, recipe.scaled_px, 2)
         if size != recipe.scaled_px:
-            boxes = boxing.new_box(boxes, size, 2)
+            cut_out = boxing.new_box(cut_out, size, 2)
         if not recipe.normalise:
-            images[rows] = boxes * recipe.sign
+            images[rows] = cut_out * recipe.sign
             continue
         if psi_rad is not None:
             outside = background.outside_tubes(size, recipe.radius_px, psi_rad[rows])
         if generator is not None and recipe.dust.is_on:
-            boxes = background.replace_dust(boxes, outside, recipe.dust, generator)
-        images[rows], is_flat[rows] = background.normalise(
-            boxes, outside, ramp=recipe.ramp, sign=recipe.sign
+            cut_out = background.replace_dust(cut_out, outside, recipe.dust, generator)
+        images[rows], is_flat[rows] = boxes.normalise(
+            cut_out, outside, ramp=recipe.ramp, sign=recipe.sign
         )
     return images, is_flat
 
