@@ -59,7 +59,8 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     for row in result["accuracy"]:
         yield (
             f"{row['snr']:4}  {row['n']:3}  {row['mean_error_A']:12.1f}  {row['error_95_A']:4.0f}"
-            f"  {row['largest_error_A']:7.0f}  {row['gross']:5}  {row['mean_angle_error_deg']:24.2f}"
+            f"  {row['largest_error_A']:7.0f}  {row['gross']:5}"
+            f"  {row['mean_angle_error_deg']:24.2f}"
             f"  {row['largest_angle_error_deg']:7.2f}"
         )
     for name, seconds in result["speed"].items():
