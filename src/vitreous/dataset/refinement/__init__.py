@@ -16,7 +16,9 @@ from vitreous.dataset.refinement.job_settings import (
 )
 from vitreous.dataset.refinement.machine import Machine
 from vitreous.dataset.refinement.names import Names, last_iteration
+from vitreous.dataset.refinement.preread import preread, preread_bytes
 from vitreous.dataset.refinement.reading import Iteration, read_iteration
+from vitreous.dataset.refinement.scratch import ScratchCopy, on_scratch
 from vitreous.dataset.refinement.writing import write_final, write_iteration
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Machine",
     "Names",
     "ScaleGroups",
+    "ScratchCopy",
     "Stacks",
     "assignments_of",
     "check_start",
@@ -32,7 +35,10 @@ __all__ = [
     "continued_state",
     "data_of",
     "last_iteration",
+    "on_scratch",
     "parse",
+    "preread",
+    "preread_bytes",
     "read_iteration",
     "reference_images",
     "scale_groups",

@@ -52,8 +52,11 @@ class Stacks:
         return [ImageRef(self.paths[file], None if place < 0 else place) for file, place in pairs]
 
     def read(self, rows: NDArray[np.int64]) -> Float[Tensor, "n y x"]:
-        """Read images of one optics group, in float32; refuse another size than it says."""
-        images = read_images(self.refs(rows))
+        """Read images of one optics group, in float32; refuse another size than it says.
+
+        Values that are not finite pass: the engine passes over such a particle and names it.
+        """
+        images = read_images(self.refs(rows), permissive=True)
         group = int(self._particles.group[rows[0]])
         box = self._particles.box_px(group)
         if images.shape[1:] != (box, box):
