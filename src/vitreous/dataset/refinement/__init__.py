@@ -9,6 +9,7 @@ from vitreous.dataset.refinement.data_star import (
 )
 from vitreous.dataset.refinement.engine_data import Stacks, data_of, with_images_in
 from vitreous.dataset.refinement.flags import command_line, parse
+from vitreous.dataset.refinement.in_memory import preread, preread_bytes
 from vitreous.dataset.refinement.job_settings import (
     continued_settings,
     continued_state,
@@ -16,7 +17,6 @@ from vitreous.dataset.refinement.job_settings import (
 )
 from vitreous.dataset.refinement.machine import Machine
 from vitreous.dataset.refinement.names import Names, last_iteration
-from vitreous.dataset.refinement.preread import preread, preread_bytes
 from vitreous.dataset.refinement.reading import Iteration, read_iteration
 from vitreous.dataset.refinement.scratch import ScratchCopy, on_scratch
 from vitreous.dataset.refinement.writing import write_final, write_iteration

@@ -10,7 +10,7 @@ import torch
 
 from dataset.refinement.conftest import BOX, N, particles_in
 from vitreous.dataset.refinement import data_of
-from vitreous.dataset.refinement.preread import preread, preread_bytes
+from vitreous.dataset.refinement.in_memory import preread, preread_bytes
 from vitreous.errors import EnvironmentMissing
 
 ROWS = np.array([9, 3, 21, 3])
@@ -51,7 +51,7 @@ def test_the_formula(tmp_path):
 
 def test_too_much_is_refused_with_the_formula(tmp_path, monkeypatch):
     data = data_of(particles_in(tmp_path))
-    monkeypatch.setattr("vitreous.dataset.refinement.preread.available_bytes", lambda: 20_000)
+    monkeypatch.setattr("vitreous.dataset.refinement.in_memory.available_bytes", lambda: 20_000)
     with pytest.raises(EnvironmentMissing, match="24 particles of 16 pixels take"):
         preread(data)
 
