@@ -37,6 +37,7 @@ _DASHES: Final = ("-", "--", "-.", ":")
 _WIDTH, _HEIGHT = 8.27, 11.69
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.85, 0.45, 0.75, 0.55
 _GAP = 0.75
+_ROW = 8.9 / 49  # of a table
 _TALL: Final[Mapping[str, float]] = {"image": 3.35, "vectors": 3.35, "table": 9.9, "nothing": 1.0}
 _WIDE_PANEL, _SMALL_PANEL, _HEADING = 3.4, 2.55, 0.3
 _RESOLUTIONS_A: Final = (
@@ -251,7 +252,7 @@ def table(axes: Axes, data: Mapping[str, Any]) -> None:
     longest = [max([len(h), *(len(row[i]) for row in texts)]) for i, h in enumerate(heads)]
     edges = np.concatenate([[0.0], np.cumsum(longest) / max(1, sum(longest))])
     most = max(1, int(130 / max(1, sum(longest)) * max(longest, default=1)))
-    step = 1 / 49
+    step = _ROW / _table_tall(len(rows))
     for i, head in enumerate(heads):
         is_number = any(isinstance(row[i], int | float) for row in rows)
         at, side = (edges[i + 1] - 0.01, "right") if is_number else (edges[i], "left")
@@ -289,8 +290,12 @@ def _rows(panels: Iterable[Panel]) -> list[list[Panel]]:
 
 def _tall(panel: Panel) -> float:
     if panel.kind == "table":
-        return 1.0 + 8.9 * (len(panel.data.get("rows", [])) + 1) / 49
+        return _table_tall(len(panel.data.get("rows", [])))
     return _TALL.get(panel.kind, _SMALL_PANEL if panel.is_small else _WIDE_PANEL)
+
+
+def _table_tall(n_rows: int) -> float:
+    return 1.0 + _ROW * (n_rows + 1)
 
 
 def _numbers(values: Iterable[Any]) -> NDArray[np.float64]:
