@@ -22,7 +22,7 @@ from vitreous.errors import InputError
 from vitreous.jobs import registry
 
 JOBS = ("Class2D", "InitialModel", "Class3D", "Refine3D")
-N_TRIES = 40
+N_TRIES = 25
 EXTRA = {"healpix": None, "clamp": lambda x, low, high: min(max(x, low), high)}
 
 

@@ -134,6 +134,9 @@ def test_relion_goes_on_from_our_files(kind, project):
     assert unknown <= {"somebodysColumn"}
     after = read_iteration(f"{kind}/theirs_it003_optimiser.star", project)
     assert after.state.schedule.iteration == 3
+    known = {"particles", "references", "from_nothing", "low_pass_A", "firstiter_cc"}
+    lost = {path.strip(".") for path in differences(found.settings, after.settings, close=1e-5)}
+    assert lost - {"image.check_norm", "max_auto_iterations"} <= known  # none of the iterations
     own = continued_with_our_noise(kind, project)
     assert differences(after.state.assignments, own.state.assignments) == []
     assert differences(after.state.models, own.state.models) == []
@@ -216,6 +219,42 @@ def test_an_iteration_of_relion_5_is_read(refine5):
     assert np.bincount(state.assignments.half).tolist() == [
         sum(model.group_counts) for model in state.models
     ]
+
+
+@pytest.mark.parametrize(("run", "iteration"), [("class2d_em", 25), ("class2d_vdam", 100)])
+def test_class_averages_of_relion_5_are_read(run, iteration, data, tmp_path):
+    source = data / "relion5_runs" / run
+    root = {"class2d_em": "c2em", "class2d_vdam": "c2vdam"}[run]
+    shutil.copytree(source, tmp_path / root)
+    stem = f"{root}/run_it{iteration:03d}"
+    sampling = Table.from_columns(
+        "sampling_general",
+        {
+            "rlnIs3DSampling": False, "rlnIs3DTranslationalSampling": False, "rlnPsiStep": 12.0,
+            "rlnOffsetRange": 17.7, "rlnOffsetStep": 7.08, "rlnHelicalOffsetStep": -1.0,
+            "rlnSamplingPerturbInstance": 0.25, "rlnSamplingPerturbFactor": 0.5,
+            "rlnHealpixOrderOriginal": 2, "rlnPsiStepOriginal": 12.0,
+            "rlnOffsetRangeOriginal": 17.7, "rlnOffsetStepOriginal": 7.08,
+        },
+        is_list=True,
+    )  # fmt: skip
+    write_star(tmp_path / f"{stem}_sampling.star", [sampling])
+    found = read_iteration(f"{stem}_optimiser.star", tmp_path)
+    settings, model = found.settings, found.state.models[0]
+    is_gradient = run == "class2d_vdam"
+    assert (settings.algorithm is Algorithm.GRADIENT) == is_gradient
+    assert (settings.ndim, settings.n_classes, settings.n_iterations) == (2, 10, iteration)
+    assert (settings.tau_fudge, settings.searching.psi_step_deg) == (2, 12)
+    assert settings.centre_classes
+    assert model.references.shape == (10, 64, 64)
+    assert float(model.class_offset_A.abs().max()) > 0.1
+    assert model.class_weight.sum() == pytest.approx(1, abs=1e-4)
+    assert found.state.sampling.perturbation == 0.25
+    # Their moments are not in the data folder.
+    assert len(found.notices) == int(is_gradient)
+    if is_gradient:
+        assert settings.gradient.inactivity_threshold == 0.1
+        assert found.notices[0].startswith("Moments of the gradient begin anew: c2vdam/run_it100")
 
 
 def test_an_iteration_of_relion_5_has_the_same_columns_as_ours(refine5):

@@ -87,7 +87,7 @@ def extend(
             continue
         given = after
     _refuse(problems, where)
-    return replace(given, settings=_limited(given.settings))
+    return replace(given, settings=concluded(given.settings))
 
 
 def command_line(settings: Settings, machine: Machine | None = None) -> str:
@@ -192,10 +192,11 @@ def _derived(given: Given, words: Sequence[str]) -> Settings:
     named = {word.removeprefix("--") for word in words if word.startswith("--")}
     is_map = settings.references.lower().endswith(_MAP_ENDINGS) and "@" not in settings.references
     ndim = 3 if is_map or named & set(_OF_MAPS) else 2
-    return _limited(replace(settings, ndim=ndim))
+    return concluded(replace(settings, ndim=ndim))
 
 
-def _limited(settings: Settings) -> Settings:
+def concluded(settings: Settings) -> Settings:
+    """Return settings with what follows from others, as RELION concludes it."""
     is_gradient = settings.algorithm is Algorithm.GRADIENT
     from_nothing = settings.references in ("", NONE)
     non_negative = is_gradient and settings.ndim == 3 and from_nothing and settings.solvent.flatten

@@ -241,7 +241,10 @@ def read_optimiser(star: Star, source: str) -> Optimiser:
     for label, path in _FIELDS.items():
         if label in table and not (is_old and path.startswith("settings.gradient.")):
             record = put(record, path, _read(label, table.value(label), get(record, path)))
-    record = replace(record, settings=_gradient(record.settings, table))
+    settings = _gradient(record.settings, table)
+    if settings.auto_refine:
+        settings = replace(settings, max_auto_iterations=settings.n_iterations)
+    record = replace(record, settings=flags.concluded(settings))
     models = [str(table.value("rlnModelStarFile"))]
     if "rlnModelStarFile2" in table and record.settings.split_halves:
         models.append(str(table.value("rlnModelStarFile2")))
