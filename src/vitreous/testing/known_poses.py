@@ -203,10 +203,21 @@ def state_of(
     """Return the state of an iteration with these models and no particles."""
     size = models[0].box_px if size_px is None else size_px
     none = np.zeros(0)
+    whole = none.astype(np.int64)
     nobody = Assignments(
-        none.reshape(0, 3), none.reshape(0, 2), none.reshape(0, 3), none.reshape(0, 2),
-        *[none.astype(np.int64)] * 4, none, none, none.astype(np.int64), none,
-    )  # fmt: skip
+        angles_deg=none.reshape(0, 3),
+        origin_A=none.reshape(0, 2),
+        prior_deg=none.reshape(0, 3),
+        prior_origin_A=none.reshape(0, 2),
+        class_=whole,
+        half=whole,
+        scale_group=whole,
+        optics_group=whole,
+        norm=none,
+        pmax=none,
+        n_significant=whole,
+        log_likelihood=none,
+    )
     now = replace(
         Schedule(iteration=iteration, current_size_px=size),
         **schedule,  # type: ignore[arg-type] # any number of the schedule

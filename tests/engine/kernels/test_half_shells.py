@@ -1,4 +1,4 @@
-"""Compiled loops over half shells against plain torch."""
+"""Compiled passes over accumulators against plain torch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ def grid(request: pytest.FixtureRequest) -> torch.Tensor:
     return values
 
 
+def passes(grid: torch.Tensor, padding: float, tables: torch.Tensor) -> list[torch.Tensor]:
+    covered = torch.zeros(tables.shape[1], dtype=torch.float64)
+    results = [*half_shells.weight_sums(grid, padding), half_shells.nearest_sums(grid, padding)]
+    results.append(half_shells.count_reached(grid, padding, tables[3]))
+    for rows in (slice(0, 9), slice(9, 23)):
+        solved = half_shells.wiener_rows(grid, padding, rows, tables, covered)
+        inside = grids.radius_of(grid[..., 2], rows) <= 10
+        results.append(torch.view_as_real(solved * inside))
+    return [*results, covered]
+
+
 GRIDS = [(2, torch.float32), (3, torch.float32), (3, torch.float64)]
 
 
@@ -30,17 +41,9 @@ def test_compiled_is_the_reference(
         pytest.skip("the package was built without a compiler")
     n = half_shells.n_half_shells(grid, padding)
     tables = torch.rand(4, n, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found, expected = [], []
-    for results in (found, expected):
-        covered = torch.zeros(n, dtype=torch.float64)
-        results += half_shells.weight_sums(grid, padding)
-        results.append(half_shells.count_reached(grid, padding, tables[3]))
-        for rows in (slice(0, 9), slice(9, 23)):
-            solved = half_shells.wiener_rows(grid, padding, rows, tables, covered)
-            inside = grids.radius_of(grid[..., 2], rows) <= 10
-            results.append(torch.view_as_real(solved * inside))
-        results.append(covered)
-        monkeypatch.setattr(half_shells, "compiled", lambda: None)
+    found = passes(grid, padding, tables)
+    monkeypatch.setattr(half_shells, "compiled", lambda: None)
+    expected = passes(grid, padding, tables)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
     assert float(found[1].sum()) == int((grids.radius_of(grid[..., 2]) <= 10).sum())

@@ -1,4 +1,4 @@
-"""What a refinement begins with: noise of white images, references from nothing and given, state."""
+"""What a refinement begins with: noise, references from nothing and given, the first state."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def assigned(n: int, half: list[int] | None = None, group: list[int] | None = No
     zero, whole = np.zeros(n), np.zeros(n, np.int64)
     return Assignments(
         np.zeros((n, 3)), np.zeros((n, 2)), np.full((n, 3), np.nan), np.full((n, 2), np.nan),
-        whole, np.array(half or [0] * n), whole, np.array(group or [0] * n), zero + 1, zero, whole, zero,
+        whole, np.array(half or [0] * n), whole, np.array(group or [0] * n),
+        zero + 1, zero, whole, zero,
     )  # fmt: skip
 
 
@@ -121,8 +122,8 @@ def test_only_a_sample_is_read_whatever_the_order_of_the_table() -> None:
     assert len(set(read)) == 20
     assert told[-1] == (20, 20)
     backwards = Data(
-        data.optics, data.defocus, data.optics_group, data.premultiplied, data.identity[::-1].copy(),
-        lambda rows: torch.stack([images[49 - row] for row in rows]),
+        data.optics, data.defocus, data.optics_group, data.premultiplied,
+        data.identity[::-1].copy(), lambda rows: torch.stack([images[49 - row] for row in rows]),
     )  # fmt: skip
     assert torch.allclose(measured(backwards, settings).sigma2, found.sigma2, rtol=1e-6)
     assert not torch.allclose(measured(data, replace(settings, seed=5)).sigma2, found.sigma2)

@@ -1,4 +1,4 @@
-"""Maximisation against closed forms: maps, powers, FSC, noise, scales, masks, the final iteration."""
+"""Maximisation against closed forms: maps, powers, FSC, noise, scales, masks, final iteration."""
 
 from __future__ import annotations
 
@@ -446,9 +446,9 @@ def test_masks_that_do_not_fit_are_refused() -> None:
     seen = known_poses.experiment(THING, 4, BOX)
     with pytest.raises(InputError, match=r"solvent mask is 16 x 16 x 16 pixels.*32 x 32 x 32"):
         one_model(seen, PLAIN, masks=Masks(solvent=torch.ones(16, 16, 16)))
+    mask = torch.zeros(BOX, BOX, BOX)
+    mask[0] = 2
     with pytest.raises(InputError, match=r"second solvent mask runs from 0 to 2"):
-        mask = torch.zeros(BOX, BOX, BOX)
-        mask[0] = 2
         one_model(seen, PLAIN, masks=Masks(second=mask))
 
 

@@ -1,4 +1,4 @@
-"""The slot for priors: the default, one of our own, plug-ins by name, trailing, the form by files."""
+"""The slot for priors: the default, one of our own, plug-ins by name, trailing, and by files."""
 
 from __future__ import annotations
 

@@ -140,6 +140,33 @@ void wiener_rows(Array<const T, 4> grid, Array<const int16_t, 1> table, int firs
     for (int64_t h = 0; h < n; ++h) number[h] += double(points[z * n + h]);
 }
 
+// Adds each point to point nearest[.] of a coarser grid; `nearest` rises and has one entry a row.
+template <class T>
+void gather_nearest(Array<const T, 4> grid, Array<const int32_t, 1> nearest, Array<T, 4> out,
+                    int threads) {
+  const int planes = int(grid.shape(0)), rows = int(grid.shape(1)), width = int(grid.shape(2));
+  const int out_rows = int(out.shape(1)), out_width = int(out.shape(2));
+  if (grid.shape(3) != 4 || out.shape(3) != 4 || rows != 2 * width - 1 ||
+      int(nearest.shape(0)) != rows || (planes != 1 && planes != rows))
+    throw std::invalid_argument("gather_nearest: arrays do not fit");
+  const T* source = grid.data();
+  const int32_t* to = nearest.data();
+  T* target = out.data();
+  const int radius = out_width - 1, n_out = int(out.shape(0));
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int plane = 0; plane < n_out; ++plane)
+    for (int z = 0; z < planes; ++z) {
+      if (planes > 1 && to[z] + radius != plane) continue;
+      for (int y = 0; y < rows; ++y) {
+        const T* p = source + (int64_t(z) * rows + y) * width * 4;
+        T* q = target + (int64_t(plane) * out_rows + to[y] + radius) * out_width * 4;
+        for (int x = 0; x < width; ++x)
+          for (int v = 0; v < 4; ++v) q[4 * to[width - 1 + x] + v] += p[4 * x + v];
+      }
+    }
+}
+
 template <class T>
 void define(nb::module_& m) {
   m.def("weight_sums", &weight_sums<T>, nb::arg("grid"), nb::arg("table"), nb::arg("total"),
@@ -148,6 +175,8 @@ void define(nb::module_& m) {
         nb::arg("threshold"), nb::arg("count"), nb::arg("threads"));
   m.def("wiener_rows", &wiener_rows<T>, nb::arg("grid"), nb::arg("table"), nb::arg("first"),
         nb::arg("tables"), nb::arg("out"), nb::arg("covered"), nb::arg("threads"));
+  m.def("gather_nearest", &gather_nearest<T>, nb::arg("grid"), nb::arg("nearest"), nb::arg("out"),
+        nb::arg("threads"));
 }
 
 }  // namespace

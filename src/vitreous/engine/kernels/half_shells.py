@@ -1,4 +1,4 @@
-"""Sums over half shells of an accumulator, and the Wiener division, in one pass each.
+"""Passes over an accumulator: sums over half shells, the Wiener division, a coarser grid.
 
 Half shells are ``h = floor(2 r / p)`` with r in steps of a grid of p steps per shell; points
 outside the grid's sphere belong to none (see `engine.refinement.weights`). On the CPU compiled
@@ -128,6 +128,37 @@ def wiener_rows(
     covered += torch.bincount(index[weight >= threshold], minlength=n + 1)[:n]
     divisor = torch.maximum(weight * factor + extra, least)
     return torch.view_as_complex(part[..., :2].contiguous()) / divisor
+
+
+def nearest_sums(grid: Float[Tensor, "*grid 4"], padding: float) -> Float[Tensor, "*coarse 4"]:
+    """Add each point of a fine grid to the nearest frequency of an image (halves outwards).
+
+    Parameters
+    ----------
+    grid, padding
+        As for `weight_sums`.
+
+    Returns
+    -------
+    Tensor
+        ``z y xh 4`` or ``y xh 4``, origin in the middle of the slow axes, no margin.
+    """
+    centre = grid.shape[-2] - 1
+    line = torch.arange(-centre, centre + 1, device=grid.device)
+    nearest = line.sign() * (line.abs() / padding + 0.5).floor().to(torch.int64)
+    radius, ndim = int(nearest.max()), grid.ndim - 1
+    module = _module_for(grid)
+    if module is not None:
+        out = grid.new_zeros([2 * radius + 1] * (ndim - 1) + [radius + 1, 4])
+        module.gather_nearest(_volume(grid), nearest.to(torch.int32), _volume(out), _threads())
+        return out
+    total = grid
+    for axis in range(ndim):
+        index = nearest[centre:] if axis == ndim - 1 else nearest + radius
+        shape = list(total.shape)
+        shape[axis] = radius + 1 if axis == ndim - 1 else 2 * radius + 1
+        total = total.new_zeros(shape).index_add_(axis, index, total)
+    return total
 
 
 def _module_for(grid: Tensor) -> ModuleType | None:

@@ -19,7 +19,7 @@ from vitreous.engine.refinement import centring, gradient, helical
 from vitreous.engine.refinement.circumstances import Circumstances
 from vitreous.engine.refinement.schedule_gradient import Phase
 from vitreous.engine.refinement.settings import Settings
-from vitreous.engine.refinement.solvent import Masks
+from vitreous.engine.refinement.solvent import Masks, solvent_mask
 from vitreous.engine.refinement.solvent import flatten as flattened
 from vitreous.engine.refinement.spectra import with_curves
 from vitreous.engine.refinement.state import Model, State
@@ -90,7 +90,9 @@ def finished_references(
         model = _centred(model, sums, about)
     unmasked = model.references
     if flatten and settings.solvent.flatten:
-        cleaned = [flattened(one, masks, settings, model.pixel_size_A) for one in unmasked]
+        pixel_A = model.pixel_size_A
+        mask = solvent_mask(unmasked[0], masks, settings, pixel_A)
+        cleaned = [flattened(one, mask, masks, settings, pixel_A) for one in unmasked]
         model = replace(model, references=torch.stack(cleaned))
     return Finished(model, unmasked, at_limit)
 

@@ -12,6 +12,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import reconstruction, resolution
+from vitreous.engine.kernels import half_shells
 from vitreous.engine.projection import Accumulator, projector
 
 
@@ -149,17 +150,7 @@ def mean_transform(sums: Accumulator) -> Complex[Tensor, "*grid"]:
     Tensor
         ``z y xh`` or ``y xh`` with the origin in the middle of the slow axes, no margin.
     """
-    grid = sums.grid
-    centre = grid.shape[-2] - 1
-    line = torch.arange(-centre, centre + 1, device=grid.device)
-    nearest = line.sign() * (line.abs() / sums.padding + 0.5).floor().to(torch.int64)
-    radius = int(nearest.max())
-    total = grid
-    for axis in range(sums.ndim):
-        index = nearest[centre:] if axis == sums.ndim - 1 else nearest + radius
-        shape = list(total.shape)
-        shape[axis] = radius + 1 if axis == sums.ndim - 1 else 2 * radius + 1
-        total = total.new_zeros(shape).index_add_(axis, index, total)
+    total = half_shells.nearest_sums(sums.grid, sums.padding)
     weight = total[..., 2]
     data = torch.view_as_complex(total[..., :2].contiguous())
     empty = weight <= 0

@@ -50,7 +50,11 @@ class Masks:
 
 
 def flatten(
-    reference: Float[Tensor, "*zyx"], masks: Masks, settings: Settings, pixel_size_A: float
+    reference: Float[Tensor, "*zyx"],
+    mask: Float[Tensor, "*zyx"],
+    masks: Masks,
+    settings: Settings,
+    pixel_size_A: float,
 ) -> Float[Tensor, "*zyx"]:
     """Mask a reference as the settings ask for.
 
@@ -58,17 +62,16 @@ def flatten(
     ----------
     reference
         ``z y x`` or ``y x``.
+    mask
+        From `solvent_mask`.
     masks
         Of the same box.
     settings
-        Diameter, edge, low-pass and whether negative density is allowed.
+        Low-pass, and whether negative density is allowed.
     pixel_size_A
         Of the reference.
     """
     solvent = settings.solvent
-    if not solvent.flatten:
-        return reference
-    mask = solvent_mask(reference, masks, settings, pixel_size_A)
     result = reference * mask
     if masks.second is not None:
         second = masks.second.to(result)
@@ -89,8 +92,12 @@ def solvent_mask(
     ----------
     like
         Gives shape, type and device.
-    masks, settings, pixel_size_A
-        See `flatten`.
+    masks
+        Of the same box.
+    settings
+        Diameter, edge, and the tube of a filament.
+    pixel_size_A
+        Of the reference.
     """
     if masks.solvent is not None:
         return masks.solvent.to(like)
