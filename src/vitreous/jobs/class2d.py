@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
-from vitreous.jobs import common
+from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import Compute, CtfModel, Running
@@ -200,4 +200,6 @@ class Class2D(Options):
         yield Result("headline", "particles", "Particles")
         yield Result("headline", "classes", "Classes with particles")
         yield Result("plot", "occupancy", "Particles in every class")
-        yield Result("plot", "changes", "Changes of class and orientation by iteration")
+        yield Result("plot", "class_sizes", "Sizes of the classes by iteration")
+        yield refinement_results.signal()
+        yield from refinement_results.by_iteration()

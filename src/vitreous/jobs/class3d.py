@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
-from vitreous.jobs import common
+from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import Compute, CtfModel, Helix3D, Reference, Running
@@ -148,5 +148,6 @@ class Class3D(Options):
         yield Result("headline", "largest_class", "Particles in the largest class", "%")
         yield Result("headline", "particles", "Particles")
         yield Result("plot", "occupancy", "Particles in every class by iteration")
-        yield Result("plot", "changes", "Changes of class and orientation by iteration")
         yield Result("plot", "directions", "Distribution of directions")
+        yield refinement_results.signal()
+        yield from refinement_results.by_iteration()

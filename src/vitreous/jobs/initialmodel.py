@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
-from vitreous.jobs import common
+from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import Compute, CtfModel, Running
@@ -99,3 +99,5 @@ class InitialModel(Options):
         yield Result("headline", "particles", "Particles")
         yield Result("plot", "occupancy", "Particles in every class")
         yield Result("plot", "directions", "Distribution of directions")
+        yield refinement_results.signal()
+        yield from refinement_results.by_iteration()

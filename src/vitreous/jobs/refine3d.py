@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
-from vitreous.jobs import common
+from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import check_continuation, needed
 from vitreous.jobs.shared import Compute, CtfModel, Helix3D, Reference, Running
@@ -125,3 +125,4 @@ class Refine3D(Options):
         yield Result("headline", "accuracy_shift", "Accuracy of shifts", "Å")
         yield Result("plot", "fsc", "Fourier shell correlation by iteration")
         yield Result("plot", "directions", "Distribution of directions")
+        yield from refinement_results.by_iteration()

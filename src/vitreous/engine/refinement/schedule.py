@@ -19,6 +19,7 @@ Half-set refinements are driven by the first half. No function here looks at ima
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import torch
 
@@ -319,11 +320,12 @@ def count_directions(sampling: Sampling) -> int:
     """Return the number of coarse directions; 1 in 2D."""
     if sampling.healpix_order < 0:
         return 1
-    grid = grids.Grid(
-        sampling.healpix_order,
-        point_group=sampling.point_group,
-        tilt_limit_deg=sampling.tilt_limit_deg,
-    )
+    return _count_directions(sampling.healpix_order, sampling.point_group, sampling.tilt_limit_deg)
+
+
+@cache
+def _count_directions(order: int, point_group: str, tilt_limit_deg: float) -> int:
+    grid = grids.Grid(order, point_group=point_group, tilt_limit_deg=tilt_limit_deg)
     return len(grid.pixels())
 
 
