@@ -120,9 +120,10 @@ def speed() -> dict[str, float]:
             spectra = spectra_of(torch.from_numpy(read.data)[None], read, WANTED)
             estimate(spectra, microscope, WANTED, [""])
 
+        # Of one thread the processor's time is what an idle machine would take.
         result = {
-            "from a power spectrum, one core": _best(from_spectrum),
-            "from the image on disk, one core": _best(from_file),
+            "from a power spectrum, one core": _best(from_spectrum, time.process_time),
+            "from the image on disk, one core": _best(from_file, time.process_time),
         }
     if torch.cuda.is_available():
         result |= _on_a_card(image, plane, spectrum, microscope)
@@ -156,12 +157,14 @@ def _on_a_card(
     }
 
 
-def _best(work: Callable[[], None], repeats: int = 4) -> float:
+def _best(
+    work: Callable[[], None], clock: Callable[[], float] = time.perf_counter, repeats: int = 4
+) -> float:
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 

@@ -28,10 +28,10 @@ from vitreous.dataset.micrograph_ctf import (
     write_list,
 )
 from vitreous.errors import ComputeError, EnvironmentMissing, FormatError
-from vitreous.io import read_header
+from vitreous.io import read_header, write_mrc
 from vitreous.jobs.context import Run
 from vitreous.programs.ctffind_files import Files, ice_ring_density, read_curves
-from vitreous.programs.ctffind_own import Wanted, source_of
+from vitreous.programs.ctffind_own import Wanted, read_micrograph, source_of
 from vitreous.programs.ctffind_settings import Kind
 from vitreous.programs.micrograph_list import Work
 
@@ -112,7 +112,7 @@ class ExternalEstimation(Work[Micrograph, Task, Estimate, tuple[Micrograph, Esti
         return None if found is None else (unit, found)
 
     def load(self, unit: Micrograph) -> Task:
-        """Find the image and put a link to it where the program may write."""
+        """Find the image and put a link to it, or its centre, where the program may write."""
         microscope, files = require_microscope(unit), self._files(unit)
         is_spectrum = self._wanted.spectra and bool(unit.spectrum) and self._program.kind != "gctf"
         name = (
@@ -128,7 +128,11 @@ class ExternalEstimation(Work[Micrograph, Task, Estimate, tuple[Micrograph, Esti
         files.make_folder()
         link = self._run.project / f"{files.stem}.mrc"
         link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(source.absolute(), link.parent))
+        if self._wanted.window_px > 0 and not is_spectrum:
+            square = read_micrograph(source, pixel_size_A, self._wanted.window_px)
+            write_mrc(link, square.data, pixel_size_A)
+        else:
+            link.symlink_to(os.path.relpath(source.absolute(), link.parent))
         box = header.shape[-1] if is_spectrum else self._wanted.box_px
         return Task(link, source, pixel_size_A, box, is_spectrum, microscope)
 
