@@ -9,6 +9,7 @@ from vitreous.engine.refinement import schedule
 from vitreous.engine.refinement.state import State
 from vitreous.jobs.context import Run
 from vitreous.programs.refine.loop import Done, Loop
+from vitreous.programs.refine.report import Report
 from vitreous.programs.refine.start import Refinement, begin
 
 
@@ -19,10 +20,13 @@ def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State]:
     loop = Loop(job, run)
     loop.begin()
     state = job.state
+    report = Report(run, job.settings, state.schedule.iteration)
     while not schedule.is_finished(state, job.settings):
         done = loop.iterate(state)
         state = done.state
         run.say(line(done))
+        report.add(state, sum(len(part) for part in done.rows), done.timing.seconds)
+    report.finish(state)
     return job, state
 
 
