@@ -16,9 +16,7 @@ from vitreous.io import Table
 _WIDTHS = ("sigma_rot_deg", "sigma_tilt_deg", "sigma_psi_deg")
 
 
-def completed(
-    found: Optimiser, general: Table, sampling: Sampling, model: Model, n_classes: int
-) -> Settings:
+def completed(found: Optimiser, general: Table, sampling: Sampling, model: Model) -> Settings:
     """Return settings with what the files of model and sampling know of them.
 
     Parameters
@@ -29,8 +27,6 @@ def completed(
         ``model_general``.
     sampling, model
         As read.
-    n_classes
-        References that there are.
     """
     settings, pixel_A = found.settings, model.pixel_size_A
     searching = settings.searching
@@ -46,7 +42,7 @@ def completed(
     for name, value in changed.items():
         if _differ(getattr(searching, name), value):
             searching = replace(searching, **{name: value})
-    settings = replace(settings, searching=searching, ndim=model.ndim, n_classes=n_classes)
+    settings = replace(settings, searching=searching, ndim=model.ndim, n_classes=model.n_classes)
     if _differ(psi_step_deg(settings), sampling.original_psi_step_deg):
         step = sampling.original_psi_step_deg
         settings = replace(settings, searching=replace(searching, psi_step_deg=step))

@@ -239,12 +239,15 @@ def model_from(
     tables = [star[f"model_class_{class_ + 1}"] for class_ in range(n)]
     groups = star[GROUPS]
     resolution_A = float(general.value("rlnCurrentResolution", np.inf))
+    noise = _read_noise(star, source, optics_of_group)
+    spectra = {field: _spectra(tables, label) for field, label in SPECTRA}
+    _require_shells([noise, *spectra.values()], references.shape[-1], source)
     return Model(
         references=references,
         pixel_size_A=float(general.value("rlnPixelSize")),
         current_size_px=int(general.value("rlnCurrentImageSize")),
         resolution_per_A=0.0 if resolution_A >= _UNKNOWN_A else 1 / resolution_A,
-        **{field: _spectra(tables, label) for field, label in SPECTRA},
+        **spectra,
         class_weight=_column(classes, "rlnClassDistribution", n),
         class_offset_A=torch.stack(
             [_column(classes, f"rlnClassPriorOffset{axis}", n) for axis in "XY"], 1
@@ -254,7 +257,7 @@ def model_from(
         class_accuracy_A=_column(classes, "rlnAccuracyTranslationsAngst", n),
         class_resolution_A=_column(classes, "rlnEstimatedResolution", n, _UNKNOWN_A),
         class_completeness=_column(classes, "rlnOverallFourierCompleteness", n),
-        sigma2_noise=_read_noise(star, source, optics_of_group),
+        sigma2_noise=noise,
         group_scale=_column(groups, "rlnGroupScaleCorrection", len(groups), 1.0),
         group_names=tuple(str(name) for name in groups["rlnGroupName"]),
         group_counts=tuple(int(count) for count in groups["rlnGroupNrParticles"]),
@@ -279,7 +282,19 @@ def _helical(classes: Table, label: str) -> Tensor | None:
 
 
 def _spectra(tables: Sequence[Table], label: str) -> Tensor:
+    if len({len(table) for table in tables}) > 1:
+        names = ", ".join(f"data_{table.name}" for table in tables)
+        raise FormatError(f"{names} differ in length; the file is damaged")
     return torch.stack([_column(table, label, len(table)) for table in tables])
+
+
+def _require_shells(spectra: Sequence[Tensor], box_px: int, source: str) -> None:
+    lengths = {spectrum.shape[1] for spectrum in spectra}
+    if lengths != {box_px // 2 + 1}:
+        raise FormatError(
+            f"{source}: spectra have {', '.join(map(str, sorted(lengths)))} shells, references of "
+            f"{box_px} pixels have {box_px // 2 + 1}; the file does not belong to these maps"
+        )
 
 
 def _directions(star: Star, classes: Table, ndim: int) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,14 +12,14 @@ from vitreous.dataset.particles import Particles, read_particles
 from vitreous.dataset.refinement.completing import completed
 from vitreous.dataset.refinement.data_star import ScaleGroups, assignments_of, named_groups
 from vitreous.dataset.refinement.machine import Machine
-from vitreous.dataset.refinement.model_star import GENERAL, GROUPS, files_of, model_from
+from vitreous.dataset.refinement.model_star import CLASSES, GENERAL, GROUPS, files_of, model_from
 from vitreous.dataset.refinement.optimiser_star import Optimiser, read_optimiser
-from vitreous.dataset.refinement.sampling_star import sampling_from
-from vitreous.dataset.refinement.state_file import Kept, read_state
+from vitreous.dataset.refinement.sampling_star import directions_of, sampling_from
+from vitreous.dataset.refinement.state_file import read_state
 from vitreous.engine.refinement.settings import Settings
-from vitreous.engine.refinement.state import Model, State
+from vitreous.engine.refinement.state import Model, Sampling, State
 from vitreous.errors import FormatError, MissingFileError
-from vitreous.io import Star, parse_ref, read_star
+from vitreous.io import Star, Table, parse_ref, read_star
 from vitreous.project.pipeline import Form
 
 
@@ -68,45 +70,19 @@ def read_iteration(optimiser: Path | str, folder: Path | str = ".") -> Iteration
     """
     folder = Path(folder)
     source = Path(os.path.relpath(folder / optimiser, folder)).as_posix()
-    found = read_optimiser(_star(folder, source, ""), source)
+    optimiser_file = _star(folder, source, "")
+    with _naming(source):
+        found = read_optimiser(optimiser_file, source)
     named = {name: _star(folder, name, source) for name in (*found.models, found.sampling)}
     if not (folder / found.data).is_file():
         raise MissingFileError(_lost(found.data, source))
     particles = read_particles(folder / found.data, folder)
     notices: list[str] = []
-    groups = _groups(particles, named[found.models[0]], found.models[0])
-    models = _models(found, named, particles, groups, folder, notices)
-    general = named[found.models[0]][GENERAL]
-    widths = [
-        float(general.value(f"rlnSigmaPrior{angle}Angle", 0.0)) for angle in ("Rot", "Tilt", "Psi")
-    ]
-    sampling = sampling_from(
-        named[found.sampling],
-        found.settings.searching.oversampling,
-        (widths[0], widths[1], widths[2]),
-    )
-    settings = completed(found, general, sampling, models[0], len(models[0].references))
-    state = State(
-        replace(
-            found.schedule,
-            current_size_px=models[0].current_size_px,
-            resolution_per_A=models[0].resolution_per_A,
-            mean_pmax=models[0].mean_pmax,
-            tau_fudge=models[0].tau_fudge,
-        ),
-        sampling,
-        models,
-        assignments_of(
-            particles,
-            groups=groups,
-            n_classes=settings.n_classes,
-            split_halves=settings.split_halves,
-            seed=settings.seed,
-        ),
-    )
+    settings, state = _from_files(found, named, particles, folder, notices)
     files = [source, *found.models, found.data, found.sampling]
-    files += [parse_ref(name).path for star in named.values() for name in _maps_of(star)]
-    kept = _kept(folder, source, list(dict.fromkeys(files)), models, notices)
+    files += [parse_ref(name).path for model in found.models for name in files_of(named[model])]
+    state_file = folder / (source.removesuffix("_optimiser.star") + "_state.npz")
+    kept = read_state(state_file, folder, list(dict.fromkeys(files)), state.models, notices)
     if kept is not None:
         settings, state = kept.settings, kept.state
     return Iteration(
@@ -119,6 +95,75 @@ def read_iteration(optimiser: Path | str, folder: Path | str = ".") -> Iteration
         exact=kept is not None,
         form=found.form,
     )
+
+
+def _from_files(
+    found: Optimiser,
+    named: Mapping[str, Star],
+    particles: Particles,
+    folder: Path,
+    notices: list[str],
+) -> tuple[Settings, State]:
+    """Return what STAR files and maps say, with their precision."""
+    groups = _groups(particles, named[found.models[0]], found.models[0])
+    shares = groups.shares_in_optics(particles.group, len(particles.optics_table))
+    models = []
+    for name in found.models:
+        with _naming(name):
+            models.append(model_from(named[name], folder, name, shares, notices))
+    first = models[0]
+    general = named[found.models[0]][GENERAL]
+    oversampling = found.settings.searching.oversampling
+    with _naming(found.sampling):
+        sampling = sampling_from(named[found.sampling], oversampling, _widths(general))
+        settings = completed(found, general, sampling, first)
+        models = [_fitting(model, sampling, found.sampling, notices) for model in models]
+    schedule = replace(
+        found.schedule,
+        current_size_px=first.current_size_px,
+        resolution_per_A=first.resolution_per_A,
+        mean_pmax=first.mean_pmax,
+        tau_fudge=first.tau_fudge,
+    )
+    assignments = assignments_of(
+        particles,
+        groups=groups,
+        n_classes=settings.n_classes,
+        split_halves=settings.split_halves,
+        seed=settings.seed,
+    )
+    return settings, State(schedule, sampling, tuple(models), assignments)
+
+
+def _widths(general: Table) -> tuple[float, float, float]:
+    widths = [
+        float(general.value(f"rlnSigmaPrior{angle}Angle", 0.0)) for angle in ("Rot", "Tilt", "Psi")
+    ]
+    return widths[0], widths[1], widths[2]
+
+
+def _fitting(model: Model, sampling: Sampling, source: str, notices: list[str]) -> Model:
+    """Return a model whose directions are those of the sampling; other ones become uniform."""
+    n = 1 if model.ndim == 2 else len(directions_of(sampling))
+    if model.direction_weight.shape[1] == n:
+        return model
+    notices.append(
+        f"{source} has {n:,} directions, the model {model.direction_weight.shape[1]:,}: their "
+        "weights begin uniform."
+    )
+    return replace(model, direction_weight=(model.class_weight / n)[:, None].expand(-1, n).clone())
+
+
+@contextlib.contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Name the file in errors about its content."""
+    try:
+        yield
+    except MissingFileError:
+        raise
+    except FormatError as error:
+        text = str(error)
+        raise FormatError(text if source in text else f"{source}: {text}") from None
 
 
 def _star(folder: Path, name: str, source: str) -> Star:
@@ -141,38 +186,7 @@ def _lost(name: str, source: str) -> str:
 
 
 def _groups(particles: Particles, model: Star, source: str) -> ScaleGroups:
-    if GENERAL not in model or GROUPS not in model:
-        raise FormatError(f"{source}: there is no data_{GENERAL} and data_{GROUPS}; not a model")
+    lost = [name for name in (GENERAL, CLASSES, GROUPS) if name not in model]
+    if lost:
+        raise FormatError(f"{source}: there is no data_{' and no data_'.join(lost)}; not a model")
     return named_groups(particles, tuple(str(name) for name in model[GROUPS]["rlnGroupName"]))
-
-
-def _models(
-    found: Optimiser,
-    named: dict[str, Star],
-    particles: Particles,
-    groups: ScaleGroups,
-    folder: Path,
-    notices: list[str],
-) -> tuple[Model, ...]:
-    n_optics = len(particles.optics_table)
-    return tuple(
-        model_from(
-            named[name],
-            folder,
-            name,
-            groups.shares_in_optics(particles.group, n_optics),
-            notices,
-        )
-        for name in found.models
-    )
-
-
-def _maps_of(star: Star) -> list[str]:
-    return files_of(star) if "model_classes" in star else []
-
-
-def _kept(
-    folder: Path, source: str, files: list[str], models: tuple[Model, ...], notices: list[str]
-) -> Kept | None:
-    state_file = source.removesuffix("_optimiser.star") + "_state.npz"
-    return read_state(folder / state_file, folder, files, models, notices)
