@@ -1,0 +1,1 @@
+"""Picking: blobs by the Laplacian of Gaussian, templates by correlation, peaks and filaments."""

@@ -1,0 +1,142 @@
+"""A micrograph made ready for picking, at the coarse sampling that picking works at.
+
+preprocessing.md section 6. Sides of an array need not be equal: each is reduced by itself, so the
+scale of the two axes may differ a little, and places are counted with the scale of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from vitreous.engine import fourier
+from vitreous.errors import InputError
+
+OUTLIER_SIGMA = 8.0
+LARGEST_PRIME = 43
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """The sampling that picking works at.
+
+    Parameters
+    ----------
+    full
+        Sides ``y x`` of the micrograph in pixels.
+    work
+        Sides ``y x`` after scaling down; even.
+    pixel_size_A
+        Of the micrograph.
+    """
+
+    full: Shape
+    work: Shape
+    pixel_size_A: float
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Work pixels over micrograph pixels along x and y."""
+        return self.work[1] / self.full[1], self.work[0] / self.full[0]
+
+    def to_micrograph(self, places: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+        """Turn places x y on the work grid into pixels of the micrograph."""
+        return places / torch.tensor(self.scale, dtype=places.dtype, device=places.device)
+
+
+def coarse(
+    full: Shape,
+    pixel_size_A: float,
+    resolution_A: float,
+    shrink: float = 0.0,
+    *,
+    keep_size: bool = False,
+) -> Coarse:
+    """Choose the sampling.
+
+    Parameters
+    ----------
+    full
+        Sides ``y x`` of the micrograph.
+    resolution_A
+        Finest detail that matters; not above 0 for no limit.
+    shrink
+        0: what the resolution allows; up to 1: a fraction; above 1: pixels of the larger side.
+    keep_size
+        Take sides whose Fourier transform is slow, as they come.
+    """
+    if not pixel_size_A > 0:
+        raise InputError(f"The pixel size is {pixel_size_A:g} A; it must be above 0.")
+    sides = []
+    for side in full:
+        if shrink == 0:
+            band = side * pixel_size_A / resolution_A if resolution_A > 0 else side / 2
+            wanted = 2 * int(band + 0.5)
+        else:
+            factor = shrink if shrink <= 1 else shrink / max(full)
+            wanted = int(side * factor + 0.5)
+        wanted = min(wanted - wanted % 2, side - side % 2)
+        sides.append(wanted if keep_size else min(good_size(wanted), side - side % 2))
+    if min(sides) < 8:
+        raise InputError(
+            f"A micrograph of {full[1]} x {full[0]} pixels would be scaled to "
+            f"{sides[1]} x {sides[0]}, which is too small to pick from. Check the pixel size "
+            f"({pixel_size_A:g} A), the resolution ({resolution_A:g} A) and the shrink factor."
+        )
+    return Coarse(full, (sides[0], sides[1]), pixel_size_A)
+
+
+def good_size(wanted: int) -> int:
+    """Return the nearest even side whose transform is fast: no prime factor above 43.
+
+    Neither the side nor half of it plus one may have one, as in RELION.
+    """
+    for distance in range(0, wanted, 2):
+        for side in (wanted - distance, wanted + distance):
+            if side > 0 and max(_largest_prime(side), _largest_prime(side // 2 + 1)) <= (
+                LARGEST_PRIME
+            ):
+                return side
+    return wanted
+
+
+def normalise(micrograph: Float[Tensor, "y x"]) -> Float[Tensor, "y x"]:
+    """Bring a micrograph to mean 0 and deviation 1; what is more than 8 deviations off becomes 0.
+
+    Raises
+    ------
+    InputError
+        All pixels are equal, or some are not numbers.
+    """
+    deviation, mean = torch.std_mean(micrograph, correction=0)
+    if not bool(torch.isfinite(deviation)):
+        raise InputError("the micrograph has pixels that are not numbers")
+    if float(deviation) <= 1e-6 * max(1.0, abs(float(mean))):
+        raise InputError(f"all pixels of the micrograph are equal ({float(mean):g}): it is empty")
+    scaled = (micrograph - mean) / deviation
+    return scaled.masked_fill_(scaled.abs() > OUTLIER_SIGMA, 0.0)
+
+
+def transform(micrograph: Float[Tensor, "y x"], sampling: Coarse) -> Complex[Tensor, "y xh"]:
+    """Return the half transform at the coarse sampling, origin at the centre, divided by pixels."""
+    return fourier.crop(fourier.forward(micrograph, 2), sampling.work, 2)
+
+
+def shell_radius(sampling: Coarse, device: torch.device) -> Float[Tensor, "y xh"]:
+    """Return the frequency of each pixel of a half transform in cycles per micrograph pixel."""
+    index = fourier.indices(sampling.work, 2, device).to(torch.float64)
+    full = torch.tensor(sampling.full[::-1], dtype=torch.float64, device=device)
+    return (index / full).square().sum(-1).sqrt().to(torch.float32)
+
+
+def _largest_prime(number: int) -> int:
+    largest, factor = 1, 2
+    while factor * factor <= number:
+        while number % factor == 0:
+            largest, number = factor, number // factor
+        factor += 1
+    return max(largest, number)
