@@ -115,7 +115,7 @@ def _displacements(
     shift = local.shifts_at(
         torch.from_numpy(motion.coefficients_px),
         torch.from_numpy(places),
-        torch.arange(len(used)),
+        torch.arange(len(used), dtype=torch.float64),
         motion.shape,
     )
     return places, whole - shift.numpy()

@@ -49,7 +49,8 @@ def frame_groups(n_frames: int, size: int) -> list[range]:
     size
         Frames in a group.
     """
-    n_groups = max(1, n_frames // size)
+    size = min(size, n_frames)
+    n_groups = n_frames // size
     lengths = [size] * n_groups
     for spare in range(n_frames - size * n_groups):
         lengths[n_groups - 1 - spare % max(1, n_groups - 1)] += 1

@@ -25,6 +25,7 @@ _HIGHEST = 0.5 * 2**0.5
 _SIGNIFICANT = 3.0
 _PATTERN = 2.0
 _FRAMES_MEASURED = 8
+_NEIGHBOURS = 2
 _AXIS = 1  # lines of the transform that gaps between opposite edges and bad columns show up in
 
 
@@ -67,7 +68,7 @@ def measure(
     """
     n_stacks, n = spectra.shape[:2]
     shells = _shells(size_of(spectra), shape, spectra.device).flatten()
-    count = torch.bincount(shells, minlength=_SHELLS).to(torch.float64)
+    count = _smooth(torch.bincount(shells, minlength=_SHELLS).to(torch.float64))
     aligned, still, single = (torch.zeros_like(count) for _ in range(3))
     some = range(0, n, max(1, n // _FRAMES_MEASURED))
     for stack, shift in zip(spectra, shift_px, strict=True):
@@ -106,4 +107,13 @@ def _shells(
 def _shell_mean(wave: Tensor, shells: Tensor, count: Tensor) -> Tensor:
     power = (wave.real.square() + wave.imag.square()).flatten()
     total = torch.zeros(_SHELLS, dtype=torch.float64, device=wave.device)
-    return total.index_add_(0, shells, power.to(torch.float64)) / count.clamp(min=1)
+    total.index_add_(0, shells, power.to(torch.float64))
+    return _smooth(total) / count.clamp(min=1)
+
+
+def _smooth(values: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+    """Add up neighbouring shells; one alone is too uncertain."""
+    summed = values.cumsum(0)
+    reach = _NEIGHBOURS
+    padded = torch.cat([summed.new_zeros(reach + 1), summed, summed[-1:].expand(reach)])
+    return padded[2 * reach + 1 :] - padded[: -2 * reach - 1]
