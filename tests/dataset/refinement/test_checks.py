@@ -9,7 +9,7 @@ import pytest
 
 from dataset.refinement.conftest import BOX, PIXEL_A, N, particles_in
 from vitreous.dataset.particles import Particles
-from vitreous.dataset.refinement import check_start, reference_images
+from vitreous.dataset.refinement import check_continued, check_start, reference_images
 from vitreous.engine.refinement.settings import (
     Algorithm,
     Helix,
@@ -117,9 +117,12 @@ def test_files_that_are_not_there(project):
     settings = replace(FINE, references="no.mrc", solvent=replace(FINE.solvent, mask="none.mrc"))
     lines = told(settings, particles, project)
     assert len(lines) == 3
-    assert "a.mrcs: there is no such file (1 of 1 stacks)" in lines[0]
-    assert "no.mrc" in lines[1]
+    assert "no.mrc" in lines[0]
+    assert "a.mrcs: there is no such file (1 of 1 stacks)" in lines[1]
     assert "none.mrc" in lines[2]
+    with pytest.raises(InputError) as caught:
+        check_continued(settings, particles, folder=project)
+    assert str(caught.value).splitlines() == lines[1:]
 
 
 def test_stacks_are_what_the_rows_say(project):

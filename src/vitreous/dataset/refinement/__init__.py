@@ -1,6 +1,6 @@
 """Files and options of a refinement: where RELION's names meet the engine's records."""
 
-from vitreous.dataset.refinement.checks import check_start, reference_images
+from vitreous.dataset.refinement.checks import check_continued, check_start, reference_images
 from vitreous.dataset.refinement.data_star import (
     ScaleGroups,
     assignments_of,
@@ -29,6 +29,7 @@ __all__ = [
     "ScratchCopy",
     "Stacks",
     "assignments_of",
+    "check_continued",
     "check_start",
     "command_line",
     "continued_settings",

@@ -42,18 +42,46 @@ def check_start(settings: Settings, particles: Particles, *, folder: Path | str 
     InputError
         Something cannot work; the message has one line for each problem.
     """
-    problems = list(_problems(settings, particles, Path(folder)))
-    if problems:
-        raise InputError("\n".join(problems))
+    _refuse(_problems(settings, particles, Path(folder)))
+
+
+def check_continued(settings: Settings, particles: Particles, *, folder: Path | str = ".") -> None:
+    """Refuse to go on with a refinement whose images or masks are gone or do not fit.
+
+    Parameters
+    ----------
+    settings
+        As changed by the user.
+    particles, folder
+        As for `check_start`.
+
+    Raises
+    ------
+    InputError
+        Something cannot work; the message has one line for each problem.
+    """
+    _refuse(_problems_of_both(settings, particles, Path(folder)))
+
+
+def _refuse(problems: Iterator[str]) -> None:
+    told = list(problems)
+    if told:
+        raise InputError("\n".join(told))
 
 
 def _problems(settings: Settings, particles: Particles, folder: Path) -> Iterator[str]:
     yield from _of_options(settings)
     yield from _of_halves(settings, particles)
     yield from _of_columns(settings, particles)
+    yield from _of_references(settings, particles, folder)
+    if settings.tau_spectrum and not (folder / settings.tau_spectrum).is_file():
+        yield f"{settings.tau_spectrum}: there is no such file; --tau wants a model file"
+    yield from _problems_of_both(settings, particles, folder)
+
+
+def _problems_of_both(settings: Settings, particles: Particles, folder: Path) -> Iterator[str]:
     yield from _of_images(particles)
     yield from _of_mtf(particles)
-    yield from _of_references(settings, particles, folder)
     solvent = settings.solvent
     for name, path in (
         ("solvent mask", solvent.mask),
@@ -62,8 +90,6 @@ def _problems(settings: Settings, particles: Particles, folder: Path) -> Iterato
     ):
         if path:
             yield from _of_mask(name, folder, path, settings, particles)
-    if settings.tau_spectrum and not (folder / settings.tau_spectrum).is_file():
-        yield f"{settings.tau_spectrum}: there is no such file; --tau wants a model file"
 
 
 def _of_options(settings: Settings) -> Iterator[str]:
