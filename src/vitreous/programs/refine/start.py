@@ -14,6 +14,7 @@ from vitreous.dataset.particles import Particles, read_particles
 from vitreous.dataset.refinement import (
     Machine,
     assignments_of,
+    check_continued,
     check_start,
     continued_settings,
     continued_state,
@@ -139,6 +140,7 @@ def _continued(options: RefineOptions, run: Run, form: Form) -> Refinement:
     settings, machine = continued_settings(options, found.settings)
     state = continued_state(found.state, found.settings, settings)
     particles = found.particles
+    check_continued(settings, particles, folder=run.project)
     box, pixel_A = state.models[0].box_px, state.models[0].pixel_size_A
     run.say(f"Continuing after iteration {state.schedule.iteration} of {source}")
     return Refinement(
