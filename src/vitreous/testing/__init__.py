@@ -7,6 +7,7 @@
 - `kernel_contract`: ``KernelContract``, the same for a version of the slice kernels: values,
   adjoint, gradient, precision, empty batches.
 - `kernels`: inputs for such tests.
+- `known_poses`: sums of images whose poses are known, to hold maximisations to.
 - `oracle`: the expectation step of refinements in its plainest form, to hold fast versions to, and
   small cases with known truth.
 - `simulate`: the whole experiment from atoms to files, with the truth beside the data.

@@ -21,7 +21,7 @@ from vitreous.engine.refinement import randomness
 from vitreous.engine.refinement.data import Data
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Model, State
-from vitreous.testing.oracle.pixels import DOUBLE, Group
+from vitreous.testing.oracle.pixels import DOUBLE, Group, shells
 
 LEAST_SCALE = 0.001
 
@@ -79,8 +79,8 @@ def prepare(
     if group.mtf is not None:
         undo = undo / group.mtf
     whole, unmasked = (fourier.forward(one[None], 2)[0] * undo for one in (masked, image))
-    shells = fourier.shell_index(group.box_px, 2)
-    missing = (shells <= group.size_px // 2) & cut_off(group.box_px, group.size_px)
+    shell = shells(group.box_px)
+    missing = (shell <= group.size_px // 2) & cut_off(group.box_px, group.size_px)
     power = whole.abs().square()
     treated = transfer(data, row, settings, group)
     blind = not settings.image.ctf_corrected_references and state.schedule.iteration <= 1
@@ -91,7 +91,7 @@ def prepare(
         whole=whole,
         masked=fourier.crop(whole, group.size_px, 2),
         unmasked=fourier.crop(unmasked, group.size_px, 2),
-        power_beyond=fourier.shell_sum(power * (shells > group.size_px // 2), 2),
+        power_beyond=fourier.shell_sum(power * (shell > group.size_px // 2), 2),
         power_missing=fourier.shell_sum(power * missing, 2),
         moved_px=moved,
         forward=torch.ones_like(treated) if blind else treated,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Group:
 
     def model_shell(self, size: int) -> Tensor:
         """Return the shell of the reference of each pixel, ``y xh``; may lie beyond the last."""
-        return model_shell(fourier.shell_index(size, 2), self.rho)
+        return model_shell(shells(size), self.rho)
 
     def noise(self, size: int) -> Tensor:
         """Return the power of the noise at each pixel; the last shell goes on outwards."""
@@ -67,8 +68,20 @@ class Group:
         The half plane without zero frequency and without corners.
         """
         noise = self.noise(size)
-        counts = fourier.half_plane_mask(size, 2) & (fourier.shell_index(size, 2) > 0) & (noise > 0)
+        counts = half_plane(size) & (shells(size) > 0) & (noise > 0)
         return torch.where(counts, 1 / noise.clamp(min=1e-300), 0.0)
+
+
+@cache
+def shells(size: int) -> Tensor:
+    """Return the shell of each pixel of an image, ``y xh``."""
+    return fourier.shell_index(size, 2)
+
+
+@cache
+def half_plane(size: int) -> Tensor:
+    """Tell which pixels count in a sum: one of each Friedel pair, no corners."""
+    return fourier.half_plane_mask(size, 2)
 
 
 def model_shell(image_shell: Tensor, rho: float) -> Tensor:

@@ -14,6 +14,7 @@ from vitreous.engine import fourier, projection
 from vitreous.engine.projection import Projector
 from vitreous.testing.oracle.hypotheses import Block
 from vitreous.testing.oracle.images import Particle, cut_off
+from vitreous.testing.oracle.pixels import half_plane, shells
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,10 @@ def constant(particle: Particle, size: int) -> float:
     this side lacks (`images.cut_off`).
     """
     group = particle.group
-    shells = fourier.shell_index(group.box_px, 2)
+    shell = shells(group.box_px)
     noise = group.noise(group.box_px)
-    counts = fourier.half_plane_mask(group.box_px, 2) & (shells > 0) & (noise > 0)
-    counts = counts & (shells <= size // 2)
+    counts = half_plane(group.box_px) & (shell > 0) & (noise > 0)
+    counts = counts & (shell <= size // 2)
     missing = counts & cut_off(group.box_px, size)
     power = (particle.whole.abs().square()[missing] / noise[missing]).sum()
     return float(torch.log(2 * torch.pi * noise[counts]).sum() + 0.5 * power)

@@ -15,7 +15,7 @@ from vitreous.engine.refinement.statistics import Statistics, Sums
 from vitreous.testing.oracle import priors
 from vitreous.testing.oracle.hypotheses import Block
 from vitreous.testing.oracle.images import Particle
-from vitreous.testing.oracle.pixels import DOUBLE, model_shell
+from vitreous.testing.oracle.pixels import DOUBLE, half_plane, model_shell
 from vitreous.testing.oracle.scores import Outcome, moved, slices
 
 STRONG = 3.0  # data versus prior of shells that the scale of micrographs is measured on
@@ -144,7 +144,7 @@ class Counting:
         """Count what the scale of a micrograph is measured by, on strong shells."""
         size = particle.group.size_px
         shells = particle.group.model_shell(size).clamp(max=particle.group.n_shells - 1)
-        strong = (self.model.ssnr[k][shells] > STRONG) & fourier.half_plane_mask(size, 2)
+        strong = (self.model.ssnr[k][shells] > STRONG) & half_plane(size)
         products = (predicted.conj()[:, None] * images).real * strong
         power = (predicted.abs().square() * strong).sum((-2, -1))
         number = int(self.state.assignments.scale_group[particle.row])
@@ -154,7 +154,7 @@ class Counting:
     def _add_ctf2(self, particle: Particle, k: int, weight: float) -> None:
         """Count the power of the CTF of premultiplied images by shell."""
         group = particle.group
-        counts = fourier.half_plane_mask(group.size_px, 2)
+        counts = half_plane(group.size_px)
         shells = group.model_shell(group.size_px)
         counts = counts & (shells < group.n_shells)
         ctf2 = particle.scale * particle.treated[counts]
