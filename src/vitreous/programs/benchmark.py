@@ -15,11 +15,19 @@ from typing import Any
 import torch
 
 from vitreous import __version__
-from vitreous.programs import benchmark_ctf, benchmark_projection, benchmark_reconstruction
+from vitreous.programs import (
+    benchmark_ctf,
+    benchmark_extract,
+    benchmark_motion,
+    benchmark_projection,
+    benchmark_reconstruction,
+)
 from vitreous.programs.tool import report
 
 NAMES = {
     "ctf": "CTF estimation: errors on simulated micrographs, seconds for each",
+    "extract": "particles cut out of micrographs, per micrograph, beside the disk's rate",
+    "motion": "movies aligned and added up: seconds for each, and the error of the motion",
     "projection": "slices of a volume: taking them and inserting them, per pixel",
     "reconstruction": "a map from particles, and particles from a map, per image",
 }
@@ -47,6 +55,12 @@ def run(arguments: argparse.Namespace) -> list[str]:
     elif arguments.name == "ctf":
         result |= benchmark_ctf.run()
         lines = list(benchmark_ctf.lines(result))
+    elif arguments.name == "extract":
+        result |= benchmark_extract.run(against=arguments.against)
+        lines = list(benchmark_extract.lines(result))
+    elif arguments.name == "motion":
+        result |= benchmark_motion.run(against=arguments.against)
+        lines = list(benchmark_motion.lines(result))
     else:
         result |= benchmark_reconstruction.run(against=arguments.against)
         lines = list(benchmark_reconstruction.lines(result))
