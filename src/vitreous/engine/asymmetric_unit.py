@@ -9,6 +9,8 @@ which leaves views out.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -31,6 +33,11 @@ def pixels(order: int, point_group: str) -> Int64[Tensor, " n"]:
     point_group
         Such as ``C1`` or ``D7``.
     """
+    return _pixels(order, point_group).clone()
+
+
+@lru_cache(maxsize=8)  # seconds for fine grids of icosahedral groups, asked for in every iteration
+def _pixels(order: int, point_group: str) -> Tensor:
     everything = torch.arange(healpix.n_pixels(order))
     directions = geometry.view_direction(healpix.directions(order, everything))
     inside = torch.nonzero(contains(directions, point_group))[:, 0]
