@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from vitreous.dataset.findings import name_a_few
 from vitreous.dataset.particle_sample import read_batches, sample_rows
-from vitreous.dataset.spectra import radial_power
+from vitreous.engine import fourier
 from vitreous.engine.background import Dust
 from vitreous.engine.ctf import Treatment
 from vitreous.engine.extraction import Recipe
@@ -26,6 +27,7 @@ from vitreous.programs.micrograph_list import Outcome, Settings, process
 
 _WORK_ARRAYS = 12  # of a few boxes in double precision, at the same time
 _IN_CACHE = 2**18
+_SAMPLED = 16  # particles of each micrograph in the mean image
 
 
 def run(options: Extract, run: Run) -> None:
@@ -269,12 +271,14 @@ def _plot_mean(run: Run, results: list[Extracted], pixel_size_A: float) -> None:
         "particles", {"rlnImageName": [x for one in results for x in one.rows["rlnImageName"]]}
     )
     sums, powers, n = [], [], 0
-    for batch in read_batches(names, sample_rows(names), []):
+    for batch in read_batches(names, [rows[:_SAMPLED] for rows in sample_rows(names)], []):
         run.check_abort()
-        sums.append(batch.images.sum(0, dtype=np.float64))
-        powers.append(radial_power(batch.images).sum(0))
-        n += len(batch.images)
-    mean, power = np.sum(sums, 0) / n, np.sum(powers, 0) / n
+        images = torch.from_numpy(batch.images)
+        sums.append(images.sum(0, dtype=torch.float64))
+        powers.append((fourier.forward(images, 2).abs() ** 2).sum(0, dtype=torch.float64))
+        n += len(images)
+    mean = torch.stack(sums).sum(0) / n
+    power = fourier.shell_mean(torch.stack(powers).sum(0) / n, 2)
     box = mean.shape[-1]
     run.plot(
         "mean_image",
@@ -282,7 +286,7 @@ def _plot_mean(run: Run, results: list[Extracted], pixel_size_A: float) -> None:
         f"Mean of {n:,} particles, and their power spectrum",
         {
             "axes": {"x": {"label": "x", "unit": "px"}, "y": {"label": "y", "unit": "px"}},
-            "image": np.round(mean, 5).tolist(),
+            "image": mean.numpy().round(5).tolist(),
             "pixel_size_A": pixel_size_A,
             "power_spectrum": {
                 "axes": {
