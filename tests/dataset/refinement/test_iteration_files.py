@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 
@@ -141,6 +142,25 @@ def test_an_edit_of_a_pose_is_used(state3d, tmp_path):
     found = read_iteration(files[-1], tmp_path)
     moved = found.state.assignments.angles_deg - state3d.state.assignments.angles_deg
     assert np.allclose(moved, [1, 0, 0])
+
+
+def test_what_an_older_state_file_did_not_know_keeps_its_default(state3d, tmp_path):
+    files = written(tmp_path, state3d)
+    path = next(tmp_path.rglob("*_state.npz"))
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    about = json.loads(arrays["about"].tobytes())
+    del about["schedule"]["mean_pmax"], about["models"][0]["mean_pmax"]
+    del about["settings"]["searching"]["max_significant"]
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    np.savez(path, **arrays)
+    found = read_iteration(files[-1], tmp_path)
+    assert found.exact
+    lost = differences(found.state, state3d.state)
+    assert lost == [".schedule.mean_pmax", ".models.0.mean_pmax"]
+    del arrays["model0.tau2"]
+    np.savez(path, **arrays)
+    assert not read_iteration(files[-1], tmp_path).exact
 
 
 def test_a_damaged_state_file_is_passed_over(state3d, tmp_path):

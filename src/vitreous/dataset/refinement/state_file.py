@@ -104,23 +104,21 @@ def _scalars(model: Model, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict
         if item.name == "moments":
             left["n_moments"] = len(value)
             for class_, moments in enumerate(value):
-                _keep(arrays, f"{prefix}.first{class_}", moments.first)
-                _keep(arrays, f"{prefix}.second{class_}", moments.second)
+                pair = (moments.first, moments.second)
+                if [one.dtype for one in pair] != [torch.complex64, torch.float32]:
+                    arrays[f"{prefix}.first{class_}"] = _array(moments.first)
+                    arrays[f"{prefix}.second{class_}"] = _array(moments.second)
         elif isinstance(value, Tensor):
-            _keep(arrays, f"{prefix}.{item.name}", value)
+            if item.name != "references" or value.dtype != torch.float32:
+                arrays[f"{prefix}.{item.name}"] = _array(value)
         else:
             left[item.name] = to_plain(value)
     return left
 
 
-def _keep(arrays: dict[str, NDArray[Any]], name: str, tensor: Tensor) -> None:
-    if not _is_in_a_map(name, tensor.dtype):
-        arrays[name] = tensor.detach().cpu().numpy()
-
-
-def _is_in_a_map(name: str, dtype: torch.dtype) -> bool:
-    field = name.partition(".")[2].rstrip("0123456789")
-    return field in ("references", "first", "second") and dtype in (torch.float32, torch.complex64)
+def _array(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().cpu().numpy()
+    return array
 
 
 def read_state(
@@ -200,27 +198,25 @@ def _kept(about: Mapping[str, Any], archive: Mapping[str, Any], lent: Sequence[M
 
 
 def _model(plain: Mapping[str, Any], prefix: str, archive: Mapping[str, Any], lent: Model) -> Model:
+    """Put a model together; what neither file knows keeps its default."""
     values: dict[str, Any] = {}
     for item in fields(Model):
         name = f"{prefix}.{item.name}"
         if item.name == "moments":
-            values["moments"] = tuple(
-                Moments(
-                    _tensor(archive, f"{prefix}.first{k}", lambda k=k: lent.moments[k].first),
-                    _tensor(archive, f"{prefix}.second{k}", lambda k=k: lent.moments[k].second),
-                )
-                for k in range(plain["n_moments"])
-            )
+            numbers = range(plain["n_moments"])
+            values["moments"] = tuple(_moments(archive, prefix, k, lent) for k in numbers)
+        elif name in archive:
+            values[item.name] = torch.from_numpy(archive[name])
+        elif item.name == "references":
+            values["references"] = lent.references
         elif item.name in plain:
             value = plain[item.name]
             values[item.name] = tuple(value) if isinstance(value, list) else value
-        else:
-            values[item.name] = _tensor(archive, name, lambda: lent.references)
     return Model(**values)
 
 
-def _tensor(archive: Mapping[str, Any], name: str, otherwise: Any) -> Tensor:  # noqa: ANN401 - a thunk
-    if name in archive:
-        return torch.from_numpy(archive[name])
-    found: Tensor = otherwise()
-    return found
+def _moments(archive: Mapping[str, Any], prefix: str, class_: int, lent: Model) -> Moments:
+    if f"{prefix}.first{class_}" not in archive:
+        return lent.moments[class_]
+    first, second = (archive[f"{prefix}.{name}{class_}"] for name in ("first", "second"))
+    return Moments(torch.from_numpy(first), torch.from_numpy(second))
