@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import refinement_replay as replays
+import requirements
 from vitreous.engine import fourier
 from vitreous.engine.ctf import Defocus, Optics
 from vitreous.engine.projection import Projector, projector
@@ -219,3 +220,15 @@ def test_a_hundred_particles_of_128_pixels_take_little_time() -> None:
         _measure(state, data, [source])
         seconds.append(time.process_time() - start)
     assert min(seconds) < 3  # 0.3 s of a quiet machine, ten times that of a busy one
+
+
+def test_a_projector_on_a_card_gives_the_same() -> None:
+    requirements.need("cuda")
+    n, box = 40, 32
+    sigma2 = torch.full((17,), 1e-4, dtype=torch.float64)
+    state, data = _state(_random_angles(n), box, 24, sigma2), _data(n, box)
+    source = projector(_blobs(box), 2, 12)
+    plain = _measure(state, data, [source])
+    there = _measure(state, data, [replace(source, grid=source.grid.cuda())])
+    torch.testing.assert_close(there.angle_deg, plain.angle_deg, rtol=0.02, atol=0)
+    torch.testing.assert_close(there.shift_A, plain.shift_A, rtol=0.02, atol=0)

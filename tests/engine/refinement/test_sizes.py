@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitreous.engine.refinement import sizes
+from vitreous.io.star import read_star
 
 
 def _curve(values: list[float]) -> torch.Tensor:
@@ -44,6 +46,20 @@ def test_the_best_class_counts() -> None:
     both = torch.cat([_curve([9] * 7 + [0] * 13), _curve([9] * 11 + [0] * 9)])
     assert sizes.resolution_shell(both, beyond_gaps=False) == 10
     assert sizes.class_resolutions_A(both, 38, 2.0).tolist() == pytest.approx([76 / 6, 76 / 10])
+
+
+def test_resolutions_of_classes_are_those_of_relion_5(data: Path) -> None:
+    runs = data / "relion5_runs"
+    models = [runs / "refine3d_d2" / f"run_it{n:03d}_half1_model.star" for n in range(1, 12)]
+    for path in [*models, runs / "class2d_em" / "run_it025_model.star"]:
+        model = read_star(path)
+        told = model["model_classes"]["rlnEstimatedResolution"]
+        curves = [
+            torch.from_numpy(model[f"model_class_{k + 1}"]["rlnSsnrMap"].copy())
+            for k in range(len(told))
+        ]
+        found = sizes.class_resolutions_A(torch.stack(curves), 64, 3.54)
+        assert found.tolist() == pytest.approx(told.tolist(), rel=1e-6)
 
 
 def test_sizes_grow_by_the_increment_or_leap_by_a_quarter_of_nyquist() -> None:
