@@ -165,7 +165,7 @@ def radius_of(grid: Tensor, rows: slice | None = None) -> Float[Tensor, "*rows"]
 def shell_of(
     grid: Tensor, padding: float, rows: slice | None = None, *, floor: bool = False
 ) -> Int64[Tensor, "*rows"]:
-    """Return the shell of grid points: their radius over the padding factor, rounded.
+    """Return the shell of grid points: their radius over the padding factor, rounded (halves up).
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def shell_of(
         Round down instead of to the nearest (as the floor of the weights does).
     """
     radius = radius_of(grid, rows) / padding
-    return (radius.floor_() if floor else radius.round_()).to(torch.int64)
+    return (radius if floor else radius.add_(0.5)).floor_().to(torch.int64)
 
 
 def shell_mean(
