@@ -187,6 +187,15 @@ def test_a_file_that_cannot_be_read_back_is_made_again(run):
     assert outcome.results == DOUBLES
 
 
+def test_half_written_files_of_a_killed_run_are_removed(run):
+    (run.path / "Movies").mkdir()
+    left = run.path / "Movies/.4.txt.123-456.tmp"
+    left.write_text("half")
+    run.is_continue = True
+    process(run, UNITS, Doubling(run), settings())
+    assert not left.exists()
+
+
 def test_stopping_takes_less_than_a_second_and_keeps_what_is_finished(run):
     run.abort_after = 1
     began = time.monotonic()

@@ -10,13 +10,15 @@ rank never holds more than ``n_slots * unit_bytes + n_devices * batch_bytes`` (`
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final, Generic, TypeVar
 
 import torch
@@ -329,6 +331,8 @@ def _plan(
     outcome: Outcome[Result],
 ) -> list[int]:
     """Take over what is done and return the numbers of the units to work on."""
+    if run.is_continue:
+        _clear_leftovers(run)
     pool = ThreadPoolExecutor(_RESTORERS)
     try:
         found = [pool.submit(_restored, work, unit) for unit in units]
@@ -344,6 +348,15 @@ def _plan(
         outcome.n_left = len(pending) - settings.do_at_most
         pending = pending[: settings.do_at_most]
     return pending
+
+
+def _clear_leftovers(run: Run) -> None:
+    """Remove half-written files of a run that was killed; no rank writes yet."""
+    for folder, _, names in os.walk(run.path):
+        for name in names:
+            if name.startswith(".") and name.endswith(".tmp"):
+                with contextlib.suppress(OSError):
+                    Path(folder, name).unlink()
 
 
 def _restored(work: Work[Unit, Loaded, Computed, Result], unit: Unit) -> Result | None:
