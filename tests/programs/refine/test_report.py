@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +76,18 @@ def _assignments(n_classes: int) -> Assignments:
         pmax=drawn.uniform(0, 1, N),
         n_significant=drawn.integers(1, 20, N),
     )
+
+
+class _CountingRun(FakeRun):
+    """Counts how often each plot is handed in."""
+
+    def plot(self, name: str, kind: str, title: str, data: Mapping[str, object]) -> None:
+        super().plot(name, kind, title, data)
+        self.written[name] += 1
+
+    @functools.cached_property
+    def written(self) -> Counter[str]:
+        return Counter()
 
 
 @functools.cache
@@ -193,6 +207,19 @@ def test_a_job_that_goes_on_keeps_what_came_before(tmp_path: Path) -> None:
 def test_a_broken_history_counts_as_none(text: str, tmp_path: Path) -> None:
     (tmp_path / history.HISTORY).write_text(text)
     assert history.read(tmp_path, 10) == []
+
+
+def test_short_iterations_are_not_all_drawn(tmp_path: Path) -> None:
+    """Ten plots written after each of a thousand mini-batches would take longer than they do."""
+    run = _CountingRun(tmp_path, "Class2D/job001/")
+    report = Report(run, CLASS2D)
+    states = _states("class2d", CLASS2D)
+    for state in states:
+        report.add(state, N, SECONDS)
+    assert run.written["iterations"] == 1
+    report.finish(states[-1])
+    assert run.written["iterations"] == 2
+    assert len(run.plots["iterations"]["rows"]) == len(states)
 
 
 def test_other_ranks_show_nothing(tmp_path: Path) -> None:

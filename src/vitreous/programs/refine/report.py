@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from vitreous.engine.refinement import schedule
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import State
 from vitreous.jobs.context import Run
@@ -13,6 +14,7 @@ from vitreous.programs.pdf_log import write_log
 from vitreous.programs.refine import history, plots
 
 LOG_EVERY_S: Final = 300.0  # while it runs; drawing takes seconds
+PLOTS_EVERY_S: Final = 10.0  # writing takes a tenth of a second, a mini-batch no more
 
 
 class Report:
@@ -32,6 +34,7 @@ class Report:
         self._run, self._settings = run, settings
         self._iterations = history.read(run.path, start) if start > 0 else []
         self._drawn = time.monotonic()
+        self._plotted = float("-inf")
 
     @property
     def iterations(self) -> tuple[history.Iteration, ...]:
@@ -39,7 +42,7 @@ class Report:
         return tuple(self._iterations)
 
     def add(self, state: State, n_particles: int, seconds: Mapping[str, float]) -> None:
-        """Show an iteration that has ended.
+        """Show an iteration that has ended, or leave it to the next where iterations are short.
 
         Parameters
         ----------
@@ -53,8 +56,11 @@ class Report:
         if self._run.rank != 0:
             return
         self._iterations.append(history.measured(state, n_particles, seconds))
-        history.write(self._run.path, self._iterations)
-        self._plot(state)
+        if schedule.writes_files(state, self._settings):
+            history.write(self._run.path, self._iterations)
+        if time.monotonic() - self._plotted > PLOTS_EVERY_S:
+            self._plot(state)
+            self._plotted = time.monotonic()
         if time.monotonic() - self._drawn > LOG_EVERY_S:
             write_log(self._run.path)
             self._drawn = time.monotonic()
@@ -64,6 +70,9 @@ class Report:
         if self._run.rank != 0:
             return
         self._headline(state)
+        if self._iterations:
+            history.write(self._run.path, self._iterations)
+            self._plot(state)
         write_log(self._run.path)
 
     def _plot(self, state: State) -> None:
