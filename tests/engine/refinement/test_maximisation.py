@@ -126,7 +126,7 @@ def test_classification_ssnr_is_signal_over_noise_in_the_map() -> None:
     expected = true_power(small, 3) / model.sigma2_map[0]
     band = slice(3, 12)
     ratio = model.ssnr[0, band] / expected[band]
-    assert torch.allclose(ratio, torch.ones_like(ratio), rtol=0.1), ratio
+    assert torch.allclose(ratio, torch.full_like(ratio, 1.04), rtol=0.1), ratio  # 1 / sinc^4
 
 
 def test_powers_known_to_the_caller_are_used() -> None:

@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.engine import filtering, symmetry
+from vitreous.engine import symmetry
 from vitreous.engine.kernels import symmetrise
 from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement import centring, gradient, helical
 from vitreous.engine.refinement.circumstances import Circumstances
+from vitreous.engine.refinement.initial_references import initial_low_pass
 from vitreous.engine.refinement.schedule_gradient import Phase
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.solvent import Masks, solvent_mask
@@ -99,7 +100,7 @@ def finished_references(
 
 def _low_passed(model: Model, sums: Sums, settings: Settings) -> Model:
     """Low-pass the references again; the only one that had particles becomes all (section 3.6)."""
-    references = filtering.low_pass(
+    references = initial_low_pass(
         model.references, settings.low_pass_A, model.pixel_size_A, model.ndim
     )
     weight = sums.statistics.direction_weight.sum(-1)

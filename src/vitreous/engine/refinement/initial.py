@@ -13,10 +13,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitreous.engine import projection
+from vitreous.engine import fourier
 from vitreous.engine.refinement import schedule as schedules
 from vitreous.engine.refinement import sizes
-from vitreous.engine.refinement.improvement import reference_power
 from vitreous.engine.refinement.initial_noise import FirstNoise
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Assignments, Model, State
@@ -100,7 +99,7 @@ def _model(
         tau2 = initial_tau2(references, settings)
     mean_noise = _mean_noise(sigma2, assignments.optics_group[mine])
     n_per_class = int(mine.sum()) / n_classes
-    ssnr = n_per_class * tau2 / mean_noise / (2 * torch.arange(shells).clamp(min=1))
+    ssnr = n_per_class * tau2 / mean_noise / (2 * torch.arange(shells)).clamp(min=1)
     n_directions = schedules.count_directions(schedules.first_sampling(settings, pixel_size_A))
     nothing = torch.zeros(n_classes, shells, dtype=torch.float64)
     unknown = torch.full((n_classes,), UNKNOWN, dtype=torch.float64)
@@ -136,11 +135,10 @@ def _model(
 
 def initial_tau2(references: Float[Tensor, "*k_zyx"], settings: Settings) -> Float[Tensor, "k s"]:
     """Return T times half the power of each reference on the scale of images (section 3.7)."""
-    n_shells = references.shape[-1] // 2 + 1
-    powers = [
-        reference_power(projection.projector(one, settings.padding), n_shells) for one in references
-    ]
-    return settings.tau_fudge * torch.stack(powers)
+    box, ndim = references.shape[-1], settings.ndim
+    transforms = fourier.forward(references.to(torch.float64), ndim) * box ** (ndim - 2)
+    power = fourier.shell_mean(transforms.abs().square(), ndim, stored=True)
+    return settings.tau_fudge * power / 2
 
 
 def _mean_noise(sigma2: Float[Tensor, "g s"], group: NDArray[np.int64]) -> Float[Tensor, " s"]:

@@ -265,8 +265,7 @@ def _spectrum(data: Data, group: int, sums: _Sums, side_A: float) -> Float[Tenso
         count.index_add_(
             0, shells[inside], fourier.shell_count(box, 2, stored=True)[inside].double()
         )
-        # The mean image holds 1/n of the noise.
-        found = (found - signal / count.clamp(min=1) / 2) * (n / (n - 1))
+        found = found - signal / count.clamp(min=1) / 2
     return _without_gaps(found, group)
 
 

@@ -138,7 +138,7 @@ class FirstReferences:
         return diameter_A / self._pixel_size_A if diameter_A > 0 else float(self._box_px)
 
     def _low_passed(self, volume: Tensor) -> Tensor:
-        return filtering.low_pass(volume, self.low_pass_A, self._pixel_size_A, volume.ndim)
+        return initial_low_pass(volume, self.low_pass_A, self._pixel_size_A, volume.ndim)
 
     def _mask(self, like: Tensor) -> Tensor:
         edge = self._settings.solvent.edge_px
@@ -186,6 +186,22 @@ def _blobs(volume: Tensor, places_px: Float[Tensor, "m c"], diameter_px: float) 
     return total.to(volume.dtype)
 
 
+def initial_low_pass(
+    references: Float[Tensor, "*k_zyx"], resolution_A: float, pixel_size_A: float, ndim: int
+) -> Float[Tensor, "*k_zyx"]:
+    """Low-pass references to ``ini_high``: half a cosine of two shells.
+
+    Centred on the resolution as it is, unlike `filtering.low_pass`, which rounds it to a shell.
+    """
+    size = references.shape[-1]
+    start = size * pixel_size_A / resolution_A - filtering.EDGE_SHELLS / 2
+
+    def curve(k: Tensor) -> Tensor:
+        return masking.raised_cosine(k * size, start, filtering.EDGE_SHELLS)
+
+    return filtering.apply(references, curve, ndim)
+
+
 def given_references(
     references: Float[Tensor, "*m_zyx"],
     found_pixel_size_A: float,
@@ -231,9 +247,7 @@ def given_references(
     if len(references) < settings.n_classes:
         references = references.expand(settings.n_classes, *references.shape[1:]).clone()
     if settings.low_pass_A > 0:
-        references = filtering.low_pass(
-            references, settings.low_pass_A, pixel_size_A, settings.ndim
-        )
+        references = initial_low_pass(references, settings.low_pass_A, pixel_size_A, settings.ndim)
     return references
 
 
