@@ -97,6 +97,10 @@ def test_moved_spectra_and_correlations_agree():
     reference, rows = waves(14, 9, seed=3), waves(3, 5, 14, seed=4)
     found = frames.correlate(stack, reference, rows)
     assert torch.allclose(found, motion_reference.correlate(stack, reference, rows), atol=1e-4)
+    weight = torch.rand(14, 9)
+    found = frames.correlate_own(stack, weight, rows[0])
+    exact = motion_reference.correlate_own(stack, weight, rows[0])
+    assert torch.allclose(found, exact, atol=1e-4)
 
 
 @needs_compiler

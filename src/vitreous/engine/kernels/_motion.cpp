@@ -282,6 +282,41 @@ void correlate(Array<const float, 4> waves, Array<const float, 3> reference,
   }
 }
 
+// The same with the conjugate of the frame itself, times a weight, as the reference.
+EVERY_ISA
+void correlate_own_row(const float* wave, const float* weight, const float* ramps, int64_t stride,
+                       int n_steps, int n, float* power, float* total) {
+  for (int p = 0; p < n; ++p)
+    power[p] = weight[p] * (wave[2 * p] * wave[2 * p] + wave[2 * p + 1] * wave[2 * p + 1]);
+  for (int s = 0; s < n_steps; ++s) {
+    const float r = ramps[s * stride], i = ramps[s * stride + 1];
+    float* sum_re = total + int64_t(2 * s) * n;
+    float* sum_im = sum_re + n;
+    for (int p = 0; p < n; ++p) {
+      sum_re[p] += r * power[p];
+      sum_im[p] += i * power[p];
+    }
+  }
+}
+
+void correlate_own(Array<const float, 4> waves, Array<const float, 2> weight,
+                   Array<const float, 3> ramps, Array<float, 4> out, int threads) {
+  const int frames = int(waves.shape(0)), ny = int(waves.shape(1)), n = int(waves.shape(2));
+  const int n_steps = int(ramps.shape(0));
+  const float *source = waves.data(), *weights = weight.data(), *phases = ramps.data();
+  float* target = out.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int f = 0; f < frames; ++f) {
+    std::vector<float> power(static_cast<size_t>(n));
+    float* total = target + int64_t(f) * n_steps * 2 * n;
+    std::fill(total, total + int64_t(n_steps) * 2 * n, 0.f);
+    for (int y = 0; y < ny; ++y)
+      correlate_own_row(source + 2 * ((int64_t(f) * ny + y) * n), weights + int64_t(y) * n,
+                        phases + 2 * int64_t(y), 2 * int64_t(ny), n_steps, n, power.data(), total);
+  }
+}
+
 EVERY_ISA
 void add_scaled_row(const float* row, float weight, int n, float* total) {
   for (int p = 0; p < n; ++p) total[p] += weight * row[p];
@@ -342,5 +377,6 @@ NB_MODULE(_motion, m) {
   m.def("add_modulus", &add_modulus);
   m.def("add_moved", &add_moved);
   m.def("correlate", &correlate);
+  m.def("correlate_own", &correlate_own);
   m.def("thin", &thin);
 }

@@ -102,6 +102,21 @@ def correlate(
     return torch.complex(parts[:, :, 0], parts[:, :, 1])
 
 
+def correlate_own(
+    waves: Complex[Tensor, "f y xh"],
+    weight: Float[Tensor, "y xh"],
+    rows: Complex[Tensor, "w y"],
+) -> Complex[Tensor, "f w xh"]:
+    """Sum the weighted power of frames over y; see `motion_reference.correlate_own`."""
+    kernels = _kernels(waves)
+    if kernels is None:
+        return motion_reference.correlate_own(waves, weight, rows)
+    parts = torch.empty(len(waves), len(rows), 2, waves.shape[-1])
+    real = [torch.view_as_real(part.contiguous()) for part in (waves, rows)]
+    kernels.correlate_own(real[0], weight, real[1], parts, torch.get_num_threads())
+    return torch.complex(parts[:, :, 0], parts[:, :, 1])
+
+
 def thin(
     frame: Float[Tensor, "y x"], taps: Float[Tensor, " t"], factor: int
 ) -> Float[Tensor, "yless xless"]:

@@ -105,6 +105,22 @@ def correlate(
     return torch.cat([rows[s : s + step] @ (waves[s : s + step] * reference) for s in starts])
 
 
+def correlate_own(
+    waves: Complex[Tensor, "f y xh"],
+    weight: Float[Tensor, "y xh"],
+    rows: Complex[Tensor, "w y"],
+) -> Complex[Tensor, "f w xh"]:
+    """Sum the power of frames, times a weight, over y with the weights `rows`."""
+    both = torch.cat([rows.real, rows.imag])
+    step = max(1, _CHUNK_BYTES // (8 * weight.numel()))
+    parts = []
+    for start in range(0, len(waves), step):
+        part = waves[start : start + step]
+        power = (part.real.square() + part.imag.square()) * weight
+        parts.append(torch.complex(*(both @ power).chunk(2, dim=-2)))
+    return torch.cat(parts)
+
+
 def thin(
     frame: Float[Tensor, "y x"], taps: Float[Tensor, " t"], factor: int
 ) -> Float[Tensor, "yless xless"]:

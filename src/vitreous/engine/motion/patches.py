@@ -9,6 +9,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import fourier
+from vitreous.engine.kernels import frames
 from vitreous.engine.motion import correlation
 
 _TAPER = 1 / 8
@@ -92,8 +93,8 @@ def cut(
     along_y, along_x = correlation.ramps(shift_px, size, shape)
     for number, group in enumerate(groups):
         total = torch.zeros_like(spectra[0])
-        for frame in group:
-            total += (spectra[frame] * along_y[frame, :, None]).mul_(along_x[frame])
+        part = slice(group.start, group.stop)
+        frames.add_moved_(spectra[part], along_y[part], along_x[part], total)
         image = fourier.inverse_to_corner(total, size)
         pieces = torch.stack([image[y : y + height, x : x + width] for y, x in places])
         pieces = (pieces - pieces.mean((-2, -1), keepdim=True)) * taper

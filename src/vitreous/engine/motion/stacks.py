@@ -12,7 +12,6 @@ inverse transform, and the shift of a frame enters them as phases: frames are ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 from jaxtyping import Complex, Float
@@ -132,12 +131,9 @@ class Stacks:
             own = torch.empty(
                 len(self), self.n_frames, len(window_y), len(window_x), device=window_y.device
             )
-            both = torch.cat([window_y.real, window_y.imag])
-            for place in product(range(len(self)), range(self.n_frames)):
-                wave = self.spectra[place]
-                power = wave.real.square().addcmul_(wave.imag, wave.imag).mul_(self._weight)
-                rows = torch.complex(*(both @ power).chunk(2))
-                own[place] = (rows @ window_x.mT).real
+            for number, stack in enumerate(self.spectra):
+                summed = frames.correlate_own(stack, self._weight, window_y)
+                own[number] = (summed @ window_x.mT).real
             self._own[window] = own
         return self._own[window]
 
