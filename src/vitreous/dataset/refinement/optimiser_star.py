@@ -130,6 +130,8 @@ _ONLY_3_1: dict[str, object] = {
     "rlnSgdSigma2FudgeInitial": 8.0,
     "rlnSgdSigma2FudgeHalflife": -1,
 }
+# Labels of other files that stand here too; they come last.
+_ELSEWHERE = frozenset({"rlnBodyStarFile", "rlnCtfDataArePhaseFlipped"})
 _WHOLE = frozenset({"rlnWidthMaskEdge", "rlnSmallestChangesClasses"})
 _FILES = frozenset({"rlnSolventMaskName", "rlnSolventMask2Name", "rlnTauSpectrumName"})
 _MOST_CLASSES = 9999999
@@ -190,6 +192,8 @@ def optimiser_star(
         f"vitreous optimiser; version {__version__}",
         f"{flags.command_line(settings, machine)} --o {shlex.quote(names.root)}",
     )
+    order = {name: row for row, name in enumerate(all_labels()) if name not in _ELSEWHERE}
+    values = dict(sorted(values.items(), key=lambda item: order.get(item[0], len(order))))
     table = Table.from_columns(GENERAL, values, is_list=True)
     return Star([table], version=50001 if form == "5.0" else 30001, comments=comments)
 
