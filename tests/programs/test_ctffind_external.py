@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -126,6 +128,38 @@ def test_ctffind_5_is_asked_for_the_thickness_too(tmp_path):
         ctffind_program=str(tmp_path / "ctffind5"), other_arguments="--ctffind_version 4",
     )  # fmt: skip
     assert len(told(older)["answers"]) == len(heard["answers"]) - 1
+
+
+@pytest.mark.usefixtures("relion")
+@pytest.mark.parametrize("is_fancy", [False, True])
+def test_an_early_ctffind_is_called_as_relion_3_1_3_calls_it(tmp_path, monkeypatch, is_fancy):
+    list_of(["a.mrc"], rlnCtfPowerSpectrum=["a_PS.mrc"])
+    monkeypatch.setenv("RELION_SHELL", "/bin/bash")
+    program = ctffind(tmp_path)
+    limits = "--Box 256 --ResMin 30 --ResMax 5 --dFMin 5000 --dFMax 50000 --FStep 500 --dAst 100"
+    phases = "--use_given_ps --do_phaseshift --phase_min 0 --phase_max 180 --phase_step 10"
+    more = phases if is_fancy else "--fast_search"
+    command = (
+        f"relion_run_ctffind --i mics.star --o Theirs/ {limits} --ctffind_exe {program} --ctfWin -1"
+        f" --is_ctffind4 {more}"
+    )
+    subprocess.run(shlex.split(command), check=True, capture_output=True)
+    found = run(
+        tmp_path, program, box_px=256, other_arguments="--ctffind_version 4-old",
+        use_power_spectra=is_fancy, fit_phase_shift=is_fancy, exhaustive_search=is_fancy,
+    )  # fmt: skip
+    (told_by_relion,) = Path("Theirs").glob("*.told.json")
+    theirs, ours = json.loads(told_by_relion.read_text()), told(found)
+    assert ours["argv"] == theirs["argv"]
+    assert ours["answers"][2:] == theirs["answers"][2:]
+    assert ours["nx"] == theirs["nx"]
+
+
+def test_a_version_that_knows_no_flags_is_told_of(tmp_path):
+    list_of(["a.mrc"])
+    refuse = "print('Unknown long option omp-num-threads'); sys.exit(255)"
+    with pytest.raises(ComputeError, match="add --ctffind_version 4-old"):
+        run(tmp_path, ctffind(tmp_path, misbehave=refuse))
 
 
 def test_phase_shifts_are_asked_for_in_radians_and_told_in_degrees(tmp_path):
@@ -253,6 +287,7 @@ def test_a_correlation_that_is_no_number_is_0(tmp_path):
         ("/opt/v5/ctffind", "", "ctffind4"),
         ("/opt/ctffind-5.0.2", "", "ctffind5"),
         ("/opt/ctffind", "--ctffind_version 5", "ctffind5"),
+        ("/opt/ctffind", "--ctffind_version 4-old", "ctffind4-old"),
         ("/opt/Gctf_v1.18", "", "gctf"),
         ("/opt/estimate", "--use_gctf", "gctf"),
     ],

@@ -1,7 +1,8 @@
 """CTF estimation by CTFFIND 4.1, CTFFIND 5 or Gctf: their questions, their files, their answers.
 
-CTFFIND reads its answers from standard input, in an order that belongs to its version: the
-templates below. All three write beside their input, so each works on a link in the job folder.
+CTFFIND reads its answers from standard input, in an order that belongs to its version: see
+`questions`. The first ones of 4.1 take no flags and do not ask for a tilt (``ctffind4-old``, as
+RELION 3.1.3 calls it). All write beside their input, so each works on a link in the job folder.
 """
 
 from __future__ import annotations
@@ -183,9 +184,11 @@ class ExternalEstimation(Work[Micrograph, Task, Estimate, tuple[Micrograph, Esti
         """Return the command and what it reads from standard input."""
         if self._program.kind == "gctf":
             return gctf_command(self._program, task, self._wanted), ""
-        words = [self._program.path, "--omp-num-threads", str(max(1, self._run.n_threads))]
-        old_school = "" if self._program.kind == "ctffind5" else "-ctffind4"
-        words.append(f"--old-school-input{old_school}")
+        words = [self._program.path]
+        if self._program.kind != "ctffind4-old":
+            old_school = "" if self._program.kind == "ctffind5" else "-ctffind4"
+            words += ["--omp-num-threads", str(max(1, self._run.n_threads))]
+            words.append(f"--old-school-input{old_school}")
         if task.is_spectrum:
             words.append("--amplitude-spectrum-input")
         lines = questions(self._program.kind, task, picture, self._wanted)
@@ -229,7 +232,8 @@ def questions(kind: Kind, task: Task, picture: Path, wanted: Wanted) -> list[str
         lines += ["yes", *(f"{math.radians(one):g}" for one in search.phase_shifts_deg)]
     else:
         lines.append("no")
-    lines.append("no")  # the tilt is not determined
+    if kind != "ctffind4-old":
+        lines.append("no")  # the tilt is not determined
     if kind == "ctffind5":
         lines.append("no")  # nor is the thickness of the sample
     return [*lines, "no"]  # no options for experts
@@ -383,9 +387,12 @@ def _execute(
                 process.wait()
     if process.returncode != 0:
         text = log.read_text(errors="replace")
+        hint = ""
+        if re.search(r"unknown.*option", text, re.IGNORECASE):
+            hint = " An early CTFFIND 4.1 takes no such flags: add --ctffind_version 4-old."
         raise ComputeError(
-            f"{Path(command[0]).name} ended with code {process.returncode}; see {log}. Its end: "
-            f"{_tail(text)}"
+            f"{Path(command[0]).name} ended with code {process.returncode}; see {log}.{hint} Its "
+            f"end: {_tail(text)}"
         )
 
 

@@ -13,7 +13,7 @@ from vitreous.errors import OptionError, Problem
 from vitreous.jobs.ctffind import CtfFind
 from vitreous.programs.extra_flags import Flags
 
-Kind = Literal["own", "ctffind4", "ctffind5", "gctf"]
+Kind = Literal["own", "ctffind4-old", "ctffind4", "ctffind5", "gctf"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _flags() -> Flags:
     flags = Flags("CtfFind")
     add = flags.add_argument
     add("--do_at_most", type=int, default=-1, metavar="N")
-    add("--ctffind_version", choices=["4", "5"])
+    add("--ctffind_version", choices=["4-old", "4", "5"])
     add("--use_gctf", action="store_true")
     add("--extra_gctf_options", default="", metavar="TEXT")
     add("--gpu", nargs="?", const="", metavar="IDS")
