@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from dataclasses import fields, is_dataclass
 
 import pytest
 from hypothesis import given as for_all
@@ -17,6 +18,7 @@ from vitreous.dataset.refinement.flag_table import (
     WITHOUT_EFFECT,
     Kind,
 )
+from vitreous.dataset.refinement.machine import Machine
 from vitreous.engine.refinement.settings import Algorithm, Settings
 from vitreous.errors import InputError
 
@@ -123,3 +125,25 @@ def test_a_command_line_that_we_write_gives_the_same_settings(words):
 def test_default_settings_are_told_apart_from_absent_flags():
     settings, _ = flags.parse(shlex.split(flags.command_line(Settings(references="a.mrc"))))
     assert settings == Settings(references="a.mrc")
+
+
+def paths(record, where):
+    """Return the path of every value of nested records, of tuples that of each part."""
+    if isinstance(record, tuple) and record:
+        return {f"{where}.{row}" for row in range(len(record))}
+    if not is_dataclass(record):
+        return {where}
+    parts = [paths(getattr(record, item.name), f"{where}.{item.name}") for item in fields(record)]
+    return set().union(*parts)
+
+
+def test_every_setting_has_a_flag():
+    concluded = {
+        "settings.ndim",
+        "settings.from_nothing",
+        "settings.solvent.non_negative",
+        "machine.use_gpu",
+        "machine.n_ranks",  # of mpirun
+    }
+    known = {flag.field for flag in FLAGS.values()}
+    assert paths(Settings(), "settings") | paths(Machine(), "machine") == known | concluded

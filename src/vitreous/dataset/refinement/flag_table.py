@@ -315,7 +315,7 @@ SEVERAL = {"sigma_ang": ("sigma_rot", "sigma_tilt", "sigma_psi")}
 # Flags that change nothing here, with the number of words behind each.
 WITHOUT_EFFECT = {
     "o": 1, "continue": 1, "denovo_3dref": 0, "verb": 1, "onthefly_shifts": 0,
-    "failsafe_threshold": 1, "cpu": 0, "pipeline_control": 1, "dont_check_ctf": 0,
+    "failsafe_threshold": 1, "cpu": 0, "pipeline_control": 1,
 }  # fmt: skip
 
 # Flags of RELION that we do not have, and why.
