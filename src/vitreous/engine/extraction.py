@@ -101,6 +101,7 @@ def extract(
     psi_rad: Float[Tensor, " n"] | None = None,
     correction: Correction | None = None,
     generator: torch.Generator | None = None,
+    target: Float[Tensor, "n b b"] | None = None,
 ) -> tuple[Float[Tensor, "n b b"], Bool[Tensor, " n"]]:
     """Cut particles out of a micrograph and make them ready for refinement.
 
@@ -118,6 +119,8 @@ def extract(
         CTF to multiply by.
     generator
         Of the noise that replaces dust; without it dust stays.
+    target
+        Takes the images, in single precision: memory that was used before is twice as fast.
 
     Returns
     -------
@@ -127,13 +130,15 @@ def extract(
         ``n``, where the background is constant, so that nothing could be divided by.
     """
     size = recipe.window_px
-    images = micrograph.new_empty((len(centres_px), size, size), dtype=torch.float32)
+    images = target
+    if images is None:
+        images = micrograph.new_empty((len(centres_px), size, size), dtype=torch.float32)
     is_flat = torch.zeros(len(centres_px), dtype=torch.bool, device=micrograph.device)
     outside = background.outside_circle(size, recipe.radius_px, micrograph.device)
     if recipe.is_plain and correction is None and psi_rad is None:
         first = centres_px - size // 2
         found = boxes.cut_and_normalise(
-            micrograph, first, outside, ramp=recipe.ramp, sign=recipe.sign
+            micrograph, first, outside, ramp=recipe.ramp, sign=recipe.sign, target=images
         )
         if found is not None:
             return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -87,11 +88,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Cut:
-    """The particles of a micrograph before they are written, and the bytes that were read."""
+    """The particles of a micrograph before they are written, and the bytes that were read.
+
+    `images` is a view of `memory`, which goes back to be used again.
+    """
 
     images: NDArray[np.float32]
     picks: Table
     n_read: int
+    memory: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
 
     def __init__(self, run: Run, inputs: Inputs, plan: Plan, optics: Table) -> None:
         self.run, self.inputs, self.plan, self.optics = run, inputs, plan, optics
+        self._memory: queue.SimpleQueue[torch.Tensor] = queue.SimpleQueue()
 
     def name(self, unit: Micrograph) -> str:
         """Return the micrograph's file."""
@@ -176,6 +182,8 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
                     "of a micrograph well: a refinement may need them joined into groups.",
                     unit.name,
                 )
+        if computed.memory is not None:
+            self._memory.put(computed.memory)
         star = stem.with_name(f"{stem.name}_extract.star")
         write_star(star, [rows if len(rows) else _nothing()], keep_empty=True)
         return Extracted(unit.name, f"{unit.stem}_extract.star", rows)
@@ -238,6 +246,7 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
             recipe = replace(recipe, radius_px=radius)
         centres = extraction_rows.centre_pixels(picks)
         seed = zlib.crc32(unit.name.encode()) + plan.seed
+        memory = self._reused(len(picks) * size**2) if device.type == "cpu" else None
         images, is_flat = extraction.extract(
             image.to(device),
             torch.from_numpy(centres).to(device),
@@ -245,6 +254,7 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
             psi_rad=None if psi is None else psi.to(device),
             correction=self._correction(unit, picks, device),
             generator=torch.Generator(device).manual_seed(seed) if recipe.dust.is_on else None,
+            target=None if memory is None else _view(memory, len(picks), size),
         )
         if bool(is_flat.any()):
             self.run.warn(
@@ -252,7 +262,15 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
                 "not divided by its spread.",
                 f"{unit.name}: {int(is_flat.sum())} of {len(picks)}",
             )
-        return Cut(images.cpu().numpy(), picks, loaded.micrograph.nbytes)
+        return Cut(images.cpu().numpy(), picks, loaded.micrograph.nbytes, memory)
+
+    def _reused(self, n_pixels: int) -> torch.Tensor:
+        """Return memory for images, that of an earlier micrograph where it is large enough."""
+        try:
+            memory = self._memory.get_nowait()
+        except queue.Empty:
+            return torch.empty(n_pixels)
+        return memory if len(memory) >= n_pixels else torch.empty(n_pixels)
 
     def _usable(self, unit: Micrograph, picks: Table, shape: tuple[int, int]) -> Table:
         """Return the picks that are taken, where they are taken."""
@@ -332,6 +350,10 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
             torch.from_numpy(particles.group).to(device),
             self.plan.treatment,
         )
+
+
+def _view(memory: torch.Tensor, n: int, size: int) -> torch.Tensor:
+    return memory[: n * size**2].view(n, size, size)
 
 
 def _nothing() -> Table:

@@ -51,6 +51,7 @@ def cut_and_normalise(
     *,
     ramp: bool = True,
     sign: float = 1.0,
+    target: Float[Tensor, "n b b"] | None = None,
 ) -> tuple[Float[Tensor, "n b b"], Bool[Tensor, " n"]] | None:
     """Normalise boxes without cutting them out before.
 
@@ -64,6 +65,8 @@ def cut_and_normalise(
         Background of all boxes, or of each; tells their size.
     ramp, sign
         As in `background.normalise`.
+    target
+        Takes the images; otherwise new memory does.
 
     Returns
     -------
@@ -75,6 +78,7 @@ def cut_and_normalise(
     if module is None or found is None or not is_plain:
         return None
     out, is_flat = _results(len(first), outside.shape[-1])
+    out = out if target is None else target
     fit = _fit(outside, found, ramp=ramp, sign=sign)
     arrays = micrograph.contiguous(), first.contiguous()
     module.boxes(*arrays, *fit, out, is_flat, torch.get_num_threads())
