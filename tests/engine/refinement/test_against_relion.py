@@ -25,7 +25,7 @@ from vitreous.engine.refinement.maximisation import Known, maximise
 from vitreous.engine.refinement.regulariser import Regularised, Request
 from vitreous.engine.refinement.settings import Image, Searching, Settings, Solvent
 from vitreous.engine.refinement.state import State
-from vitreous.engine.refinement.weights import covered, weights_of
+from vitreous.engine.refinement.weights import reached, weights_of
 from vitreous.io import (
     StackWriter,
     Table,
@@ -208,6 +208,9 @@ def test_an_iteration_of_ours_is_relions(theirs: Theirs, start: State, settings:
     noise = read_star(theirs.folder / "x" / "run_it001_model.star")["model_group_1"]
     near_one(ratio(model.sigma2_noise[0], noise["rlnSigma2Noise"], slice(1, None)), 5e-4)
     assert model.mean_norm == pytest.approx(general.value("rlnNormCorrectionAverage"), rel=1e-4)
+    classes = read_star(theirs.folder / "x" / "run_it001_model.star")["model_classes"]
+    overall = classes["rlnOverallFourierCompleteness"][0]
+    assert float(model.class_completeness[0]) == pytest.approx(overall, abs=0.015)
     assert model.log_likelihood == pytest.approx(general.value("rlnLogLikelihood"), rel=1e-4)
     found, expected = model.references[0], theirs.volume("run_it001_class001.mrc")
     assert float((found - expected).norm() / expected.norm()) < 1e-3
@@ -223,8 +226,8 @@ def test_powers_and_map_from_relions_own_sums(theirs: Theirs) -> None:
     shells = slice(0, radius)
     near_one(ratio(found.sigma2_map, curves["rlnReferenceSigma2"], shells), 1e-4)
     near_one(ratio(found.ssnr, curves["rlnSsnrMap"], shells), 2e-4)
-    reached = covered(sums.grid, weights, 2 * tau2)
-    assert np.allclose(reached[shells], curves["rlnFourierCompleteness"][shells], atol=2e-3)
+    coverage = weights.coverage(reached(sums.grid, weights, 2 * tau2))
+    assert np.allclose(coverage[shells], curves["rlnFourierCompleteness"][shells], atol=2e-3)
     # Without flattening: compare inside of the mask.
     volume = wiener.solve(sums, weights, 2 * tau2).volume
     expected = theirs.volume("run_it001_class001.mrc")

@@ -26,7 +26,7 @@ from vitreous.engine.refinement.spectra import (
 )
 from vitreous.engine.refinement.state import Model
 from vitreous.engine.refinement.statistics import Statistics, Sums
-from vitreous.engine.refinement.weights import Weights, covered, weights_of
+from vitreous.engine.refinement.weights import Weights, reached, weights_of
 from vitreous.engine.refinement.wiener import GRIDDING_ITERATIONS
 
 Powers = Float[Tensor, "k s"] | None
@@ -119,7 +119,8 @@ def stepped(
         both = even.grid + odd.grid
         known = _Known(model, sums.statistics, class_, weights_of(even, both), even)
         found = _estimated(known, about, powers)
-        curves.append(found.covering(covered(both, known.weights, fudge * found.tau2)))
+        count = reached(both, known.weights, fudge * found.tau2)
+        curves.append(found.covering(count, known.weights))
         old = model.moments[class_] if model.moments else None
         slopes.append(gradient.slope(old, (even, odd), settings.momentum))
         if progress is not None:
@@ -167,9 +168,8 @@ def _one_maximised(known: _Known, about: Circumstances, powers: Powers) -> tuple
         0 if settings.skip_gridding else GRIDDING_ITERATIONS,
     )
     result = checked(about.regularise(request), request)
-    found = found.covering(request.coverage)
     found = found.improved(result, known.weights, schedule.tau_fudge, whole_set=about.whole_set)
-    return result.volume, found
+    return result.volume, found.covering(request.reached, known.weights)
 
 
 def _one_stepped(

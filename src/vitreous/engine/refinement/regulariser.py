@@ -23,7 +23,7 @@ from torch import Tensor
 from vitreous.engine import fourier, masking, resolution
 from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement import wiener
-from vitreous.engine.refinement.weights import Weights, covered
+from vitreous.engine.refinement.weights import Weights, reached
 from vitreous.errors import ComputeError, EnvironmentMissing, InputError
 
 ENTRY_POINTS = "vitreous.regularisers"
@@ -77,15 +77,15 @@ class Request:
         return self.sums.weight
 
     @property
-    def coverage(self) -> Float[Tensor, " s"]:
-        """Return the share of each shell that the data, not the prior, decide."""
+    def reached(self) -> Float[Tensor, " h"]:
+        """Return how many points of each half shell the data, not the prior, decide."""
         if "wiener" in self.__dict__:
-            return self.wiener.coverage
-        return covered(self.sums.grid, self.weights, self.tau_fudge * self.tau2)
+            return self.wiener.reached
+        return reached(self.sums.grid, self.weights, self.tau_fudge * self.tau2)
 
     @cached_property
     def wiener(self) -> wiener.Solution:
-        """The map without any other prior, and its coverage."""
+        """The map without any other prior, and how far its data reach."""
         return wiener.solve(
             self.sums,
             self.weights,

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.engine import reconstruction
+from vitreous.engine.refinement import sizes
 from vitreous.engine.refinement.regulariser import Regularised
 from vitreous.engine.refinement.state import Model
 from vitreous.engine.refinement.statistics import Statistics
@@ -24,6 +25,8 @@ class Spectra:
     ----------
     tau2, sigma2_map, ssnr, fsc, completeness
         As in `state.Model`.
+    overall
+        Completeness within the resolution of the class.
     """
 
     tau2: Float[Tensor, " s"]
@@ -31,10 +34,16 @@ class Spectra:
     ssnr: Float[Tensor, " s"]
     fsc: Float[Tensor, " s"]
     completeness: Float[Tensor, " s"]
+    overall: float = 0.0
 
-    def covering(self, coverage: Float[Tensor, " t"]) -> Spectra:
-        """Return the same with another coverage."""
-        return replace(self, completeness=fitted(coverage, len(self.tau2)))
+    def covering(self, reached: Float[Tensor, " h"], weights: Weights) -> Spectra:
+        """Return the same with the points of each half shell that were reached."""
+        shell = sizes.resolution_shell(self.ssnr[None], beyond_gaps=False)
+        return replace(
+            self,
+            completeness=fitted(weights.coverage(reached), len(self.tau2)),
+            overall=weights.coverage_within(reached, shell),
+        )
 
     def improved(
         self, found: Regularised, weights: Weights, fudge: float, *, whole_set: bool
@@ -42,10 +51,7 @@ class Spectra:
         """Return the curves that a regulariser's own FSC or signal power implies."""
         n = len(self.tau2)
         if found.fsc is not None:
-            return replace(
-                from_fsc(fitted(found.fsc, n), weights, fudge, whole_set=whole_set),
-                completeness=self.completeness,
-            )
+            return from_fsc(fitted(found.fsc, n), weights, fudge, whole_set=whole_set)
         if found.tau2 is not None:
             tau2 = fitted(found.tau2, n)
             ssnr = fitted(weights.signal_to_noise(tau2, fudge), n)
@@ -115,6 +121,7 @@ def stacked(model: Model, found: list[Spectra]) -> Model:
         ssnr=torch.stack([one.ssnr for one in found]),
         fsc=torch.stack([one.fsc for one in found]),
         completeness=torch.stack([one.completeness for one in found]),
+        class_completeness=torch.tensor([one.overall for one in found], dtype=torch.float64),
     )
 
 

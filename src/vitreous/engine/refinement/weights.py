@@ -74,6 +74,15 @@ class Weights:
         tau2 = tau2[: self.n_shells].to(self.total)
         return self.mean()[: len(tau2)] * self.volume * fudge * tau2
 
+    def coverage(self, reached: Float[Tensor, " h"]) -> Float[Tensor, " s"]:
+        """Return the share of each shell's points that were reached."""
+        return self.by_shell(reached) / self.points().clamp(min=1)
+
+    def coverage_within(self, reached: Float[Tensor, " h"], shell: int) -> float:
+        """Return the share of the points within the radius of a shell that were reached."""
+        inside = slice(0, max(1, 2 * shell))
+        return float(reached[inside].sum() / self.count[inside].sum().clamp(min=1))
+
     def by_shell(self, values: Float[Tensor, " h"]) -> Float[Tensor, " s"]:
         """Add what belongs to half shells up to their nearest shells."""
         return values.new_zeros(self.n_shells).index_add_(0, self.nearest, values)
@@ -85,10 +94,10 @@ def weights_of(sums: Accumulator, grid: Float[Tensor, "*grid 4"] | None = None) 
     return Weights(total, count, sums.padding, sums.ndim, sums.r_max + 1)
 
 
-def covered(
+def reached(
     grid: Float[Tensor, "*grid 4"], weights: Weights, tau2: Float[Tensor, " s"]
-) -> Float[Tensor, " s"]:
-    """Return the share of each shell with ``weight p^d tau2 >= 1``: where data outweigh the prior.
+) -> Float[Tensor, " h"]:
+    """Count the points with ``weight p^d tau2 >= 1``, where data outweigh the prior.
 
     Parameters
     ----------
@@ -98,8 +107,7 @@ def covered(
         Power of the signal times T.
     """
     threshold = wiener_tables(weights, tau2)[3]
-    count = half_shells.count_reached(grid, weights.padding, threshold)
-    return weights.by_shell(count) / weights.points().clamp(min=1)
+    return half_shells.count_reached(grid, weights.padding, threshold)
 
 
 def wiener_tables(

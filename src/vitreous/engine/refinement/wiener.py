@@ -18,18 +18,18 @@ GRIDDING_ITERATIONS = 10
 
 @dataclass(frozen=True)
 class Solution:
-    """A map and its coverage.
+    """A map, and how far its data reach.
 
     Parameters
     ----------
     volume
         ``z y x`` or ``y x``.
-    coverage
-        ``s``: share of the points of each shell with ``weight p^d tau2 >= 1``.
+    reached
+        ``h``: number of points of each half shell with ``weight p^d tau2 >= 1``.
     """
 
     volume: Float[Tensor, "*zyx"]
-    coverage: Float[Tensor, " s"]
+    reached: Float[Tensor, " h"]
 
 
 def solve(
@@ -68,4 +68,4 @@ def solve(
         # Sums may be in double precision; the map is in single.
         like = torch.empty(1, device=grid.device).expand(grid.shape[:-1])
         volume = reconstruction.from_transform(like, solved, sums.box_px, sums.padding)
-    return Solution(volume, weights.by_shell(covered) / weights.points().clamp(min=1))
+    return Solution(volume, covered)
