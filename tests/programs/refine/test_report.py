@@ -209,6 +209,23 @@ def test_a_broken_history_counts_as_none(text: str, tmp_path: Path) -> None:
     assert history.read(tmp_path, 10) == []
 
 
+def test_a_gap_in_the_signal_and_vague_poses_are_told(tmp_path: Path) -> None:
+    state = _states("auto_ignore_local", AUTO)[-1]
+    ssnr = torch.zeros_like(state.models[0].ssnr)
+    ssnr[0, :9], ssnr[0, 14] = 5.0, 2.0
+    vague = replace(state.schedule, accuracy_angle_deg=12.34)
+    models = (replace(state.models[0], ssnr=ssnr),)
+    run = FakeRun(tmp_path, "Refine3D/job001/")
+    Report(run, AUTO).add(replace(state, schedule=vague, models=models), N, SECONDS)
+    assert len(run.warnings) == 2
+    assert "comes back at higher resolution" in run.told
+    assert "[iteration 11]" in run.told
+    assert "known to 12.3° only" in run.told
+    clear = FakeRun(tmp_path, "Refine3D/job002/")
+    Report(clear, AUTO).add(state, N, SECONDS)
+    assert clear.warnings == []
+
+
 def test_short_iterations_are_not_all_drawn(tmp_path: Path) -> None:
     """Ten plots written after each of a thousand mini-batches would take longer than they do."""
     run = _CountingRun(tmp_path, "Class2D/job001/")

@@ -6,6 +6,7 @@ import torch
 
 from vitreous.dataset.refinement.job_settings import RefineOptions
 from vitreous.engine.refinement import schedule
+from vitreous.engine.refinement.accuracy import UNKNOWN
 from vitreous.engine.refinement.state import State
 from vitreous.jobs.context import Run
 from vitreous.programs.refine.loop import Done, Loop
@@ -36,11 +37,13 @@ def line(done: Done) -> str:
     resolution = 1 / now.resolution_per_A if now.resolution_per_A > 0 else float("inf")
     seconds = " ".join(f"{name} {s:.1f}" for name, s in done.timing.seconds.items())
     step = sampling.psi_step_deg if sampling.healpix_order < 0 else 60 / 2**sampling.healpix_order
+    accuracy = f"{now.accuracy_angle_deg:.3g}° {now.accuracy_shift_A:.3g} Å"
+    if now.accuracy_angle_deg >= UNKNOWN:
+        accuracy = "not measured yet"
     return (
         f"Iteration {now.iteration}: {resolution:.2f} Å, image size {now.current_size_px} px "
         f"(first pass {now.coarse_size_px}), coarse step {step:g}°"
         f"{' local' if sampling.is_local else ''}, shifts {sampling.shift_range_A:.3g}/"
-        f"{sampling.shift_step_A:.3g} Å, accuracy {now.accuracy_angle_deg:.3g}° "
-        f"{now.accuracy_shift_A:.3g} Å, changes {done.moved.angle_deg:.3g}° "
+        f"{sampling.shift_step_A:.3g} Å, accuracy {accuracy}, changes {done.moved.angle_deg:.3g}° "
         f"{done.moved.shift_A:.3g} Å, Pmax {model.mean_pmax:.3f}; seconds: {seconds}"
     )

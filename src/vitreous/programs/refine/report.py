@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from vitreous.engine.refinement import schedule
+from vitreous.engine.refinement import schedule, sizes
+from vitreous.engine.refinement.accuracy import UNKNOWN
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import State
 from vitreous.jobs.context import Run
@@ -14,6 +15,7 @@ from vitreous.programs.pdf_log import write_log
 from vitreous.programs.refine import history, plots
 
 LOG_EVERY_S: Final = 300.0  # while it runs; drawing takes seconds
+BAD_ACCURACY_DEG: Final = 10.0
 PLOTS_EVERY_S: Final = 10.0  # writing takes a tenth of a second, a mini-batch no more
 
 
@@ -56,6 +58,7 @@ class Report:
         if self._run.rank != 0:
             return
         self._iterations.append(history.measured(state, n_particles, seconds))
+        self._warn(state)
         if schedule.writes_files(state, self._settings):
             history.write(self._run.path, self._iterations)
         if time.monotonic() - self._plotted > PLOTS_EVERY_S:
@@ -74,6 +77,23 @@ class Report:
             history.write(self._run.path, self._iterations)
             self._plot(state)
         write_log(self._run.path)
+
+    def _warn(self, state: State) -> None:
+        """Tell what makes the numbers of an auto-refinement doubtful."""
+        now = state.schedule
+        if not self._settings.auto_refine:
+            return
+        if sizes.resolves_beyond_a_gap(state.models[0].ssnr):
+            self._run.warn(
+                "The signal falls below the noise and comes back at higher resolution, which "
+                "counts; look at the FSC",
+                f"iteration {now.iteration}",
+            )
+        if now.converged and now.accuracy_angle_deg > BAD_ACCURACY_DEG:
+            self._run.warn(
+                f"Orientations are known to {now.accuracy_angle_deg:.3g}° only, so the FSC may "
+                "promise too much: look at the map, or classify the particles first"
+            )
 
     def _plot(self, state: State) -> None:
         run, settings, model = self._run, self._settings, state.models[0]
@@ -132,7 +152,7 @@ class Report:
         elif not settings.auto_refine and not settings.from_nothing:
             share = 100 * max(members) / max(n_particles, 1)
             run.headline("largest_class", share, "%", "Particles in the largest class")
-        if settings.auto_refine:
+        if settings.auto_refine and now.accuracy_angle_deg < UNKNOWN:
             angle_deg, shift_A = now.accuracy_angle_deg, now.accuracy_shift_A
             run.headline("accuracy_rotation", angle_deg, "°", "Accuracy of orientations")
             run.headline("accuracy_shift", shift_A, "Å", "Accuracy of shifts")
