@@ -201,7 +201,7 @@ def test_what_a_killed_run_had_half_written_is_removed(state3d, tmp_path):
     half_written.touch()
     others = tmp_path / "Job/job007/.progress.tmp"
     others.touch()
-    written(tmp_path, state3d)
+    written(tmp_path, state3d, root="Job/job007/run_ct3")
     assert not half_written.exists()
     assert others.exists()
 

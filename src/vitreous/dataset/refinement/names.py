@@ -92,6 +92,11 @@ class Names:
         return f"{self.root}_half{half + 1}_class001_unfil.mrc"
 
 
+def first_root(root: str) -> str:
+    """Return the root of the job's first run: ``run`` for ``run_ct8``."""
+    return re.sub(r"(_ct\d+)+$", "", root)
+
+
 def iteration_of(optimiser: str) -> int | None:
     """Return the number in the name of an optimiser file; None where there is none."""
     found = _ITERATION.search(optimiser)

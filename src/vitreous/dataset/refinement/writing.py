@@ -20,7 +20,7 @@ from vitreous.dataset.refinement.angular_distribution import bild
 from vitreous.dataset.refinement.data_star import ScaleGroups, with_assignments
 from vitreous.dataset.refinement.machine import Machine
 from vitreous.dataset.refinement.model_star import Occasion, model_tables
-from vitreous.dataset.refinement.names import Names
+from vitreous.dataset.refinement.names import Names, first_root
 from vitreous.dataset.refinement.optimiser_star import optimiser_star
 from vitreous.dataset.refinement.references import write_references
 from vitreous.dataset.refinement.sampling_star import directions_of, sampling_tables
@@ -153,7 +153,7 @@ class _Writer:
     def _tidy(self) -> None:
         """Remove what a run that was killed had half written."""
         root = self.folder / self.names.root
-        for path in root.parent.glob(f".{root.name}_*.tmp"):
+        for path in root.parent.glob(f".{first_root(root.name)}_*.tmp"):
             path.unlink(missing_ok=True)
 
     def _star(self, name: str, tables: list[Table]) -> None:
