@@ -277,3 +277,13 @@ def test_one_axis_at_a_time_is_the_padded_transform(size: int, side: int):
     torch.testing.assert_close(half / side**2, fourier.forward(padded, 2))
     back = fourier.inverse_axis(half / side**2, 0, size)
     torch.testing.assert_close(fourier.inverse_axis(back, 1, size, real_side=side), real)
+
+
+@pytest.mark.parametrize(("old", "new"), [(16, 8), (16, 16), (15, 8), (16, 7), (12, 2)])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_a_cropped_transform_is_the_transform_cropped(old, new, ndim):
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn((2, *[old] * ndim), generator=generator, dtype=torch.float64)
+    expected = fourier.crop(fourier.forward(real, ndim), new, ndim)
+    found = fourier.cropped_forward(real, new, ndim)
+    torch.testing.assert_close(found, expected, atol=1e-14, rtol=0)

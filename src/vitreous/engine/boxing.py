@@ -55,10 +55,10 @@ def rescale(images: Float[Tensor, "*real"], size: int, ndim: int) -> Float[Tenso
     old = images.shape[-1]
     if size < 2:
         raise InputError(f"A box of {size} pixels cannot be scaled to; wanted at least 2.")
-    transform = fourier.forward(images, ndim)
     if size < old:
-        transform = fourier.crop(transform, size, ndim)
-    elif size > old:
+        return fourier.inverse(fourier.cropped_forward(images, size, ndim), ndim, size)
+    transform = fourier.forward(images, ndim)
+    if size > old:
         transform = fourier.pad(transform, size, ndim)
     return fourier.inverse(transform, ndim, size)
 

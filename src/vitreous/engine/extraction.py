@@ -16,6 +16,7 @@ from torch import Tensor
 from vitreous.engine import background, boxing, ctf, fourier
 from vitreous.engine.background import NO_DUST, Dust
 from vitreous.engine.kernels import boxes
+from vitreous.engine.kernels.boxes import Plane
 
 _IN_CACHE = 2**18  # pixels worked on at a time
 
@@ -135,11 +136,10 @@ def extract(
         images = micrograph.new_empty((len(centres_px), size, size), dtype=torch.float32)
     is_flat = torch.zeros(len(centres_px), dtype=torch.bool, device=micrograph.device)
     outside = background.outside_circle(size, recipe.radius_px, micrograph.device)
+    plane = Plane.of(outside, ramp=recipe.ramp, sign=recipe.sign)
     if recipe.is_plain and correction is None and psi_rad is None:
         first = centres_px - size // 2
-        found = boxes.cut_and_normalise(
-            micrograph, first, outside, ramp=recipe.ramp, sign=recipe.sign, target=images
-        )
+        found = boxes.cut_and_normalise(micrograph, first, plane, target=images)
         if found is not None:
             return found
     mean = None if correction is None else micrograph.mean(dtype=torch.float64)
@@ -159,11 +159,10 @@ def extract(
             continue
         if psi_rad is not None:
             outside = background.outside_tubes(size, recipe.radius_px, psi_rad[rows])
+            plane = Plane.of(outside, ramp=recipe.ramp, sign=recipe.sign)
         if generator is not None and recipe.dust.is_on:
             cut_out = background.replace_dust(cut_out, outside, recipe.dust, generator)
-        images[rows], is_flat[rows] = boxes.normalise(
-            cut_out, outside, ramp=recipe.ramp, sign=recipe.sign
-        )
+        images[rows], is_flat[rows] = boxes.normalise(cut_out, plane)
     return images, is_flat
 
 

@@ -194,6 +194,27 @@ def crop(transform: Complex[Tensor, "*half"], size: Size, ndim: int) -> Complex[
     return cropped.contiguous()
 
 
+def cropped_forward(real: Float[Tensor, "*real"], size: int, ndim: int) -> Complex[Tensor, "*less"]:
+    """Return what `crop` leaves of `forward`, without computing the rest.
+
+    Parameters
+    ----------
+    real
+        ``*b y x`` or ``*b z y x``.
+    size
+        Side of the array that the transform belongs to, not larger than the old one.
+    ndim
+        How many trailing axes are transformed.
+    """
+    if real.numel() == 0 or size % 2 or any(side % 2 for side in real.shape[-ndim:]):
+        return crop(forward(real, ndim), size, ndim)
+    axes = _axes(ndim)
+    transform = torch.fft.rfft(real, dim=axes[-1], norm="forward")[..., : size // 2 + 1]
+    for axis in axes[:-1]:
+        transform = _crop_axis(torch.fft.fft(transform, dim=axis, norm="forward"), axis, size)
+    return _flip_signs_(transform.contiguous(), ndim)
+
+
 def pad(
     transform: Complex[Tensor, "*half"], size: Size, ndim: int, *, corners: bool = False
 ) -> Complex[Tensor, "*more"]:

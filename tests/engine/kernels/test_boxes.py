@@ -6,6 +6,7 @@ import torch
 from vitreous.engine import background
 from vitreous.engine.extraction import cut
 from vitreous.engine.kernels import boxes
+from vitreous.engine.kernels.boxes import Plane
 
 pytestmark = pytest.mark.skipif(boxes.compiled() is None, reason="built without a compiler")
 
@@ -31,14 +32,14 @@ def test_images_equal_the_reference(size, kind, ramp, sign):
     images[2] = 7.0
     outside = backgrounds(size, 5)[kind]
     wanted, wanted_flat = background.normalise(images, outside, ramp=ramp, sign=sign)
-    found, found_flat = boxes.normalise(images, outside, ramp=ramp, sign=sign)
+    found, found_flat = boxes.normalise(images, Plane.of(outside, ramp=ramp, sign=sign))
     assert found.dtype == torch.float32
     assert found_flat.tolist() == wanted_flat.tolist() == [False, False, True, False, False]
     torch.testing.assert_close(found.double(), wanted, rtol=2e-7, atol=2e-7)
 
 
 def test_an_empty_batch_stays_empty():
-    images, is_flat = boxes.normalise(noise(0, 16, 16), background.outside_circle(16, 5))
+    images, is_flat = boxes.normalise(noise(0, 16, 16), Plane.of(background.outside_circle(16, 5)))
     assert images.shape == (0, 16, 16)
     assert is_flat.shape == (0,)
 
@@ -52,7 +53,8 @@ def test_boxes_of_a_micrograph_equal_cut_boxes_everywhere(threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        found = boxes.cut_and_normalise(micrograph, centres - 12, outside, sign=-1.0)
+        plane = Plane.of(outside, sign=-1.0)
+        found = boxes.cut_and_normalise(micrograph, centres - 12, plane)
     finally:
         torch.set_num_threads(before)
     assert found is not None
@@ -62,15 +64,15 @@ def test_boxes_of_a_micrograph_equal_cut_boxes_everywhere(threads):
 
 
 def test_other_tensors_go_to_the_reference():
-    outside = background.outside_circle(16, 5)
+    plane = Plane.of(background.outside_circle(16, 5))
     micrograph = noise(40, 40)
-    assert boxes.cut_and_normalise(micrograph, torch.tensor([[1, 1]]), outside) is None
+    assert boxes.cut_and_normalise(micrograph, torch.tensor([[1, 1]]), plane) is None
     pieces = torch.zeros(1, 16, 16, dtype=torch.bool)
     pieces[:, :, ::2] = True
     assert boxes.runs(pieces) is None
     images = noise(3, 16, 16)
     wanted, _ = background.normalise(images, pieces)
-    found, _ = boxes.normalise(images, pieces)
+    found, _ = boxes.normalise(images, Plane.of(pieces))
     torch.testing.assert_close(found, wanted.float())
 
 

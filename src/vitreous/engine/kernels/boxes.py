@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
@@ -26,31 +27,67 @@ def compiled() -> ModuleType | None:
     return importlib.import_module("vitreous.engine.kernels._boxes")
 
 
+@dataclass(frozen=True)
+class Plane:
+    """A background and what is fitted to it, made ready for any number of images.
+
+    Parameters
+    ----------
+    outside
+        ``m b b``, the background of all images, or of each.
+    ramp, sign
+        As in `background.normalise`.
+    runs
+        Where it is, row by row; None where the reference has to be used.
+    inverse, count
+        ``m 3 3`` of the normal equations, and ``m`` pixels.
+    """
+
+    outside: Bool[Tensor, "m b b"]
+    ramp: bool
+    sign: float
+    runs: Int[Tensor, "m b 2 2"] | None
+    inverse: Float[Tensor, "m 3 3"]
+    count: Float[Tensor, " m"]
+
+    @classmethod
+    def of(cls, outside: Bool[Tensor, "m b b"], *, ramp: bool = True, sign: float = 1.0) -> Plane:
+        """Look at a background."""
+        normal = background.moments(outside)
+        inverse = torch.zeros_like(normal)
+        inverse[:, 0, 0] = 1 / normal[:, 0, 0]
+        if ramp:
+            inverse = torch.linalg.inv(normal)
+        is_plain = compiled() is not None and outside.device.type == "cpu"
+        found = runs(outside) if is_plain else None
+        return cls(outside, ramp, sign, found, inverse, normal[:, 0, 0].contiguous())
+
+    def arguments(self) -> tuple[object, ...]:
+        """Return what the kernels need to know."""
+        limits = background.FLAT, background.ROUNDING
+        return (self.runs, self.inverse.contiguous(), self.count, *limits, self.sign)
+
+
 def normalise(
-    images: Float[Tensor, "n b b"],
-    outside: Bool[Tensor, "m b b"],
-    *,
-    ramp: bool = True,
-    sign: float = 1.0,
+    images: Float[Tensor, "n b b"], plane: Plane
 ) -> tuple[Float[Tensor, "n b b"], Bool[Tensor, " n"]]:
     """Do what `background.normalise` does to images in double precision; the result is single."""
-    module, found = compiled(), runs(outside)
-    if module is None or found is None or images.device.type != "cpu":
-        normal, is_flat = background.normalise(images, outside, ramp=ramp, sign=sign)
+    module = compiled()
+    if module is None or plane.runs is None:
+        normal, is_flat = background.normalise(
+            images, plane.outside, ramp=plane.ramp, sign=plane.sign
+        )
         return normal.float(), is_flat
     out, is_flat = _results(len(images), images.shape[-1])
-    fit = _fit(outside, found, ramp=ramp, sign=sign)
-    module.images(images.contiguous(), *fit, out, is_flat, torch.get_num_threads())
+    module.images(images.contiguous(), *plane.arguments(), out, is_flat, torch.get_num_threads())
     return out, is_flat
 
 
 def cut_and_normalise(
     micrograph: Float[Tensor, "y x"],
     first: Int64[Tensor, "n c"],
-    outside: Bool[Tensor, "m b b"],
+    plane: Plane,
     *,
-    ramp: bool = True,
-    sign: float = 1.0,
     target: Float[Tensor, "n b b"] | None = None,
 ) -> tuple[Float[Tensor, "n b b"], Bool[Tensor, " n"]] | None:
     """Normalise boxes without cutting them out before.
@@ -61,10 +98,8 @@ def cut_and_normalise(
         The image; its edge pixels are repeated outside.
     first
         First pixel of each box, x y.
-    outside
+    plane
         Background of all boxes, or of each; tells their size.
-    ramp, sign
-        As in `background.normalise`.
     target
         Takes the images; otherwise new memory does.
 
@@ -73,15 +108,14 @@ def cut_and_normalise(
     tuple or None
         As of `background.normalise`, in single precision; None where that has to be used.
     """
-    module, found = compiled(), runs(outside)
+    module = compiled()
     is_plain = micrograph.device.type == "cpu" and micrograph.dtype == torch.float32
-    if module is None or found is None or not is_plain:
+    if module is None or plane.runs is None or not is_plain:
         return None
-    out, is_flat = _results(len(first), outside.shape[-1])
+    out, is_flat = _results(len(first), plane.outside.shape[-1])
     out = out if target is None else target
-    fit = _fit(outside, found, ramp=ramp, sign=sign)
     arrays = micrograph.contiguous(), first.contiguous()
-    module.boxes(*arrays, *fit, out, is_flat, torch.get_num_threads())
+    module.boxes(*arrays, *plane.arguments(), out, is_flat, torch.get_num_threads())
     return out, is_flat
 
 
@@ -102,19 +136,3 @@ def runs(mask: Bool[Tensor, "m b b"]) -> Int[Tensor, "m b 2 2"] | None:
 
 def _results(n: int, size: int) -> tuple[Tensor, Tensor]:
     return torch.empty((n, size, size)), torch.zeros(n, dtype=torch.bool)
-
-
-def _fit(
-    outside: Tensor, found: Tensor, *, ramp: bool, sign: float
-) -> tuple[Tensor, Tensor, Tensor, float, float, float]:
-    """Return what the kernels need to know of a background and of the fit."""
-    normal = background.moments(outside)
-    inverse = torch.zeros_like(normal)
-    inverse[:, 0, 0] = 1 / normal[:, 0, 0]
-    if ramp:
-        inverse = torch.linalg.inv(normal)
-    return found, inverse.contiguous(), normal[:, 0, 0].contiguous(), *_limits(), sign
-
-
-def _limits() -> tuple[float, float]:
-    return background.FLAT, background.ROUNDING
