@@ -163,6 +163,33 @@ def inverse_to_corner(
     return images
 
 
+def angular(half: Complex[Tensor, "n a q"]) -> Complex[Tensor, "m n q"]:
+    """Return the angular frequencies m >= 0 of transforms of real images on polar grids.
+
+    As F(-k) = F(k)*, half the circle tells all: the real part has period pi and only even m, the
+    imaginary part changes its sign over pi and has only odd m.
+
+    Parameters
+    ----------
+    half
+        ``n a q``: values at the angles ``pi a / n_angles``, ring by ring.
+
+    Returns
+    -------
+    Tensor
+        ``m n q``, as many m as there are angles: ``F = sum c_m exp(i m angle)`` with
+        ``c_-m = (-1)^m c_m*``.
+    """
+    n = half.shape[1]
+    even = torch.fft.rfft(half.real, dim=1) / n
+    turn = torch.exp(-1j * torch.pi * torch.arange(n) / n)[:, None]
+    odd = torch.fft.fft(half.imag * turn, dim=1) * (1j / n)
+    out = torch.empty((n, len(half), half.shape[2]), dtype=torch.complex64)
+    out[0::2] = even[:, : len(out[0::2])].transpose(0, 1)
+    out[1::2] = odd[:, : len(out[1::2])].transpose(0, 1)
+    return out
+
+
 def real_sizes(transform: Tensor, ndim: int, size: Size | None = None) -> tuple[int, ...]:
     """Return the sizes, in array order, of the real array behind a half transform."""
     if size is None:

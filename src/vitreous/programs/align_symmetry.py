@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from vitreous.programs.tool import finite, map_name, report
 
 FINE_UP_TO = 320
 SMALLEST_BOX = 16
+WORKING_BOX = 64
 DOUBTFUL = 0.9
 
 
@@ -42,18 +44,18 @@ def run(arguments: argparse.Namespace) -> str:
     source = _read(path)
     pixel_size_A = arguments.angpix if arguments.angpix > 0 else source.pixel_size_A
     volume = torch.from_numpy(np.ascontiguousarray(source.data, dtype=np.float32))
-    centre = torch.zeros(3, dtype=torch.float64)
-    if not arguments.keep_centre:
-        centre = torch.tensor(boxing.centre_of_mass(volume), dtype=torch.float64)
-    small = small_box(volume, centre, arguments.box_size, arguments.maxres, pixel_size_A)
-    before = symmetric_maps.score(small, arguments.sym)
-    found = symmetric_maps.find_axes(small, arguments.sym, only_rot=arguments.only_rot)
-    finer = 2 if volume.shape[-1] <= FINE_UP_TO else 1
-    moved = -(found.rotation.to(torch.float64) @ centre)
-    aligned = symmetric_maps.rotate(volume, found.rotation, moved, oversampling=finer)
-    if arguments.apply_sym:
-        aligned = symmetric_maps.symmetrise(aligned, arguments.sym, oversampling=finer)
-    write_volume(Path(arguments.o), aligned.numpy(), pixel_size_A)
+    turned = aligned(
+        volume,
+        arguments.sym,
+        pixel_size_A,
+        box_px=arguments.box_size,
+        maxres_A=arguments.maxres,
+        keep_centre=arguments.keep_centre,
+        only_rot=arguments.only_rot,
+        symmetrise=arguments.apply_sym,
+    )
+    found, centre, before = turned.found, turned.centre_px, turned.score_before
+    write_volume(Path(arguments.o), turned.volume.numpy(), pixel_size_A)
     rot, tilt, psi = geometry.euler_from_matrix(found.rotation[None])[0].tolist()
     told = [
         f"{path}: turned by rot {rot:.3f}, tilt {tilt:.3f}, psi {psi:.3f} degrees after moving "
@@ -67,6 +69,68 @@ def run(arguments: argparse.Namespace) -> str:
             "(try --maxres 20)."
         )
     return "\n".join(told)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A map that was turned to its axes.
+
+    Parameters
+    ----------
+    volume
+        The turned map, ``z y x``.
+    found
+        The rotation, and how well the symmetry explains the map now.
+    centre_px
+        What was moved to the centre of the box before, x y z.
+    score_before
+        How well the symmetry explained the map before.
+    """
+
+    volume: Tensor
+    found: symmetric_maps.Alignment
+    centre_px: Tensor
+    score_before: float
+
+
+def aligned(
+    volume: Tensor,
+    point_group: str,
+    pixel_size_A: float,
+    *,
+    box_px: int = WORKING_BOX,
+    maxres_A: float = -1,
+    keep_centre: bool = False,
+    only_rot: bool = False,
+    symmetrise: bool = True,
+) -> Aligned:
+    """Centre a map, turn it to the axes of a point group, and impose the symmetry.
+
+    Parameters
+    ----------
+    volume
+        ``z y x``, a cube.
+    point_group
+        Its symmetry, in any orientation.
+    pixel_size_A
+        Its sampling.
+    box_px, maxres_A
+        Axes are searched in so small a box, at no finer resolution where it is positive.
+    keep_centre, only_rot, symmetrise
+        Do not centre; turn about z only; average over the symmetry mates at the end.
+    """
+    centre = torch.zeros(3, dtype=torch.float64)
+    if not keep_centre:
+        centre = torch.tensor(boxing.centre_of_mass(volume), dtype=torch.float64)
+    small = small_box(volume, centre, box_px, maxres_A, pixel_size_A)
+    before = symmetric_maps.score(small, point_group)
+    found = symmetric_maps.find_axes(small, point_group, only_rot=only_rot)
+    finer = 2 if volume.shape[-1] <= FINE_UP_TO else 1
+    moved = -(found.rotation.to(torch.float64) @ centre)
+    turned = symmetric_maps.rotate(volume, found.rotation, moved, oversampling=finer)
+    if symmetrise:
+        turned = symmetric_maps.symmetrise(turned, point_group, oversampling=finer)
+    return Aligned(turned, found, centre, before)
 
 
 def small_box(
@@ -125,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sym", required=True, help="point group, such as C4, D2, O, I1")
     add("--o", default="aligned.mrc", type=map_name, metavar="MRC", help="map to write")
     add("--apply_sym", action="store_true", help="also average over the symmetry")
-    add("--box_size", type=int, default=64, metavar="PX", help="box of the search")
+    add("--box_size", type=int, default=WORKING_BOX, metavar="PX", help="box of the search")
     add("--keep_centre", action="store_true", help="do not move the centre of mass to the centre")
     add("--angpix", type=finite, default=-1.0, metavar="A", help="pixel size, else the header's")
     add("--only_rot", action="store_true", help="turn about the z axis only")

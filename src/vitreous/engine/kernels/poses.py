@@ -125,6 +125,30 @@ def gather_packed(
     return out
 
 
+def gather_lines(
+    volume: Complex[Tensor, "*grid"],
+    steps: Float[Tensor, "n c"],
+    n_samples: int,
+    grid_radius: float,
+) -> Complex[Tensor, "n q"]:
+    """Sample a volume or an image along lines from its origin.
+
+    Parameters
+    ----------
+    steps
+        Grid coordinates x y (z) of the first sample after the origin; sample q lies q times as far.
+    """
+    if volume.ndim != 3 or not _fast(volume, steps):
+        return reference_poses.gather_lines(volume, steps, n_samples, grid_radius)
+    planes = torch.stack([steps, torch.zeros_like(steps)], -1)
+    out = torch.zeros(len(steps), n_samples, 2)
+    compiled().gather_lines(  # type: ignore[union-attr]
+        torch.view_as_real(volume), planes.contiguous(), out,
+        limit_radius(grid_radius, volume.shape[-1]) ** 2, torch.get_num_threads(),
+    )  # fmt: skip
+    return torch.view_as_complex(out)
+
+
 def insert_packed_(
     grid: Float[Tensor, "z y xh 4"],
     planes: Float[Tensor, "r 3 2"],
@@ -181,6 +205,37 @@ def choose(
     found = compiled().choose(  # type: ignore[union-attr]
         cross, power.contiguous(), rotation_prior.contiguous(), shift_prior.contiguous(),
         correlation, fraction, most, torch.get_num_threads(),
+    )  # fmt: skip
+    counts, index, weight, numbers = (torch.from_numpy(array) for array in found)
+    return counts, index, weight, numbers
+
+
+def choose_polar(
+    cross: Float[Tensor, "p n t d"],
+    power: Float[Tensor, "n p d"],
+    rotation_prior: Float[Tensor, " r"],
+    shift_prior: Float[Tensor, "n k t"],
+    *,
+    fraction: float,
+    most: int = 0,
+    correlation: Float[Tensor, " n"] | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Do what `choose` does, with scores by in-plane angle, image, shift and direction.
+
+    Rotation is ``direction * p + angle``, in `rotation_prior` too; directions of the classes
+    follow each other.
+    """
+    if not _fast(cross):
+        n_psi, n, n_shifts, n_directions = cross.shape
+        flat = cross.permute(1, 2, 3, 0).reshape(n, n_shifts, n_directions * n_psi)
+        powers = power.transpose(1, 2).reshape(n, n_directions * n_psi)
+        return reference_poses.choose(
+            flat, powers, rotation_prior, shift_prior,
+            fraction=fraction, most=most, correlation=correlation,
+        )  # fmt: skip
+    found = compiled().choose_polar(  # type: ignore[union-attr]
+        cross, power.contiguous().flatten(1), rotation_prior.contiguous(),
+        shift_prior.contiguous(), correlation, fraction, most, torch.get_num_threads(),
     )  # fmt: skip
     counts, index, weight, numbers = (torch.from_numpy(array) for array in found)
     return counts, index, weight, numbers

@@ -45,6 +45,28 @@ def insert_packed_(
     reference.insert_(grid, planes, slices, packing.unpack(weights), radius, grid_radius)
 
 
+def gather_lines(volume: Tensor, steps: Tensor, n_samples: int, grid_radius: float) -> Tensor:
+    """Sample a volume or an image along lines from its origin."""
+    ndim, width = volume.ndim, volume.shape[-1]
+    samples = torch.arange(n_samples, dtype=steps.dtype, device=steps.device)
+    points = steps[:, None] * samples[:, None]
+    outside = points.square().sum(-1) > reference.limit_radius(grid_radius, width) ** 2
+    conjugate = points[..., 0] < 0
+    points = torch.where(conjugate[..., None], -points, points)
+    points = torch.where(outside[..., None], 0.0, points)
+    lower = points.floor()
+    part = points - lower
+    place = lower.long()
+    place[..., 1:] += width - 1
+    out = torch.zeros(points.shape[:-1], dtype=volume.dtype, device=volume.device)
+    for corner in torch.cartesian_prod(*[torch.tensor([0, 1])] * ndim).reshape(-1, ndim):
+        share = torch.where(corner == 1, part, 1 - part).prod(-1)
+        at = (place + corner).unbind(-1)
+        out = out + share * volume[tuple(reversed(at))]
+    out = torch.where(conjugate, out.conj(), out)
+    return torch.where(outside, 0.0, out)
+
+
 def choose(
     cross: Tensor,
     power: Tensor,

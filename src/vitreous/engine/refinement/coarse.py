@@ -1,14 +1,13 @@
 """The first pass: which coarse poses of each image matter (refinement.md sections 5.2 and 15.3).
 
-All rotations of all classes are sliced once and every score is an element of a matrix product:
-images, shifted and weighted, times slices. Where each image has a list of rotations of its own,
-each is sliced for it.
+What all ways of the first pass share, and the way of images that have lists of rotations of their
+own, each sliced for it. Where all try all rotations see `coarse_polar` and `coarse_dense`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int64
@@ -22,8 +21,7 @@ from vitreous.engine.refinement.images import Prepared, View
 from vitreous.engine.refinement.priors import Lists
 from vitreous.engine.refinement.references import References
 
-_SCORE_BYTES = 96 * 2**20  # of one block of scores: small enough to stay near the processor
-_TABLE_BYTES = 2**31  # more slices than this are made anew for each block of images
+SCORE_BYTES = 96 * 2**20  # of one block of scores: small enough to stay near the processor
 
 
 @dataclass(frozen=True)
@@ -73,110 +71,50 @@ class Cut:
     correlation: bool
 
 
-class CoarseSlices:
-    """Slices of all classes at the size of the first pass; one table for all blocks of images.
+class Slices(Protocol):
+    """Slices at the size of the first pass, however they are kept."""
 
-    Parameters
-    ----------
-    references, grid
-        What is sliced, and where.
-    seen, optics
-        For which optics group.
-    classes
-        Classes that are searched.
-    """
-
-    def __init__(
+    def search(
         self,
-        references: References,
-        grid: PoseGrid,
-        seen: View,
-        optics: Optics,
-        classes: tuple[int, ...],
-    ) -> None:
-        self.references, self.grid, self.seen, self.optics = references, grid, seen, optics
-        self.classes = classes
-        self.n_numbers = len(tight_index(seen.coarse_radius))
-        n_bytes = 12 * self.n_numbers * grid.n_rotations * len(classes)
-        self._tables: list[tuple[Tensor, Tensor]] | None = None
-        if n_bytes <= _TABLE_BYTES:
-            self._tables = list(self._made(grid.n_rotations))
+        images: Prepared,
+        rotation_prior: Float[Tensor, "k r"],
+        shift_prior: Float[Tensor, "n k t"],
+        cut: Cut,
+    ) -> Significant:
+        """Score all coarse poses of images.
 
-    def parts(self) -> Iterator[tuple[Float[Tensor, "r two_m"], Float[Tensor, "r m"]]]:
-        """Yield slices as rows of real numbers, and their squares, class after class."""
-        if self._tables is not None:
-            yield from self._tables
-        else:
-            yield from self._made(max(512, _TABLE_BYTES // (48 * self.n_numbers)))
-
-    def _made(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for k in self.classes:
-            for start in range(0, self.grid.n_rotations, step):
-                chosen = torch.arange(start, min(start + step, self.grid.n_rotations))
-                rotations = self.grid.rotations(chosen)
-                slices = self.references.tight(
-                    k, rotations, self.seen, self.optics, self.seen.coarse_radius
-                )
-                yield slices.flatten(1), slices.square().sum(-1)
+        Parameters
+        ----------
+        images
+            Of one optics group.
+        rotation_prior, shift_prior
+            Log priors of every class.
+        cut
+            What is kept.
+        """
 
 
-def search(
-    images: Prepared,
-    slices: CoarseSlices,
-    rotation_prior: Float[Tensor, "k r"],
-    shift_prior: Float[Tensor, "n k t"],
-    cut: Cut,
-) -> Significant:
-    """Score all coarse poses of images.
-
-    Parameters
-    ----------
-    images
-        Of one optics group.
-    slices
-        What they are compared with.
-    rotation_prior, shift_prior
-        Log priors of the classes of `slices`.
-    cut
-        What is kept.
-    """
-    grid, seen, classes = slices.grid, images.view, slices.classes
-    n_rotations, n_shifts = grid.n_rotations * len(classes), len(grid.shifts)
+def scored(images: Prepared, cut: Cut) -> tuple[Tensor, Tensor]:
+    """Return b and c at the true pixels of the first pass."""
+    seen = images.view
     places = places_in(seen.coarse_radius, seen.scored.radius)[tight_index(seen.coarse_radius)]
     b = torch.complex(images.b_re[:, places], images.b_im[:, places])
     c = images.c[:, places]
-    if not cut.correlation:
+    if not cut.correlation:  # the grey level of an image says nothing about its pose
         b[:, 0] = 0
         c[:, 0] = 0
-    factors = _shift_factors(grid, seen)
-    prior = rotation_prior[list(classes)].flatten()
-    step = max(1, _SCORE_BYTES // (4 * n_shifts * n_rotations))
-    buffer = torch.empty(min(step, len(b)), n_shifts, n_rotations)
-    power = torch.empty(min(step, len(b)), n_rotations)
-    found: list[tuple[Tensor, ...]] = []
-    for start in range(0, len(b), step):
-        part = slice(start, min(start + step, len(b)))
-        n = part.stop - part.start
-        moved = torch.view_as_real(b[part, None] * factors).reshape(n * n_shifts, -1)
-        scores, first = buffer[:n].view(n * n_shifts, n_rotations), 0
-        for table, squares in slices.parts():
-            last = first + len(table)
-            torch.mm(moved, table.T, out=scores[:, first:last])
-            torch.mm(c[part], squares.T, out=power[:n, first:last])
-            first = last
-        power[:n] *= 0.5
-        norm = _inverse_norm(images, part) if cut.correlation else None
-        found.append(
-            poses.choose(
-                buffer[:n], power[:n], prior, shift_prior[part][:, list(classes)],
-                fraction=cut.fraction, most=cut.most, correlation=norm,
-            )
-        )  # fmt: skip
+    return b, c
+
+
+def significant(
+    found: list[tuple[Tensor, ...]], n_shifts: int, n_rotations: int, classes: Tensor
+) -> Significant:
+    """Put together what blocks of images found, with the numbers of classes."""
     counts, index, weight, numbers = (torch.cat(column) for column in zip(*found, strict=True))
     chosen = index.to(torch.int64)
     rotation, shift = chosen // n_shifts, chosen % n_shifts
-    of_class = torch.tensor(classes)[rotation // grid.n_rotations]
-    rotation = of_class * grid.n_rotations + rotation % grid.n_rotations
+    of_class = classes[rotation // n_rotations]
+    rotation = of_class * n_rotations + rotation % n_rotations
     return Significant(counts, rotation, shift, weight, numbers[:, 0], numbers[:, 1])
 
 
@@ -249,7 +187,7 @@ def shift_numbers(grid: PoseGrid) -> Int64[Tensor, "a a"]:
     return numbers
 
 
-def _shift_factors(grid: PoseGrid, seen: View) -> Tensor:
+def shift_factors(grid: PoseGrid, seen: View) -> Tensor:
     """Return what each coarse shift multiplies an image by, ``t m``."""
     packing = disc(seen.coarse_radius)
     index = tight_index(seen.coarse_radius)
@@ -259,7 +197,7 @@ def _shift_factors(grid: PoseGrid, seen: View) -> Tensor:
     return torch.polar(torch.ones_like(turns), turns).to(torch.complex64)
 
 
-def _inverse_norm(images: Prepared, part: slice) -> Float[Tensor, " n"]:
+def inverse_norm(images: Prepared, part: slice) -> Float[Tensor, " n"]:
     """Return 1 / |X| of images scored by correlation, from ``b = C X`` and ``c = C^2``."""
     c = images.c[part]
     squared = (images.b_re[part].square() + images.b_im[part].square()) / c.clamp(min=1e-30)

@@ -19,6 +19,7 @@ from vitreous.engine import geometry
 from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement import (
     coarse,
+    coarse_polar,
     fine,
     grid,
     images,
@@ -75,22 +76,22 @@ class Iteration:
     references: References
     cut: coarse.Cut
     seeding: bool
-    _slices: dict[tuple[int, tuple[int, ...]], coarse.CoarseSlices] = field(default_factory=dict)
+    exact: bool
+    _slices: dict[tuple[int, tuple[int, ...]], coarse.Slices] = field(default_factory=dict)
 
     @property
     def is_gradient(self) -> bool:
         """Tell whether what references do not explain is summed, in two pseudo-halves."""
         return schedule_gradient.is_gradient(self.state.schedule, self.settings)
 
-    def slices(self, seen: View, classes: tuple[int, ...]) -> coarse.CoarseSlices:
+    def slices(self, some: Prepared, classes: tuple[int, ...]) -> coarse.Slices:
         """Return the slices of the first pass, made once for each optics group."""
-        key = (seen.group, classes)
+        key = (some.view.group, classes)
         if key not in self._slices:
             if not self.seeding:
                 self._slices.clear()
-            self._slices[key] = coarse.CoarseSlices(
-                self.references, self.poses.grid, seen, self.data.optics, classes
-            )
+            args = (some, self.references, self.poses.grid, self.data.optics, classes, self.cut)
+            self._slices[key] = coarse_polar.slices_for(*args, exact=self.exact)
         return self._slices[key]
 
 
@@ -102,6 +103,7 @@ def expectation(
     *,
     rows: NDArray[np.int64] | None = None,
     seeding: bool = False,
+    exact: bool = False,
     prepared: References | None = None,
     watch: Watch | None = None,
     chunk_bytes: int = _CHUNK_BYTES,
@@ -122,6 +124,9 @@ def expectation(
         Only these particles: a mini-batch, or the share of a rank.
     seeding
         All references are one map, and classes are to part by chance (section 3.5).
+    exact
+        Score the first pass with true slices of every orientation; otherwise slices are shared
+        between in-plane angles where that is as good (`coarse_polar`).
     prepared
         The references of this half, where they have been prepared already.
     watch
@@ -140,7 +145,7 @@ def expectation(
         rows = np.arange(len(data), dtype=np.int64)
         rows = rows if half is None else rows[state.assignments.half == half]
     watch.phase("references")
-    step = _iteration(data, state, settings, model, prepared, seeding=seeding)
+    step = _iteration(data, state, settings, model, prepared, seeding=seeding, exact=exact)
     n_sums = 2 if step.is_gradient else 1
     sums = tuple(tuple(_accumulator(step) for _ in range(n_sums)) for _ in range(model.n_classes))
     statistics, changed = empty_statistics(model), _writable(state.assignments)
@@ -161,6 +166,7 @@ def _iteration(
     prepared: References | None,
     *,
     seeding: bool,
+    exact: bool,
 ) -> Iteration:
     searching, sampling = settings.searching, state.sampling
     if searching.skip_align:
@@ -186,6 +192,7 @@ def _iteration(
             schedule.scores_by_correlation(state, settings),
         ),
         seeding,
+        exact,
     )
 
 
@@ -287,8 +294,8 @@ def _search(
     poses, optics = step.poses, step.data.optics
     if poses.own is None and not step.state.sampling.is_local:
         prior = priors.of_directions(step.model, poses.grid)
-        slices = step.slices(some.view, classes)
-        found = coarse.search(some, slices, prior, shift_prior, step.cut)
+        slices = step.slices(some, classes)
+        found = slices.search(some, prior, shift_prior, step.cut)
         return found, prior.flatten()[found.rotation]
     lists = _lists(step, some)
     n = poses.n_rotations
