@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -119,7 +120,24 @@ def test_three_hundred_simulated_micrographs_are_fitted():
     assert good["gross"] + poor["gross"] == 0
 
 
-def test_a_job_leaves_picture_curves_and_a_list_that_relion_reads(tmp_path):
+@pytest.mark.usefixtures("relion")
+def test_relion_reads_the_list_and_the_picture(tmp_path):
+    simulated("a.mrc")
+    list_of(["a.mrc"])
+    run = run_job(tmp_path, "ctffind", micrographs="mics.star", **SMALL)
+    listed = f"{run.folder}micrographs_ctf.star"
+    command = ["relion_star_handler", "--i", listed, "--o", "r.star"]
+    flags = ["--select", "rlnCtfMaxResolution", "--maxval", "10"]
+    subprocess.run([*command, *flags], check=True, capture_output=True)
+    theirs, ours = read_star("r.star")["micrographs"], rows_of(run)
+    assert theirs["rlnCtfImage"].tolist() == ours["rlnCtfImage"].tolist()
+    np.testing.assert_allclose(theirs["rlnDefocusU"], ours["rlnDefocusU"], rtol=1e-6)
+    command = ["relion_image_handler", "--i", f"{run.folder}a.ctf:mrc", "--stats"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "(x,y,z,n)= 256 x 256 x 1 x 1" in told
+
+
+def test_a_job_leaves_picture_curves_and_a_list(tmp_path):
     simulated("a.mrc")
     list_of(["a.mrc"])
     run = run_job(tmp_path, "ctffind", micrographs="mics.star", **SMALL)
