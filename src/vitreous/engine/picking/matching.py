@@ -56,9 +56,14 @@ class Merits:
 
 
 def surroundings(
-    at: Coarse, box_px: int, radius_px: int, device: torch.device
+    at: Coarse, box_px: int, radius_px: int, device: torch.device, *, is_round: bool = False
 ) -> Complex[Tensor, "y xh"]:
     """Return what a micrograph is multiplied by to be averaged between mask and edge of the box.
+
+    Parameters
+    ----------
+    is_round
+        Average up to a circle inside the box instead of its edge.
 
     Raises
     ------
@@ -70,7 +75,10 @@ def surroundings(
             f"The references are {box_px} pixels wide at the sampling of the micrograph, which has "
             f"{at.full[1]} x {at.full[0]} pixels."
         )
-    window = (masking.radius(box_px, 2, device=device) >= radius_px).to(torch.float32)
+    distance = masking.radius(box_px, 2, device=device)
+    window = (distance >= radius_px).to(torch.float32)
+    if is_round:
+        window = window * (distance < box_px / 2)
     frame = torch.zeros(at.full, device=device)
     top, left = (side // 2 - box_px // 2 for side in at.full)
     frame[top : top + box_px, left : left + box_px] = window / window.sum()

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vitreous.engine import fourier
+from vitreous.engine import filtering, fourier
+from vitreous.engine.filtering import low_pass_curve
 from vitreous.errors import InputError
 
 OUTLIER_SIGMA = 8.0
@@ -124,6 +125,16 @@ def normalise(micrograph: Float[Tensor, "y x"]) -> Float[Tensor, "y x"]:
 def transform(micrograph: Float[Tensor, "y x"], sampling: Coarse) -> Complex[Tensor, "y xh"]:
     """Return the half transform at the coarse sampling, origin at the centre, divided by pixels."""
     return fourier.crop(fourier.forward(micrograph, 2), sampling.work, 2)
+
+
+def high_passed(
+    micrograph: Float[Tensor, "y x"], pixel_size_A: float, resolution_A: float
+) -> Float[Tensor, "y x"]:
+    """Take out what is coarser than a resolution, with a raised-cosine edge of two shells."""
+    side = max(micrograph.shape)
+    keep = low_pass_curve(side, resolution_A, pixel_size_A)
+    filtered = filtering.apply(micrograph, lambda k: 1 - keep(k), 2)
+    return filtered / filtered.std(correction=0).clamp(min=1e-6)
 
 
 def shell_radius(sampling: Coarse, device: torch.device) -> Float[Tensor, "y xh"]:
