@@ -7,7 +7,7 @@ own, each sliced for it. Where all try all rotations see `coarse_polar` and `coa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -71,6 +71,7 @@ class Cut:
     correlation: bool
 
 
+@runtime_checkable
 class Slices(Protocol):
     """Slices at the size of the first pass, however they are kept."""
 
