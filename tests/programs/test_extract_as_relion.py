@@ -188,3 +188,31 @@ def test_filaments_are_extracted_alike(project, case):
     theirs = relion(project, *PICKED, "--extract_size", 64, *TUBES, *flags)
     run = run_job(project, "extract", micrographs="micrographs.star", coordinates=OLD, **values)
     assert_equal(project, theirs, run, tolerance=5e-7 if values["normalise"] else 0)
+
+
+def test_picks_of_a_real_micrograph_are_extracted_alike(tmp_path, monkeypatch, data):
+    """A micrograph of MotionCor2 with automatic picks of RELION 3.0."""
+    monkeypatch.chdir(tmp_path)
+    name = "Ucsf_stack_1142_DW"
+    (tmp_path / "Movies").symlink_to(data / "micrographs/cleaner")
+    (tmp_path / "Picks/Movies").mkdir(parents=True)
+    picks = data / f"micrographs/cleaner/{name}_autopick.star"
+    (tmp_path / f"Picks/Movies/{name}_autopick.star").symlink_to(picks)
+    (tmp_path / "Picks/coords_suffix_autopick.star").write_text("micrographs.star\n")
+    rows = {"rlnMicrographName": [f"Movies/{name}.mrc"], "rlnOpticsGroup": [1]}
+    rows |= {"rlnDefocusU": [12000.0], "rlnDefocusV": [11000.0], "rlnDefocusAngle": [20.0]}
+    rows |= {"rlnCtfFigureOfMerit": [0.1], "rlnCtfMaxResolution": [5.0]}
+    optics = extract_project.optics().select([0])
+    write_star("micrographs.star", [optics, Table.from_columns("micrographs", rows)])
+    flags = ["--coord_dir", "Picks/", "--coord_suffix", "_autopick.star", "--extract_size", 200]
+    relion(tmp_path, *flags, "--scale", 100, *NORM[:2], 37)
+    values = {**PLAIN, "normalise": True, "box_px": 200, "scale_down": True, "scaled_box_px": 100}
+    coordinates = "Picks/coords_suffix_autopick.star"
+    run = run_job(
+        tmp_path, "extract", micrographs="micrographs.star", coordinates=coordinates, **values
+    )
+    ours, theirs = (
+        read_mrc(tmp_path / f"{folder}Movies/{name}.mrcs")[0] for folder in (run.folder, "ref/")
+    )
+    assert len(ours) == 45
+    np.testing.assert_allclose(ours, theirs, rtol=2e-7, atol=2e-7)
