@@ -324,5 +324,6 @@ class Extract(Options):
         yield Result("headline", "micrographs", "Micrographs")
         yield Result("headline", "pixel_size", "Pixel size", "Å")
         yield Result("headline", "box", "Box", "px")
-        yield Result("plot", "mean_image", "Mean and power spectrum of the particles")
+        yield Result("plot", "mean_image", "Mean of the particles")
+        yield Result("plot", "power_spectrum", "Power spectrum of the particles")
         yield Result("plot", "per_micrograph", "Particles of every micrograph")

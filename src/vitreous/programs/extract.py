@@ -283,18 +283,28 @@ def _plot_mean(run: Run, results: list[Extracted], pixel_size_A: float) -> None:
     run.plot(
         "mean_image",
         "image",
-        f"Mean of {n:,} particles, and their power spectrum",
+        f"Mean of {n:,} particles",
         {
             "axes": {"x": {"label": "x", "unit": "px"}, "y": {"label": "y", "unit": "px"}},
             "image": mean.numpy().round(5).tolist(),
-            "pixel_size_A": pixel_size_A,
-            "power_spectrum": {
-                "axes": {
-                    "x": {"label": "Spatial frequency", "unit": "1/Å"},
-                    "y": {"label": "Power", "unit": ""},
-                },
-                "x": (np.arange(1, box // 2 + 1) / (box * pixel_size_A)).tolist(),
-                "y": power[1 : box // 2 + 1].tolist(),
+        },
+    )
+    shells = torch.arange(1, box // 2 + 1, dtype=torch.float64)
+    run.plot(
+        "power_spectrum",
+        "line",
+        f"Mean power spectrum of {n:,} particles",
+        {
+            "axes": {
+                "x": {"label": "Spatial frequency", "unit": "1/Å"},
+                "y": {"label": "Power", "unit": "", "scale": "log"},
             },
+            "series": [
+                {
+                    "name": "particles",
+                    "x": (shells / (box * pixel_size_A)).tolist(),
+                    "y": power[1 : box // 2 + 1].tolist(),
+                }
+            ],
         },
     )
