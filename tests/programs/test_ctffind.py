@@ -228,10 +228,11 @@ def test_all_options_that_cannot_work_are_told_together(tmp_path):
     wrong = {
         "min_defocus_A": 30000, "max_defocus_A": 20000, "min_resolution_A": 4,
         "max_resolution_A": 5, "fit_phase_shift": True, "phase_shift_step_deg": 0,
+        "box_px": 32,
     }  # fmt: skip
     with pytest.raises(OptionError) as caught:
         run_job(tmp_path, "ctffind", micrographs="mics.star", **wrong)
-    assert len(caught.value.problems) == 3
+    assert len(caught.value.problems) == 4
     with pytest.raises(InputError, match="A CtfFind job takes"):
         run_job(tmp_path, "ctffind", micrographs="mics.star", other_arguments="--what")
 

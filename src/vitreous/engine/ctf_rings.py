@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from vitreous.engine import ctf_model, ctf_spectrum
+from vitreous.engine import ctf_model, ctf_spectrum, fourier
 from vitreous.engine.ctf_band import ICE_PER_A
 from vitreous.engine.ctf_fit import Fit
 from vitreous.engine.ctf_model import PHASE, Scene, Z
@@ -118,14 +118,16 @@ def picture(scene: Scene, found: Fit) -> Float[Tensor, "n y x"]:
     """
     band, spectra = scene.band, scene.spectra
     data = scene.data / band.weight.sqrt() * len(band.index) ** 0.5
-    ctf = torch.sin(ctf_model.gamma_rad(scene.lens, found.parameters, band.k_per_A)).abs()
-    halves = []
-    for values, rest in ((0.5 + data / 5, 0.5), (ctf, 0.0)):
-        plane = torch.full_like(spectra.amplitude, rest, dtype=torch.float32).flatten(1)
-        plane[:, band.index] = values.clamp(0, 1).to(torch.float32)
-        halves.append(ctf_spectrum.centred_plane(plane.reshape(spectra.amplitude.shape)))
-    whole, middle = halves[0], spectra.side // 2
-    whole[..., middle:] = halves[1][..., middle:]
+    left = torch.full_like(spectra.amplitude, 0.5, dtype=torch.float32).flatten(1)
+    left[:, band.index] = (0.5 + data / 5).clamp(0, 1).to(torch.float32)
+    k_per_A = fourier.indices(spectra.side, 2, data.device).flatten(0, 1) / spectra.extent_A
+    gamma = ctf_model.gamma_rad(scene.lens, found.parameters, k_per_A.to(torch.float64))
+    right = torch.sin(gamma).abs().to(torch.float32)
+    whole, fit = (
+        ctf_spectrum.centred_plane(half.reshape(spectra.amplitude.shape)) for half in (left, right)
+    )
+    middle = spectra.side // 2
+    whole[..., middle:] = fit[..., middle:]
     return whole
 
 

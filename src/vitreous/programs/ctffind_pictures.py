@@ -172,13 +172,13 @@ def small_picture(path: Path) -> NDArray[np.int64] | None:
 
 
 def _smoother_left(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average the data over 5 x 5 pixels, so that rings show through the noise."""
+    """Average the data over 3 x 3 pixels, so that rings show through the noise."""
     result = image.copy()
     middle = image.shape[1] // 2
     left = image[:, :middle]
-    steps = range(-2, 3)
+    steps = range(-1, 2)
     around = [np.roll(left, (dy, dx), (0, 1)) for dy in steps for dx in steps]
-    result[:, :middle] = 0.5 + (np.mean(around, 0) - 0.5) * 2.5
+    result[:, :middle] = 0.5 + (np.mean(around, 0) - 0.5) * 2
     return result
 
 

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Literal, cast
 
 from vitreous.engine.ctf_search import Range
+from vitreous.engine.ctf_spectrum import SMALLEST_BOX_PX
 from vitreous.errors import OptionError, Problem
 from vitreous.jobs.ctffind import CtfFind
 from vitreous.programs.extra_flags import Flags
@@ -113,6 +114,12 @@ def _problems(options: CtfFind) -> Iterator[Problem]:
             "max_resolution_A",
             f"the fit goes from {options.min_resolution_A:g} to {options.max_resolution_A:g} A; "
             "the highest resolution must be a smaller number than the lowest",
+        )
+    if not options.ctffind_program and options.box_px < SMALLEST_BOX_PX:
+        yield Problem(
+            "box_px",
+            f"the spectrum has {options.box_px} pixels; at least {SMALLEST_BOX_PX} are needed to "
+            "see rings, and 512 are usual",
         )
     if options.fit_phase_shift and not (
         options.phase_shift_min_deg < options.phase_shift_max_deg
