@@ -21,6 +21,7 @@ from vitreous.programs import (
     benchmark_motion,
     benchmark_projection,
     benchmark_reconstruction,
+    benchmark_refine,
 )
 from vitreous.programs.tool import report
 
@@ -29,6 +30,7 @@ NAMES = {
     "extract": "particles cut out of micrographs, per micrograph, beside the disk's rate",
     "motion": "movies aligned and added up: seconds for each, and the error of the motion",
     "projection": "slices of a volume: taking them and inserting them, per pixel",
+    "refine": "whole refinements, and what they reach against the truth",
     "reconstruction": "a map from particles, and particles from a map, per image",
 }
 
@@ -52,6 +54,9 @@ def run(arguments: argparse.Namespace) -> list[str]:
     if arguments.name == "projection":
         result |= benchmark_projection.run()
         lines = list(benchmark_projection.lines(result))
+    elif arguments.name == "refine":
+        result |= benchmark_refine.run(against=arguments.against)
+        lines = list(benchmark_refine.lines(result))
     elif arguments.name == "ctf":
         result |= benchmark_ctf.run()
         lines = list(benchmark_ctf.lines(result))

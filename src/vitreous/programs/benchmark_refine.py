@@ -1,0 +1,279 @@
+"""Whole refinements on simulated particles: time, and what they reach, beside RELION's.
+
+Each program runs as its user runs it, on the same files, from the same start, with all cores, I/O,
+start-up and the final iteration included. A ratio of times counts only at equal quality, which
+stands beside it: the map against the truth, errors of poses, purity of classes.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitreous.engine import filtering, geometry, masking, resolution, symmetry
+from vitreous.errors import ComputeError, EnvironmentMissing
+from vitreous.io import Table, read_star, read_volume, write_star, write_volume
+
+CORES = len(os.sched_getaffinity(0))
+KNOWN = (
+    "rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst",
+    "rlnClassNumber", "rlnRandomSubset",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One refinement.
+
+    Parameters
+    ----------
+    name
+        What the table calls it.
+    job
+        Job type.
+    n, box_px, pixel_size_A, snr
+        Simulated particles.
+    diameter_A
+        Of the mask.
+    point_group
+        Of the molecule and of the refinement.
+    simulate
+        More for the simulator.
+    ours, theirs
+        Options of the job, and RELION's flags for the same.
+    relion_n
+        RELION runs on so many of the particles where all would take hours.
+    """
+
+    name: str
+    job: str
+    n: int
+    box_px: int
+    pixel_size_A: float
+    snr: float
+    diameter_A: float
+    point_group: str = "C1"
+    simulate: tuple[str, ...] = ()
+    ours: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()
+    relion_n: int | None = None
+    seeds: tuple[int, ...] = field(default=(1,))
+
+
+_D2 = {"point_group": "D2", "diameter_A": 190.0}
+CASES = (
+    Case("refine3d D2", "refine3d", 500, 64, 3.54, 0.05, **_D2),  # type: ignore[arg-type] # mixed
+    Case(
+        "class2d EM", "class2d", 500, 64, 3.54, 0.05, 190.0,
+        ours=("n_classes=10", "use_em=Yes", "use_vdam=No"),
+        theirs=("--K", "10", "--iter", "25", "--tau2_fudge", "2"),
+    ),
+)  # fmt: skip
+
+
+def run(against: str | None = None, cases: Sequence[Case] = CASES) -> dict[str, Any]:
+    """Measure; with ``against="relion"`` also RELION on the same files."""
+    if against and shutil.which("relion_refine") is None:
+        message = "RELION is not installed (apt-get install relion)"
+        raise EnvironmentMissing(message)
+    rows: list[dict[str, Any]] = []
+    for case in cases:
+        with tempfile.TemporaryDirectory(prefix="vitreous-benchmark-") as folder:
+            rows += list(_measure(Path(folder), case, against))
+    return {"unit": "s, wall time and processor time", "cores": CORES, "rows": rows}
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """Return the result as a table, with the command lines below."""
+    yield "case              program   particles  wall s   core s  ratio  quality"
+    for row in result["rows"]:
+        quality = ", ".join(f"{name} {value}" for name, value in row["quality"].items())
+        yield (
+            f"{row['case']:17} {row['program']:9} {row['particles']:9} {row['wall_s']:7.1f} "
+            f"{row['core_s']:8.1f} {row.get('ratio', 1):6.1f}  {quality}"
+        )
+    for row in result["rows"]:
+        yield f"{row['program']}: {row['command']}"
+
+
+def _measure(folder: Path, case: Case, against: str | None) -> Iterator[dict[str, Any]]:
+    _simulate(folder, case)
+    own = _timed(_vitreous(case), folder)
+    yield own | {"case": case.name, "particles": case.n, "quality": _quality(folder, case, "ours")}
+    if not against:
+        return
+    n = case.relion_n or case.n
+    theirs = _timed(_relion(folder, case), folder)
+    scaled = theirs["core_s"] * case.n / n / max(own["core_s"], 1e-9)
+    yield theirs | {
+        "case": case.name,
+        "particles": n,
+        "ratio": round(theirs["wall_s"] * case.n / n / own["wall_s"], 1),
+        "core_ratio": round(scaled, 1),
+        "quality": _quality(folder, case, "theirs"),
+    }
+
+
+def _simulate(folder: Path, case: Case) -> None:
+    """Make particles, forget their poses, and make a start: the truth at 40 angstrom."""
+    command = [
+        sys.executable, "-m", "vitreous", "simulate", "particles", "--o", "sim", "--n", str(case.n),
+        "--angpix", str(case.pixel_size_A), "--box_size", str(case.box_px), "--snr",
+        str(case.snr), "--offset", "4", "--random_seed", "7", "--j", str(CORES), *case.simulate,
+    ]  # fmt: skip
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    star = read_star(folder / "sim/particles.star")
+    blind = star["particles"].without(*[x for x in KNOWN if x in star["particles"]])
+    write_star(folder / "blind.star", [star["optics"], blind])
+    if case.relion_n:
+        few = blind.select(np.arange(case.relion_n))
+        write_star(folder / "blind_relion.star", [star["optics"], few])
+    truth = _truth(folder)
+    start = filtering.low_pass(truth, 40.0, case.pixel_size_A, 3)
+    write_volume(folder / "start.mrc", start.numpy(), case.pixel_size_A)
+    subprocess.run(
+        [sys.executable, "-m", "vitreous", "init", "."], cwd=folder, check=True, capture_output=True
+    )
+
+
+def _vitreous(case: Case) -> list[str]:
+    options = [f"n_threads={CORES}", f"mask_diameter_A={case.diameter_A:g}", "particles=blind.star"]
+    if case.job == "refine3d":
+        options += ["map=start.mrc", f"point_group={case.point_group}", "initial_low_pass_A=40"]
+    if case.job == "class3d":
+        options += ["map=start.mrc", f"point_group={case.point_group}", "initial_low_pass_A=40"]
+    seed = f"other_args=--random_seed {case.seeds[0]}"
+    return [sys.executable, "-m", "vitreous", "run", case.job, *options, *case.ours, seed]
+
+
+def _relion(folder: Path, case: Case) -> list[str]:
+    (folder / "relion").mkdir()
+    particles = "blind_relion.star" if case.relion_n else "blind.star"
+    common = [
+        "--i", particles, "--o", "relion/run", "--ctf", "--particle_diameter",
+        f"{case.diameter_A:g}", "--flatten_solvent", "--zero_mask", "--norm", "--scale",
+        "--oversampling", "1", "--offset_range", "5", "--offset_step", "2", "--pad", "2",
+        "--pool", "10", "--dont_combine_weights_via_disc", "--random_seed", str(case.seeds[0]),
+    ]  # fmt: skip
+    if case.job == "class2d":
+        return [
+            "relion_refine", *common, "--psi_step", "12", "--j", str(CORES), "--skip_gridding",
+            *case.theirs,
+        ]  # fmt: skip
+    three = [
+        "--ref", "start.mrc", "--ini_high", "40", "--firstiter_cc", "--healpix_order", "2",
+        "--sym", case.point_group, "--skip_gridding",
+    ]  # fmt: skip
+    if case.job == "class3d":
+        return ["relion_refine", *common, *three, "--j", str(CORES), *case.theirs]
+    mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3"]
+    refine = ["--auto_refine", "--split_random_halves", "--low_resol_join_halves", "40"]
+    local = ["--auto_local_healpix_order", "4", "--j", str(max(1, CORES // 2))]
+    return [*mpirun, "relion_refine_mpi", *common, *three, *refine, *local, *case.theirs]
+
+
+def _timed(command: list[str], folder: Path) -> dict[str, Any]:
+    """Run a command; return wall and processor seconds."""
+    environment = os.environ | {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    }
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=environment, check=False
+    )
+    wall = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        message = f"{' '.join(command)}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
+        raise ComputeError(message)
+    core = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    shown = ["vitreous", *command[3:]] if command[0] == sys.executable else command
+    return {
+        "program": "vitreous" if command[0] == sys.executable else "relion",
+        "wall_s": wall,
+        "core_s": core,
+        "command": " ".join(shown),
+    }
+
+
+def _quality(folder: Path, case: Case, whose: str) -> dict[str, Any]:
+    """Compare a result with the truth."""
+    root = folder / "relion/run"
+    if whose == "ours":
+        kind = {"refine3d": "Refine3D", "class2d": "Class2D", "class3d": "Class3D"}[case.job]
+        root = folder / kind / "job001/run"
+    last = "" if case.job == "refine3d" else "_it025"
+    data = read_star(Path(f"{root}{last}_data.star"))["particles"]
+    found: dict[str, Any] = {}
+    if case.job == "refine3d":
+        found |= _map_quality(folder, Path(f"{root}_class001.mrc"), case)
+    if case.job != "class2d":
+        found |= _pose_quality(folder, data, case)
+    else:
+        found |= _class_quality(Path(f"{root}{last}_model.star"), data)
+    return found
+
+
+def _truth(folder: Path) -> torch.Tensor:
+    path = next((folder / "sim/truth").glob("map*.mrc"))
+    return torch.from_numpy(read_volume(path).data)
+
+
+def _map_quality(folder: Path, path: Path, case: Case) -> dict[str, Any]:
+    truth, volume = _truth(folder), torch.from_numpy(read_volume(path).data)
+    mask = masking.sphere(case.box_px, 3, case.diameter_A / 2 / case.pixel_size_A, 5)
+    curve = resolution.fsc(truth * mask, volume * mask, 3)
+    reached_A = resolution.resolution_A(curve, case.box_px, case.pixel_size_A, 0.5)
+    return {"FSC 0.5 against truth": f"{reached_A:.2f} Å"}
+
+
+def _pose_quality(folder: Path, data: Table, case: Case) -> dict[str, Any]:
+    """Return errors of poses, modulo the symmetry."""
+    truth = read_star(folder / "sim/particles.star")["particles"]
+    place = {name: row for row, name in enumerate(truth["rlnImageName"].tolist())}
+    rows = np.array([place[name] for name in data["rlnImageName"].tolist()])
+
+    def poses(table: Table) -> torch.Tensor:
+        angles = np.stack([np.asarray(table[x], np.float64) for x in KNOWN[:3]], 1)
+        return geometry.matrix_from_euler(torch.from_numpy(angles))
+
+    group = "D2" if not case.simulate else case.point_group
+    mates = symmetry.rotations(group)
+    found, true = poses(data), poses(truth)[rows]
+    angle = torch.stack([geometry.rotation_distance_deg(found @ m, true) for m in mates]).amin(0)
+    shifts = [
+        np.asarray(data[x], np.float64) - np.asarray(truth[x], np.float64)[rows] for x in KNOWN[3:5]
+    ]
+    distance = np.hypot(*shifts)
+    return {
+        "median angle error": f"{float(angle.median()):.2f}°",
+        "within 5°": f"{100 * float((angle < 5).double().mean()):.1f} %",
+        "median shift error": f"{float(np.median(distance)):.2f} Å",
+    }
+
+
+def _class_quality(model: Path, data: Table) -> dict[str, Any]:
+    classes = read_star(model)["model_classes"]
+    share = np.asarray(classes["rlnClassDistribution"], np.float64)
+    finest = np.asarray(classes["rlnEstimatedResolution"], np.float64)
+    good = finest < 1.5 * finest.min()
+    used = len(np.unique(np.asarray(data["rlnClassNumber"])))
+    return {
+        "classes used": used,
+        "finest": f"{finest.min():.1f} Å",
+        "particles in classes within 1.5 times of it": f"{100 * share[good].sum():.0f} %",
+    }
