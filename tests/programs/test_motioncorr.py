@@ -362,6 +362,15 @@ def test_what_is_not_there_is_refused_before_anything_begins(movies):
         job(options())
 
 
+def test_names_that_differ_by_a_dot_only_stay_apart(movies):
+    frames, _ = drifting()
+    listed([tiff("Movies/a.b.tiff", frames), tiff("Movies/a_b.tiff", frames)])
+    run = job(options(patches_x=2, patches_y=5))
+    names = [name.rsplit("/", 1)[-1] for name in micrographs()["rlnMicrographName"]]
+    assert names == ["a_b.mrc", "a_b_2.mrc"]
+    assert "2 x 5 patches are too few" in run.told
+
+
 def test_a_movie_without_common_signal_is_told():
     rng = np.random.default_rng(1)
     frames = rng.poisson(1.0, (6, 128, 160)).astype(np.uint8)

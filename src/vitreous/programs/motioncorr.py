@@ -12,6 +12,7 @@ import torch
 from vitreous.dataset.motion_table import Corrected, MovieList, micrograph_list, read_movies
 from vitreous.distributed import devices
 from vitreous.distributed.memory import available_bytes
+from vitreous.engine.motion.measure import FEWEST_PATCHES
 from vitreous.errors import InputError, MissingFileError
 from vitreous.io import write_star
 from vitreous.jobs.context import Run
@@ -37,8 +38,8 @@ def run(options: MotionCorr, run: Run) -> None:
     extra = read_extra(options.running.other_arguments)
     movies = read_movies(options.movies)
     _require_files(options)
-    stems = [_plain(stem) for stem in output_stems(run.folder, [row.name for row in movies.rows])]
-    files = Files(tuple(stems), _endings(options, extra), extra.early_dose_e_per_A2)
+    stems = _plain(output_stems(run.folder, [row.name for row in movies.rows]))
+    files = Files(stems, _endings(options, extra), extra.early_dose_e_per_A2)
 
     def publish(done: Sequence[Corrected]) -> None:
         write_star(run.path / RESULT, micrograph_list(movies, done, options.binning))
@@ -56,6 +57,12 @@ def _built_in(
     options: MotionCorr, extra: Extra, movies: MovieList, files: Files, publish: Publish, run: Run
 ) -> tuple[Work[Any, Any, Any, Corrected], Settings]:
     """Return the built-in work and how it is spread over memory and devices."""
+    patches = (options.patches_x, options.patches_y)
+    if run.rank == 0 and max(patches) > 1 and min(patches) < FEWEST_PATCHES:
+        run.warn(
+            f"{patches[0]} x {patches[1]} patches are too few for a model of local motion, which "
+            f"needs {FEWEST_PATCHES} along both axes: movies are aligned as a whole only."
+        )
     detector = Detector(options, extra, run.folder, run.n_threads)
     need = need_of(detector, options, extra, movies.rows)
     free = available_bytes() / run.n_ranks
@@ -127,7 +134,17 @@ def _endings(options: MotionCorr, extra: Extra) -> tuple[str, ...]:
     return tuple(ending for ending, is_wanted in wanted.items() if is_wanted)
 
 
-def _plain(stem: str) -> str:
-    """Replace dots in the name of a file, which some programs would take for its ending."""
-    path = PurePosixPath(stem)
-    return str(path.with_name(path.name.replace(".", "_")))
+def _plain(stems: Sequence[str]) -> tuple[str, ...]:
+    """Replace dots in names, which some programs would take for endings; keep names apart."""
+    taken: set[str] = set()
+    plain = []
+    for stem in stems:
+        path = PurePosixPath(stem)
+        wanted = name = str(path.with_name(path.name.replace(".", "_")))
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name)
+        plain.append(name)
+    return tuple(plain)
