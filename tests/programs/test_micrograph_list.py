@@ -282,14 +282,10 @@ def test_outputs_mirror_the_path_below_the_job():
     ]
 
 
-def test_outputs_of_two_jobs_do_not_meet():
-    names = [
-        "MotionCorr/job002/Movies/a.mrc",
-        "MotionCorr/job003/Movies/a.mrc",
-        "M/b.tif",
-        "M/b.mrc",
-    ]
-    stems = output_stems("Extract/job004/", names)
-    assert stems[:2] == ["Extract/job004/job002/Movies/a", "Extract/job004/job003/Movies/a"]
-    assert len(set(stems)) == 4
+def test_outputs_of_two_jobs_or_two_formats_do_not_meet():
+    names = ["MotionCorr/job002/M/a.mrc", "MotionCorr/job003/M/a.mrc", "MotionCorr/job003/M/a.tif"]
+    stems = output_stems("Extract/job004/", [*names, "M/b.tif", "M/b.mrc"])
+    assert stems[0] == "Extract/job004/job002/M/a"
+    assert stems[1] == "Extract/job004/job003/M/a_mrc"
+    assert len(set(stems)) == 5
     assert all(Path(stem).parts[:2] == ("Extract", "job004") for stem in stems)
