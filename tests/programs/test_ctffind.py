@@ -16,7 +16,7 @@ from vitreous.errors import ComputeError, FormatError, InputError, OptionError
 from vitreous.io import Table, read_star, read_volume, write_mrc, write_star
 from vitreous.io.pictures import read_picture
 from vitreous.jobs.context import Aborted
-from vitreous.programs import benchmark_ctf
+from vitreous.programs import benchmark_ctf, ctffind_pictures
 from vitreous.programs.ctffind_files import read_curves
 from vitreous.programs.ctffind_own import source_of
 from vitreous.testing.simulate.contrast import Microscope
@@ -352,3 +352,15 @@ def test_in_a_project_the_log_and_what_was_promised_are_there(tmp_path):
     assert promised <= names
     assert os.path.getsize(job.path / "plots/spectra.json") < 2e6
     assert job.results["micrographs"] == 1
+
+
+def test_of_many_micrographs_the_worst_and_an_even_choice_are_drawn():
+    merits = [0.3] * 50 + [0.01] + [0.3] * 49
+    results = [(f"m{i}", Estimate("p", 1e4, 1e4, 0, merit, 4)) for i, merit in enumerate(merits)]
+    some = ctffind_pictures.chosen(results, 12)
+    assert len(some) == len({name for name, _ in some}) == 12
+    assert some[0][0] == "m50"
+    numbers = [int(name[1:]) for name, _ in some[4:]]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == 99
+    assert ctffind_pictures.chosen(results[:5], 12) == results[:5]

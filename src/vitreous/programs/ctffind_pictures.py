@@ -55,8 +55,11 @@ def show(run: Run, results: _Results, stems: Mapping[str, str]) -> None:
         if known.size:
             _by_number(run, name, title, {"label": label, "unit": unit}, values)
             _by_value(run, name, title, {"label": label, "unit": unit}, known)
-    _rings(run, chosen(results, N_CURVES), stems)
-    _pictures(run, chosen(results, N_PICTURES), stems)
+    for draw, most in ((_rings, N_CURVES), (_pictures, N_PICTURES)):
+        some = chosen(results, most)
+        is_all = len(some) == len(results)
+        part = "" if is_all else f", {len(some)} of {len(results):,}: the worst first"
+        draw(run, some, stems, part)
 
 
 def chosen(results: _Results, most: int) -> list[tuple[Micrograph, Estimate]]:
@@ -100,7 +103,7 @@ def _by_value(
     )
 
 
-def _rings(run: Run, results: _Results, stems: Mapping[str, str]) -> None:
+def _rings(run: Run, results: _Results, stems: Mapping[str, str], part: str) -> None:
     panels = []
     for micrograph, estimate in results:
         curves = read_curves(Files(run.project, stems[micrograph.name]).curves)
@@ -110,7 +113,7 @@ def _rings(run: Run, results: _Results, stems: Mapping[str, str]) -> None:
         run.plot(
             "rings",
             "line",
-            "Thon rings along lines of equal phase, and the fit",
+            f"Thon rings along lines of equal phase, and the fit{part}",
             {
                 "axes": {
                     "x": {"label": "Spatial frequency", "unit": "1/Å"},
@@ -141,7 +144,7 @@ def _panel(
     }
 
 
-def _pictures(run: Run, results: _Results, stems: Mapping[str, str]) -> None:
+def _pictures(run: Run, results: _Results, stems: Mapping[str, str], part: str) -> None:
     panels = []
     for micrograph, estimate in results:
         path = run.project / Files(run.project, stems[micrograph.name]).picture
@@ -152,7 +155,7 @@ def _pictures(run: Run, results: _Results, stems: Mapping[str, str]) -> None:
         run.plot(
             "spectra",
             "image",
-            "Spectra (left) beside the fitted CTF (right)",
+            f"Spectra (left) beside the fitted CTF (right){part}",
             {"axes": {}, "origin": "bottom", "low": 0, "high": 255, "panels": panels},
         )
 
