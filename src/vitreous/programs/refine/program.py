@@ -10,6 +10,7 @@ from vitreous.engine.refinement.accuracy import UNKNOWN
 from vitreous.engine.refinement.state import State
 from vitreous.jobs.context import Run
 from vitreous.programs.refine.loop import Done, Loop
+from vitreous.programs.refine.prior import prior_of
 from vitreous.programs.refine.report import Report
 from vitreous.programs.refine.start import Refinement, begin
 
@@ -18,7 +19,7 @@ def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State]:
     """Run all iterations; return the refinement and where it ended."""
     torch.set_num_threads(max(1, run.n_threads))
     job = begin(options, run)
-    loop = Loop(job, run)
+    loop = Loop(job, run, regularise=prior_of(job, run))
     loop.begin()
     state = job.state
     report = Report(run, job.settings, state.schedule.iteration)
