@@ -55,7 +55,8 @@ class Ranks:
         self._silent_s = silent_s
         self._read_to = dict.fromkeys(range(1, n_ranks), 0)
         self._next_sign = 0.0
-        self._began = time.time()
+        # When each rank's file was last seen to change, by the clock of this machine alone.
+        self._changed = dict.fromkeys(range(1, n_ranks), (0.0, time.monotonic()))
 
     def deal(self, numbers: Sequence[int]) -> None:
         """Tell all ranks which units are to be done; the first rank calls it."""
@@ -109,10 +110,13 @@ class Ranks:
     def require_alive(self) -> None:
         """Raise where another rank has failed or gives no sign any more."""
         self._require_unfinished()
-        for rank in self._read_to:
+        clock = time.monotonic()
+        for rank, (stamp, since) in self._changed.items():
             path = self._file(rank)
-            last = max(self._began, path.stat().st_mtime if path.exists() else 0.0)
-            if time.time() - last > self._silent_s:
+            now = path.stat().st_mtime if path.exists() else 0.0
+            if now != stamp:
+                self._changed[rank] = now, clock
+            elif clock - since > self._silent_s:
                 raise ComputeError(
                     f"{self.job_dir}: rank {rank} of {self.n_ranks} gave no sign for "
                     f"{self._silent_s:.0f} s; its process or its machine is lost. Continue the "
