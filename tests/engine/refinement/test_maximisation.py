@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+import requirements
 from vitreous.engine import boxing, filtering, fourier, masking, resolution
 from vitreous.engine.ctf import Optics
+from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement import halves, updates
+from vitreous.engine.refinement.expectation import expectation
 from vitreous.engine.refinement.maximisation import Known, maximise
 from vitreous.engine.refinement.settings import Image, Settings, Solvent
 from vitreous.engine.refinement.solvent import Masks
@@ -20,6 +23,7 @@ from vitreous.engine.refinement.wiener import solve
 from vitreous.errors import InputError
 from vitreous.testing import known_poses, phantoms
 from vitreous.testing.known_poses import PIXEL_SIZE_A, Experiment
+from vitreous.testing.oracle import cases
 from vitreous.testing.phantoms import Gaussians
 
 BOX = 32
@@ -497,3 +501,47 @@ def test_progress_counts_maps() -> None:
     told: list[tuple[int, int]] = []
     two_models(seen, PLAIN, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("n_halves", [1, 2])
+def test_noise_of_real_sums_is_continuous_across_the_size_in_use(n_halves: int) -> None:
+    """Beyond it the whole power of the images counts (pitfall 10)."""
+    case = cases.make(cases.Recipe(n=40, box_px=24, noise=4.0, current_size_px=12, healpix_order=0))
+    halves_ = [None] if n_halves == 1 else [0, 1]
+    sums = tuple(expectation(case.data, case.state, case.settings, half)[0] for half in halves_)
+    state = replace(case.state, models=case.state.models * n_halves)
+    models, _ = maximise(state, sums, case.settings)
+    for model in models:
+        noise = model.sigma2_noise[0]
+        around = noise[7:9].mean() / noise[5:7].mean()
+        assert 0.8 < float(around) < 1.25
+        assert torch.isfinite(model.references).all()
+
+
+def test_on_a_graphics_card() -> None:
+    requirements.need("cuda")
+    seen = known_poses.experiment(THING, 60, BOX, noise=0.05)
+    n = len(seen.transforms) // 2
+    settings = Settings(
+        join_halves_A=40.0, solvent=Solvent(flatten=True, diameter_A=80, correct_fsc=True)
+    )
+    found = []
+    for device in ("cpu", "cuda"):
+        parts = [known_poses.sums_of(seen.some(s), settings) for s in (slice(0, n), slice(n, None))]
+        moved = tuple(
+            replace(one, references=((_on(one.references[0][0], device),),)) for one in parts
+        )
+        model = known_poses.model_of(VOLUME[None], seen.sigma2)
+        state = known_poses.state_of((model, model))
+        state = replace(state, sampling=replace(state.sampling, point_group="C2"))
+        found.append(maximise(state, moved, settings)[0])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours.ssnr, theirs.ssnr, rtol=1e-3, atol=1e-4)
+        error = (ours.references - theirs.references).norm() / ours.references.norm()
+        assert float(error) < 1e-3
+
+
+def _on(sums: Accumulator, device: str) -> Accumulator:
+    moved = Accumulator(sums.box_px, sums.padding, sums.r_max, device=device)
+    moved.grid.copy_(sums.grid)
+    return moved

@@ -76,7 +76,7 @@ def count_reached(
         module.count_reached(_volume(grid), table, threshold.float(), count[:n], _threads())
         return count[:n]
     weight = grid[..., 2].float()
-    least = _padded(threshold, torch.inf).float()
+    least = _padded(threshold.to(grid.device), torch.inf).float()
     for rows in grids.rows_of(weight):
         index = _index(weight, padding, rows, n)
         count += torch.bincount(index[weight[..., rows, :] >= least[index]], minlength=n + 1)
@@ -123,7 +123,7 @@ def wiener_rows(
     index = _index(grid[..., 2], padding, rows, n)
     factor, extra, least, threshold = (
         _padded(table, last).float()[index]
-        for table, last in zip(tables, (1.0, 0.0, 1.0, torch.inf), strict=True)
+        for table, last in zip(tables.to(grid.device), (1.0, 0.0, 1.0, torch.inf), strict=True)
     )
     covered += torch.bincount(index[weight >= threshold], minlength=n + 1)[:n]
     divisor = torch.maximum(weight * factor + extra, least)

@@ -183,4 +183,4 @@ def _finish_one_(
         helical.symmetrise_(accumulator, found, units, model.pixel_size_A)
     if len(operators) > 1:
         # Sums of very many slices are in double precision, for which there is no compiled loop.
-        grid.copy_(symmetrise.symmetrise(grid.float(), operators))
+        grid.copy_(symmetrise.symmetrise(grid.float(), operators.to(grid.device)))

@@ -154,6 +154,7 @@ def advanced(
     step
         See `Step`.
     """
+    reference = reference.to(sums.grid.device)
     source = projector(reference, sums.padding, sums.r_max, correct_gridding=False)
     share = signal_share(source.grid, found.moments, sums.padding, sums.r_max + 1, step)
     shells = grids.shell_of(source.grid, sums.padding).clamp_(max=sums.r_max)
@@ -179,7 +180,7 @@ def signal_share(
     """
     if step.fsc is not None:
         padded = torch.nn.functional.pad(step.fsc, (0, max(0, n_shells - len(step.fsc))))
-        return padded[:n_shells].to(torch.float64).clamp(0, 1)
+        return padded[:n_shells].to(transform.device, torch.float64).clamp(0, 1)
     noise = grids.shell_mean((moments.first[0] - moments.first[1]).abs(), padding, n_shells)
     amplitude = grids.shell_mean(transform.abs(), padding, n_shells)
     snr = 2 * step.tau_fudge * amplitude / noise.clamp(min=1e-300)

@@ -77,7 +77,7 @@ def whole(sums: tuple[Accumulator, ...], reference: Float[Tensor, "*zyx"]) -> Ac
     )
     for one in sums:
         result.merge_(one)
-    projected = projector(reference, first.padding, first.r_max).grid
+    projected = projector(reference.to(first.grid.device), first.padding, first.r_max).grid
     result.grid[..., :2] += torch.view_as_real(projected) * result.weight[..., None]
     return result
 
@@ -107,7 +107,7 @@ def correlation(first: Accumulator, second: Accumulator, n_shells: int) -> Float
     power = (power_a * power_b).sqrt()
     curve = torch.where(power > 0, common / power.clamp(min=1e-300), 0.0)
     curve[0] = 1
-    return _to_length(curve, n_shells)
+    return _to_length(curve, n_shells).cpu()
 
 
 def solvent_corrected(
@@ -131,13 +131,18 @@ def solvent_corrected(
         Draws the random phases.
     """
     curves = resolution.fsc_curves(
-        reconstruction.reconstruct(first), reconstruction.reconstruct(second), mask, generator
+        reconstruction.reconstruct(first),
+        reconstruction.reconstruct(second),
+        mask.to(first.grid.device),
+        generator,
     )
     if curves.never_fell or curves.corrected is None:
         return _cut(curves.unmasked, current_size_px)
     assert curves.masked is not None
     assert curves.randomised is not None
-    beyond = torch.arange(len(curves.masked)) >= curves.randomised_from + 2
+    beyond = (
+        torch.arange(len(curves.masked), device=curves.masked.device) >= curves.randomised_from + 2
+    )
     nothing = beyond & (curves.randomised > curves.masked)
     return _cut(curves.corrected.masked_fill(nothing, 0), current_size_px)
 
@@ -175,4 +180,4 @@ def _cut(curve: Tensor, current_size_px: int) -> Tensor:
     shells = torch.arange(len(curve), device=curve.device)
     curve = curve.masked_fill(shells > current_size_px // 2, 0)
     curve[0] = 1
-    return curve
+    return curve.cpu()

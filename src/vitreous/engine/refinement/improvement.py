@@ -60,7 +60,7 @@ def reference_power(reference: Projector, n_shells: int) -> Float[Tensor, " s"]:
     """
     squares = reference.grid.real.square() + reference.grid.imag.square()
     mean = grids.shell_mean(squares, reference.padding, reference.r_max + 1)
-    return fitted(mean / 2, n_shells)
+    return fitted(mean / 2, n_shells).cpu()
 
 
 def maximised(
@@ -94,7 +94,7 @@ def maximised(
             volume, found = _one_maximised(known, about, powers)
         else:
             volume, found = torch.zeros_like(model.references[class_]), without_data(model)
-        volumes.append(volume)
+        volumes.append(volume.to(model.references.device))
         curves.append(found)
         if progress is not None:
             progress()
@@ -188,7 +188,8 @@ def _one_stepped(
     )
     fsc = None if about.fsc is None else about.fsc[class_]
     step = gradient.Step(size, schedule.tau_fudge, fsc)
-    return gradient.advanced(model.references[class_], slope, sums, step)
+    moved = gradient.advanced(model.references[class_], slope, sums, step)
+    return moved.to(model.references.device)
 
 
 def _estimated(known: _Known, about: Circumstances, powers: Powers) -> Spectra:
@@ -207,6 +208,7 @@ def _estimated(known: _Known, about: Circumstances, powers: Powers) -> Spectra:
 def _power(known: _Known, powers: Powers) -> Tensor:
     if powers is not None:
         return powers[known.class_]
-    volume, sums = known.model.references[known.class_], known.accumulator
+    sums = known.accumulator
+    volume = known.model.references[known.class_].to(sums.grid.device)
     reference = projection.projector(volume, sums.padding, sums.r_max)
     return reference_power(reference, known.model.tau2.shape[-1])

@@ -19,7 +19,7 @@ from vitreous.engine.projection import Accumulator
 
 @dataclass(frozen=True)
 class Weights:
-    """Sums of the weights of one reference.
+    """Sums of the weights of one reference, on the CPU as all curves are.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Weights:
 def weights_of(sums: Accumulator, grid: Float[Tensor, "*grid 4"] | None = None) -> Weights:
     """Add up the weights of a finished accumulator, or of a grid of its shape."""
     total, count = half_shells.weight_sums(sums.grid if grid is None else grid, sums.padding)
-    return Weights(total, count, sums.padding, sums.ndim, sums.r_max + 1)
+    return Weights(total.cpu(), count.cpu(), sums.padding, sums.ndim, sums.r_max + 1)
 
 
 def reached(
@@ -107,7 +107,7 @@ def reached(
         Power of the signal times T.
     """
     threshold = wiener_tables(weights, tau2)[3]
-    return half_shells.count_reached(grid, weights.padding, threshold)
+    return half_shells.count_reached(grid, weights.padding, threshold).cpu()
 
 
 def wiener_tables(

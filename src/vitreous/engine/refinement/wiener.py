@@ -53,7 +53,7 @@ def solve(
         See `reconstruction.reconstruct`; 0 divides by the weights.
     """
     tables, grid = wiener_tables(weights, tau2), sums.grid
-    covered = torch.zeros_like(weights.total)
+    covered = torch.zeros_like(weights.total, device=grid.device)
 
     def solved(rows: slice) -> Complex[Tensor, "*rows"]:
         return half_shells.wiener_rows(grid, sums.padding, rows, tables, covered)
@@ -62,10 +62,12 @@ def solve(
         for rows in grids.rows_of(sums.weight):
             solved(rows)
         volume = reconstruction.reconstruct(
-            sums, tau2=tau2, gridding_iterations=gridding_iterations
+            sums,
+            tau2=None if tau2 is None else tau2.to(grid.device),
+            gridding_iterations=gridding_iterations,
         )
     else:
         # Sums may be in double precision; the map is in single.
         like = torch.empty(1, device=grid.device).expand(grid.shape[:-1])
         volume = reconstruction.from_transform(like, solved, sums.box_px, sums.padding)
-    return Solution(volume, covered)
+    return Solution(volume, covered.cpu())
