@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vitreous.engine import reconstruction, resolution
+from vitreous.engine import resolution
 from vitreous.engine.kernels import half_shells
 from vitreous.engine.projection import Accumulator, projector
+from vitreous.engine.refinement.weights import weights_of
+from vitreous.engine.refinement.wiener import solve
 
 
 def join_shell(box_px: int, pixel_size_A: float, join_A: float, resolution_per_A: float) -> int:
@@ -131,8 +133,8 @@ def solvent_corrected(
         Draws the random phases.
     """
     curves = resolution.fsc_curves(
-        reconstruction.reconstruct(first),
-        reconstruction.reconstruct(second),
+        solve(first, weights_of(first), None).volume,
+        solve(second, weights_of(second), None).volume,
         mask.to(first.grid.device),
         generator,
     )
