@@ -129,7 +129,8 @@ def _commands(program: str, amount: int, repeat: int, folder: Path) -> list[list
         values = {
             "movies": f"movies{amount}.star", "gain_reference": "sim/gain.mrc",
             "dose_per_frame_e_per_A2": DOSE, "patches_x": 5, "patches_y": 5,
-            "write_float16": "No", "power_spectrum_dose_e_per_A2": f"{3 * DOSE:g}", "n_threads": cores,
+            "write_float16": "No", "power_spectrum_dose_e_per_A2": f"{3 * DOSE:g}",
+            "n_threads": cores,
         }  # fmt: skip
         words = [f"{key}={value}" for key, value in values.items()]
         number = 1 + len(list(folder.glob("MotionCorr/job*")))
