@@ -12,6 +12,7 @@ import pytest
 import vitreous
 from programs.jobs_made import run_job
 from vitreous.dataset.micrograph_ctf import Estimate, read_estimate, read_list, write_estimate
+from vitreous.engine.ctf_spectrum import SMALLEST_BOX_PX
 from vitreous.errors import ComputeError, FormatError, InputError, OptionError
 from vitreous.io import Table, read_star, read_volume, write_mrc, write_star
 from vitreous.io.pictures import read_picture
@@ -115,7 +116,7 @@ def test_ten_simulated_micrographs_each_are_fitted(snr, most_A, gross):
 def test_three_hundred_simulated_micrographs_are_fitted():
     good, poor = (benchmark_ctf.accuracy(150, snr) for snr in benchmark_ctf.SNRS)
     assert good["mean_error_A"] <= 30
-    assert good["largest_angle_error_deg"] <= 5
+    assert good["angle_error_95_deg"] <= 5
     assert poor["mean_error_A"] <= 250
     assert good["gross"] + poor["gross"] == 0
 
@@ -233,6 +234,7 @@ def test_all_options_that_cannot_work_are_told_together(tmp_path):
     with pytest.raises(OptionError) as caught:
         run_job(tmp_path, "ctffind", micrographs="mics.star", **wrong)
     assert len(caught.value.problems) == 4
+    assert SMALLEST_BOX_PX == 64  # the declaration's number, which may not see the engine's
     with pytest.raises(InputError, match="A CtfFind job takes"):
         run_job(tmp_path, "ctffind", micrographs="mics.star", other_arguments="--what")
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vitreous.errors import Problem
 from vitreous.jobs.declare import Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.shared import Running
 from vitreous.project.clean_rules import Cleanup, Files, Subfolders
 from vitreous.project.node_types import LOG_PDF, MICROGRAPHS
+
+_SMALLEST_BOX_PX = 64  # that of the engine's spectra
 
 
 @job(
@@ -197,6 +200,39 @@ class CtfFind(Options):
         at_least=1,
     )
     running: Running = shared(default_factory=Running, without=("n_threads",))
+
+    def check(self, start: Start) -> Iterator[Problem]:
+        """Yield what cannot work: warnings, as RELION makes such a job; the program refuses it."""
+        if not self.min_defocus_A < self.max_defocus_A:
+            yield Problem(
+                "min_defocus_A",
+                f"the search goes from {self.min_defocus_A:g} to {self.max_defocus_A:g} A; the "
+                "smallest defocus must be below the largest",
+                "warning",
+            )
+        if not self.max_resolution_A < self.min_resolution_A:
+            yield Problem(
+                "max_resolution_A",
+                f"the fit goes from {self.min_resolution_A:g} to {self.max_resolution_A:g} A; the "
+                "highest resolution must be a smaller number than the lowest",
+                "warning",
+            )
+        if not self.ctffind_program and self.box_px < _SMALLEST_BOX_PX:
+            yield Problem(
+                "box_px",
+                f"the spectrum has {self.box_px} pixels; at least {_SMALLEST_BOX_PX} are needed to "
+                "see rings, and 512 are usual",
+                "warning",
+            )
+        has_range = self.phase_shift_min_deg < self.phase_shift_max_deg
+        if self.fit_phase_shift and not (has_range and self.phase_shift_step_deg > 0):
+            yield Problem(
+                "phase_shift_min_deg",
+                f"phase shifts go from {self.phase_shift_min_deg:g} to "
+                f"{self.phase_shift_max_deg:g} degrees in steps of "
+                f"{self.phase_shift_step_deg:g}; wanted a range and a step above 0",
+                "warning",
+            )
 
     def sublabels(self, start: Start) -> Iterator[str]:
         """Yield what is added to the label: RELION knows one kind of program."""

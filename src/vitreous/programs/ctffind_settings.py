@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, cast
 
 from vitreous.engine.ctf_search import Range
-from vitreous.engine.ctf_spectrum import SMALLEST_BOX_PX
-from vitreous.errors import OptionError, Problem
+from vitreous.errors import OptionError
 from vitreous.jobs.ctffind import CtfFind
+from vitreous.jobs.declare import Start
 from vitreous.programs.extra_flags import Flags
 
 Kind = Literal["own", "ctffind4-old", "ctffind4", "ctffind5", "gctf"]
@@ -60,7 +59,7 @@ def search_range(options: CtfFind) -> Range:
     OptionError
         Ends of a range are the wrong way round; all that are wrong are told.
     """
-    problems = list(_problems(options))
+    problems = list(options.check(Start()))
     if problems:
         raise OptionError(problems)
     phases = (0.0, 0.0, 10.0)
@@ -100,34 +99,3 @@ def _kind(program: str, found: argparse.Namespace) -> Kind:
         return "gctf"
     version = found.ctffind_version or ("5" if "5" in name else "4")
     return cast(Kind, f"ctffind{version}")
-
-
-def _problems(options: CtfFind) -> Iterator[Problem]:
-    if not options.min_defocus_A < options.max_defocus_A:
-        yield Problem(
-            "min_defocus_A",
-            f"the search goes from {options.min_defocus_A:g} to {options.max_defocus_A:g} A; the "
-            "smallest defocus must be below the largest",
-        )
-    if not options.max_resolution_A < options.min_resolution_A:
-        yield Problem(
-            "max_resolution_A",
-            f"the fit goes from {options.min_resolution_A:g} to {options.max_resolution_A:g} A; "
-            "the highest resolution must be a smaller number than the lowest",
-        )
-    if not options.ctffind_program and options.box_px < SMALLEST_BOX_PX:
-        yield Problem(
-            "box_px",
-            f"the spectrum has {options.box_px} pixels; at least {SMALLEST_BOX_PX} are needed to "
-            "see rings, and 512 are usual",
-        )
-    if options.fit_phase_shift and not (
-        options.phase_shift_min_deg < options.phase_shift_max_deg
-        and options.phase_shift_step_deg > 0
-    ):
-        yield Problem(
-            "phase_shift_min_deg",
-            f"phase shifts go from {options.phase_shift_min_deg:g} to "
-            f"{options.phase_shift_max_deg:g} degrees in steps of "
-            f"{options.phase_shift_step_deg:g}; wanted a range and a step above 0",
-        )
