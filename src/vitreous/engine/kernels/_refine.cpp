@@ -360,6 +360,39 @@ nb::tuple by_rotation(int64_t n_rotations, Array<const int64_t, 1> counts,
                         to_numpy(std::move(ty), {m}), to_numpy(std::move(sorted), {m}));
 }
 
+// Sums of weights over what images keep: by class and direction (`cells`), by image, of shifts, and of
+// squared distances of shifts from the centres of their prior; and the heaviest entry of each image.
+nb::tuple tally(Array<const int64_t, 1> counts, Array<const int32_t, 1> rotation,
+                Array<const int16_t, 2> shifts, Array<const float, 1> weight,
+                Array<const int64_t, 1> cell_of_rotation, int64_t per_class,
+                Array<const double, 1> axis, Array<const double, 2> moved,
+                Array<const double, 3> centre, Array<double, 1> cells, Array<double, 2> class_shift) {
+  const size_t n = counts.shape(0), n_classes = class_shift.shape(0);
+  std::vector<double> total(n, 0.0);
+  std::vector<int64_t> best(n, -1);
+  double distance2 = 0;
+  int64_t at = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double mx = moved.data()[2 * i], my = moved.data()[2 * i + 1];
+    float heaviest = -1.f;
+    for (int64_t k = 0; k < counts.data()[i]; ++k, ++at) {
+      const double w = weight.data()[at];
+      const int64_t cell = cell_of_rotation.data()[rotation.data()[at]];
+      const int64_t c = cell / per_class;
+      const double x = mx + axis.data()[shifts.data()[2 * at]];
+      const double y = my + axis.data()[shifts.data()[2 * at + 1]];
+      const double* p = centre.data() + 2 * (i * n_classes + c);
+      cells.data()[cell] += w;
+      class_shift.data()[2 * c] += w * x;
+      class_shift.data()[2 * c + 1] += w * y;
+      distance2 += w * ((x - p[0]) * (x - p[0]) + (y - p[1]) * (y - p[1]));
+      total[i] += w;
+      if (weight.data()[at] > heaviest) heaviest = weight.data()[at], best[i] = at;
+    }
+  }
+  return nb::make_tuple(to_numpy(std::move(total), {n}), to_numpy(std::move(best), {n}), distance2);
+}
+
 // Sums of the images over rotations [first, last) of a sorted list, and statistics.
 void sums(int radius, float grid_radius2, std::vector<Array<const float, 4>> volumes,
           Maybe<float, 3> table, Array<const float, 3> planes, Array<const int32_t, 1> classes,
@@ -434,6 +467,9 @@ void bind_refinement(nb::module_& m) {
   m.def("choose", &choose, nb::arg("scores"), nb::arg("power"), nb::arg("rotation_prior"),
         nb::arg("shift_prior"), nb::arg("correlation").none(), nb::arg("fraction"), nb::arg("most"),
         nb::arg("threads"));
+  m.def("tally", &tally, nb::arg("counts"), nb::arg("rotation"), nb::arg("shifts"), nb::arg("weight"),
+        nb::arg("cell_of_rotation"), nb::arg("per_class"), nb::arg("axis"), nb::arg("moved"),
+        nb::arg("centre"), nb::arg("cells"), nb::arg("class_shift"));
   m.def("gather_lines", &gather_lines, nb::arg("volume"), nb::arg("planes"), nb::arg("out"),
         nb::arg("grid_radius2"), nb::arg("threads"));
   m.def("choose_polar", &choose_polar, nb::arg("scores"), nb::arg("power"), nb::arg("rotation_prior"),

@@ -76,7 +76,7 @@ struct Summed {
 
 struct Work {  // of one thread
   std::vector<float> slice, z_re, z_im, v, q, a_re, a_im, n_re, n_im, w, scores;
-  std::vector<int64_t> first, order;
+  std::vector<int64_t> first;
   std::vector<int32_t> chosen;
 };
 

@@ -344,36 +344,38 @@ void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, co
   const float* mask = images.mask + length * from.classes[rotation];
   float *a_re = work.a_re.data(), *a_im = work.a_im.data();
   float *n_re = work.n_re.data(), *n_im = work.n_im.data(), *w = work.w.data();
-  int16_t list[kTogether];
+  int16_t list[kMostShifts];
   for (int64_t first = 0; first < n;) {
     int64_t last = first;
     float sum = 0;
     while (last < n && image[last] == image[first]) sum += weight[last++];
-    // Take the shifts in the order of ty, a few rows at a time.
-    work.order.resize(last - first);
-    for (int64_t s = first; s < last; ++s) work.order[s - first] = s;
-    std::stable_sort(work.order.begin(), work.order.end(),
-                     [&](int64_t a, int64_t b) { return ty[a] < ty[b]; });
-    bool fresh = true;
-    for (size_t next = 0; next < work.order.size();) {
-      int n_y = 0;
-      work.q.assign(2ll * width * kTogether, 0.f);
-      while (next < work.order.size()) {
-        const int64_t s = work.order[next];
-        if (n_y == 0 || list[n_y - 1] != ty[s]) {
-          if (n_y == kTogether) break;
-          list[n_y++] = ty[s];
-        }
-        float *q_re = work.q.data() + 2ll * width * (n_y - 1), *q_im = q_re + width;
-        const float *x_re = phases.x_re + int64_t(tx[s]) * width, *x_im = phases.x_im + int64_t(tx[s]) * width;
+    // Shifts of one ty share the rows of that ty: sum their factors along x first.
+    int n_y = 0;
+    for (int64_t s = first; s < last; ++s) {
+      int j = 0;
+      while (j < n_y && list[j] != ty[s]) ++j;
+      const float* x_re = phases.x_re + int64_t(tx[s]) * width;
+      const float* x_im = phases.x_im + int64_t(tx[s]) * width;
+      if (static_cast<int64_t>(work.q.size()) < 2ll * width * (j + 1))
+        work.q.resize(2ll * width * (j + 1));
+      float *q_re = work.q.data() + 2ll * width * j, *q_im = q_re + width;
+      const f16 share = all(weight[s]);
+      if (j == n_y) {
+        list[n_y++] = ty[s];
         for (int i = 0; i < width; i += kWide) {
-          put(q_re + i, at(q_re + i) + weight[s] * at(x_re + i));
-          put(q_im + i, at(q_im + i) + weight[s] * at(x_im + i));
+          put(q_re + i, share * at(x_re + i));
+          put(q_im + i, share * at(x_im + i));
         }
-        ++next;
+        continue;
       }
-      VITREOUS_BY_SHIFTS(spread_rows, n_y, disc, phases, list, work.q.data(), fresh, a_re, a_im)
-      fresh = false;
+      for (int i = 0; i < width; i += kWide) {
+        put(q_re + i, at(q_re + i) + share * at(x_re + i));
+        put(q_im + i, at(q_im + i) + share * at(x_im + i));
+      }
+    }
+    for (int j = 0; j < n_y; j += kTogether) {
+      VITREOUS_BY_SHIFTS(spread_rows, std::min(kTogether, n_y - j), disc, phases, list + j,
+                         work.q.data() + 2ll * width * j, j == 0, a_re, a_im)
     }
     const int64_t base = int64_t(image[first]) * length;
     const float *u_re = images.u_re + base, *u_im = images.u_im + base, *m = images.m + base;

@@ -305,6 +305,65 @@ def by_rotation(kept: Kept, n_rotations: int) -> Sorted:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Sums of weights over what images keep.
+
+    Parameters
+    ----------
+    total
+        ``n``, of each image.
+    best
+        ``n``, the heaviest entry of each image; -1 where it keeps nothing.
+    cells
+        ``k d``, by class and direction.
+    class_shift
+        ``k 2``, of weighted shifts.
+    distance2
+        Of weighted squared distances of shifts from their centres.
+    """
+
+    total: Float[Tensor, " n"]
+    best: Int64[Tensor, " n"]
+    cells: Float[Tensor, "k d"]
+    class_shift: Float[Tensor, "k 2"]
+    distance2: float
+
+
+def tally(
+    kept: Kept,
+    cell_of_rotation: Int64[Tensor, " r"],
+    shape: tuple[int, int],
+    axis: Float[Tensor, " a"],
+    moved: Float[Tensor, "n 2"],
+    centre: Float[Tensor, "n k 2"],
+) -> Tally:
+    """Add up what images keep, in float64.
+
+    Parameters
+    ----------
+    kept
+        Entries of the images.
+    cell_of_rotation
+        ``class * d + direction`` of every fine rotation.
+    shape
+        Number of classes and of directions.
+    axis, moved
+        Shifts of the fine axis; what each image was moved by before.
+    centre
+        Of the prior of shifts.
+    """
+    cells = torch.zeros(shape, dtype=torch.float64)
+    class_shift = torch.zeros(shape[0], 2, dtype=torch.float64)
+    if not _fast(kept.weight):
+        return reference_poses.tally(kept, cell_of_rotation, cells, axis, moved, centre)
+    total, best, distance2 = compiled().tally(  # type: ignore[union-attr]
+        kept.counts, kept.rotation, kept.shift, kept.weight, cell_of_rotation, shape[1],
+        axis, moved.contiguous(), centre.contiguous(), cells.view(-1), class_shift,
+    )  # fmt: skip
+    return Tally(torch.from_numpy(total), torch.from_numpy(best), cells, class_shift, distance2)
+
+
+@dataclass(frozen=True)
 class Contribution:
     """What images add to sums.
 

@@ -16,7 +16,7 @@ from vitreous.engine.kernels import reference
 from vitreous.engine.refinement.disc import disc, tight_index
 
 if TYPE_CHECKING:
-    from vitreous.engine.kernels.poses import Contribution, Kept, Sorted, Source, Tries
+    from vitreous.engine.kernels.poses import Contribution, Kept, Sorted, Source, Tally, Tries
 
 _LOST = 25.0  # weights below exp(-25) of the best are not looked at
 
@@ -78,7 +78,7 @@ def choose(
     correlation: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Choose the significant hypotheses of images."""
-    n, n_shifts, n_rotations = cross.shape
+    n, _, n_rotations = cross.shape
     n_classes = shift_prior.shape[1]
     prior = shift_prior.repeat_interleave(n_rotations // n_classes, 1).transpose(1, 2)
     counts, index, weight, numbers = [], [], [], []
@@ -197,6 +197,30 @@ def by_rotation(kept: Kept) -> Sorted:
         present, begin, image[order].to(torch.int32), shift[:, 0].contiguous(),
         shift[:, 1].contiguous(), kept.weight[order],
     )  # fmt: skip
+
+
+def tally(
+    kept: Kept, cell_of_rotation: Tensor, cells: Tensor, axis: Tensor, moved: Tensor, centre: Tensor
+) -> Tally:
+    """Add up what images keep."""
+    from vitreous.engine.kernels.poses import Tally
+
+    n, (n_classes, n_directions) = len(kept.counts), cells.shape
+    image = torch.repeat_interleave(torch.arange(n), kept.counts)
+    weight = kept.weight.to(torch.float64)
+    cell = cell_of_rotation[kept.rotation.to(torch.int64)]
+    cells.view(-1).index_add_(0, cell, weight)
+    shift = moved[image] + axis[kept.shift.to(torch.int64)]
+    distance2 = (shift - centre[image, cell // n_directions]).square().sum(1)
+    class_shift = torch.zeros(n_classes, 2, dtype=torch.float64)
+    class_shift.index_add_(0, cell // n_directions, weight[:, None] * shift)
+    best = torch.full((n,), -1)
+    for i in range(n):
+        entries = torch.nonzero(image == i)[:, 0]
+        if len(entries):
+            best[i] = entries[kept.weight[entries].argmax()]
+    total = torch.zeros(n, dtype=torch.float64).index_add_(0, image, weight)
+    return Tally(total, best, cells, class_shift, float((weight * distance2).sum()))
 
 
 def sums(

@@ -107,10 +107,10 @@ def collect(
     for part, which in enumerate(_pseudo_halves(step, batch)):
         kept = found.kept if which is None else _only(found.kept, which)
         _insert(step, batch, found, kept, [pair[part] for pair in sums], per_image, per_pixel)
-    pixels = _Entries.of(step, batch, found)
-    powers = _noise(step, batch, pixels, per_image, per_pixel)
-    values = _assigned(step, batch, significant, found, pixels, powers.norm)
-    statistics = _counted(step, batch, pixels, powers, per_image, values)
+    told = _tallied(step, batch, found)
+    powers = _noise(batch, told, per_image, per_pixel)
+    values = _assigned(step, batch, significant, found, told, powers.norm)
+    statistics = _counted(step, batch, found, told, powers, per_image, values)
     return Collected(batch.rows, values, statistics)
 
 
@@ -187,34 +187,20 @@ def _scale_mask(step: Iteration, batch: Prepared) -> Tensor:
     return strong.to(torch.float32)
 
 
-@dataclass(frozen=True)
-class _Entries:
-    """Everything that an image keeps, entry by entry."""
-
-    image: Tensor
-    class_: Tensor
-    direction: Tensor
-    shift_A: Tensor  # whole shifts
-    weight: Tensor  # float64
-    total: Tensor  # of each image
-
-    @classmethod
-    def of(cls, step: Iteration, batch: Prepared, found: Fine) -> _Entries:
-        kept = found.kept
-        image = torch.repeat_interleave(torch.arange(len(batch)), kept.counts)
-        names = found.coarse[kept.rotation.to(torch.int64) // found.children]
-        moved_A = batch.moved_px.to(torch.float64) * batch.view.pixel_size_A
-        shift_A = moved_A[image] + found.axis_A[kept.shift.to(torch.int64)]
-        weight = kept.weight.to(torch.float64)
-        total = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, image, weight)
-        return cls(
-            image,
-            names // step.poses.n_rotations,
-            step.poses.direction(names),
-            shift_A,
-            weight,
-            total,
-        )
+def _tallied(step: Iteration, batch: Prepared, found: Fine) -> poses.Tally:
+    """Add up the weights of all poses that images keep."""
+    model = step.model
+    n_directions = model.direction_weight.shape[1]
+    direction = step.poses.direction(found.coarse).clamp(max=n_directions - 1)
+    cell = found.coarse // step.poses.n_rotations * n_directions + direction
+    return poses.tally(
+        found.kept,
+        cell.repeat_interleave(found.children),
+        (model.n_classes, n_directions),
+        found.axis_A,
+        batch.moved_px.to(torch.float64) * batch.view.pixel_size_A,
+        shift_centres(step.state.assignments, batch.rows, model),
+    )
 
 
 @dataclass(frozen=True)
@@ -223,13 +209,11 @@ class _Noise:
     norm: Tensor  # n
 
 
-def _noise(
-    step: Iteration, batch: Prepared, entries: _Entries, per_image: Tensor, per_pixel: Tensor
-) -> _Noise:
+def _noise(batch: Prepared, told: poses.Tally, per_image: Tensor, per_pixel: Tensor) -> _Noise:
     """Return what the references do not explain, by shell, and the sum of it for each image."""
     seen = batch.view
     within = torch.arange(batch.power.shape[1]) <= seen.disc.radius
-    share = torch.where(within, entries.total[:, None], 1.0)
+    share = torch.where(within, told.total[:, None], 1.0)
     weighted = batch.power * share
     residual = weighted.sum(0)
     real = seen.disc.shell >= 0
@@ -242,19 +226,12 @@ def _assigned(
     batch: Prepared,
     significant: Significant,
     found: Fine,
-    entries: _Entries,
+    told: poses.Tally,
     norm: Tensor,
 ) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
     """Return new values of the assignments."""
     kept, old = found.kept, step.state.assignments
-    ends = torch.cumsum(kept.counts, 0)
-    heaviest = torch.zeros(len(batch)).scatter_reduce_(0, entries.image, kept.weight, "amax")
-    is_best = kept.weight == heaviest[entries.image]
-    numbers = torch.arange(len(kept.weight))
-    best = ends - 1
-    best = best.scatter_reduce(
-        0, entries.image[is_best], numbers[is_best], "amin", include_self=True
-    )
+    best = told.best
     rotation = found.rotations[kept.rotation[best].to(torch.int64)]
     angles = geometry.euler_from_matrix(rotation)
     if step.model.ndim == 2:
@@ -262,14 +239,16 @@ def _assigned(
         angles[:, 2] = torch.rad2deg(torch.atan2(rotation[:, 0, 1], rotation[:, 0, 0]))
     if step.poses.own is not None:
         angles = torch.from_numpy(old.angles_deg[batch.rows])
+    names = found.coarse[kept.rotation[best].to(torch.int64) // found.children]
+    moved_A = batch.moved_px.to(torch.float64) * batch.view.pixel_size_A
     constant = torch.zeros(())
     if not step.cut.correlation:
         constant = _constant(batch)
     values: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {
         "angles_deg": angles.numpy(),
-        "origin_A": entries.shift_A[best].numpy(),
-        "class_": entries.class_[best].numpy(),
-        "pmax": heaviest.to(torch.float64).numpy(),
+        "origin_A": (moved_A + found.axis_A[kept.shift[best].to(torch.int64)]).numpy(),
+        "class_": (names // step.poses.n_rotations).numpy(),
+        "pmax": kept.weight[best].to(torch.float64).numpy(),
         "n_significant": significant.counts.numpy(),
         "log_likelihood": (kept.log_sum.to(torch.float64) + constant).numpy(),
     }
@@ -293,7 +272,8 @@ def _constant(batch: Prepared) -> Tensor:
 def _counted(
     step: Iteration,
     batch: Prepared,
-    entries: _Entries,
+    found: Fine,
+    told: poses.Tally,
     noise: _Noise,
     per_image: Tensor,
     values: dict[str, NDArray[np.float64] | NDArray[np.int64]],
@@ -304,34 +284,36 @@ def _counted(
     shells = out.residual.shape[1]
     inside = seen.model_shell < shells
     out.residual[seen.group].index_add_(0, seen.model_shell[inside], noise.residual[inside])
-    out.group_weight[seen.group] = entries.total.sum()
+    out.group_weight[seen.group] = told.total.sum()
     if step.settings.image.correct_scale:
         groups = torch.from_numpy(step.state.assignments.scale_group[rows])
         out.scale_cross.index_add_(0, groups, per_image[:, 1])
         out.scale_power.index_add_(0, groups, per_image[:, 2])
-    n_directions = out.direction_weight.shape[1]
-    direction = entries.direction.clamp(max=n_directions - 1)
-    out.direction_weight.view(-1).index_add_(
-        0, entries.class_ * n_directions + direction, entries.weight
-    )
-    centre = shift_centres(step.state.assignments, rows, model)[entries.image, entries.class_]
-    distance2 = (entries.shift_A - centre).square().sum(1)
-    offset = torch.zeros_like(out.class_offset)
+    out.direction_weight.copy_(told.cells)
     if model.ndim == 2:
-        offset.index_add_(0, entries.class_, entries.weight[:, None] * entries.shift_A)
-    out.class_offset.copy_(offset)
-    out.offset2.copy_((entries.weight * distance2).sum())
-    out.total_weight.copy_(entries.weight.sum())
+        out.class_offset.copy_(told.class_shift)
+    out.offset2.copy_(torch.tensor(told.distance2))
+    out.total_weight.copy_(told.total.sum())
     out.log_likelihood.copy_(torch.from_numpy(values["log_likelihood"]).sum())
     out.pmax.copy_(torch.from_numpy(values["pmax"]).sum())
     out.n_particles.copy_(torch.tensor(float(len(rows))))
     if bool(step.data.premultiplied[seen.group]):
-        by_class = torch.zeros(model.n_classes, len(batch), dtype=torch.float64)
-        by_class.view(-1).index_add_(0, entries.class_ * len(batch) + entries.image, entries.weight)
+        by_class = _weight_of_classes(step, batch, found)
         last = seen.disc.radius + 1
         count = fourier.shell_count(seen.disc.size, 2).to(torch.float64)
         used = seen.model_shell[:last] < shells
         target = seen.model_shell[:last][used]
         out.ctf2.index_add_(1, target, (by_class @ batch.ctf2[:, :last])[:, used])
         out.ctf2_weight.index_add_(1, target, (by_class.sum(1)[:, None] * count)[:, used])
+    return out
+
+
+def _weight_of_classes(step: Iteration, batch: Prepared, found: Fine) -> Float[Tensor, "k n"]:
+    """Return how much of its weight each image gives to each class."""
+    kept = found.kept
+    image = torch.repeat_interleave(torch.arange(len(batch)), kept.counts)
+    names = found.coarse[kept.rotation.to(torch.int64) // found.children]
+    out = torch.zeros(step.model.n_classes, len(batch), dtype=torch.float64)
+    place = names // step.poses.n_rotations * len(batch) + image
+    out.view(-1).index_add_(0, place, kept.weight.to(torch.float64))
     return out
