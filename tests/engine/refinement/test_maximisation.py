@@ -16,7 +16,7 @@ from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement import halves, updates
 from vitreous.engine.refinement.expectation import expectation
 from vitreous.engine.refinement.maximisation import Known, maximise
-from vitreous.engine.refinement.settings import Image, Settings, Solvent
+from vitreous.engine.refinement.settings import Image, Searching, Settings, Solvent
 from vitreous.engine.refinement.solvent import Masks
 from vitreous.engine.refinement.weights import weights_of
 from vitreous.engine.refinement.wiener import solve
@@ -370,6 +370,8 @@ def test_offset_width_has_a_floor_and_can_be_fixed() -> None:
     fixed = Settings(image=Image(fix_sigma_offset=True, fix_sigma_noise=True))
     kept = updates.updated(model, statistics, fixed)
     assert kept.sigma_offset_A == model.sigma_offset_A
+    unmoved = Settings(searching=Searching(skip_align=True))
+    assert updates.updated(model, still, unmoved).sigma_offset_A == model.sigma_offset_A
     assert torch.equal(kept.sigma2_noise, model.sigma2_noise)
 
 

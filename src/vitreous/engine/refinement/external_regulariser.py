@@ -2,7 +2,8 @@
 
 The exchange itself (RELION's ``_external_reconstruct`` MRC and STAR files, starting the program) is
 a callable handed in from above; here its input is made from the sums, and its answer is taken in
-(refinement.md section 12). Arrays, signs and scales are those of RELION's files.
+(refinement.md section 12). Arrays are on the CPU; their
+signs and scales are those of RELION's files.
 """
 
 from __future__ import annotations
@@ -71,4 +72,4 @@ def exchanged(request: Request) -> Exchange:
     inside = grids.radius_of(sums.weight) <= round(sums.padding * sums.r_max) + 1e-4
     data = grids.uncentred(sums.data * inside, side)
     weight = grids.uncentred((sums.weight * inside).to(data.dtype), side).real
-    return Exchange(data, weight.contiguous(), request.tau2, request.fsc, request)
+    return Exchange(data.cpu(), weight.contiguous().cpu(), request.tau2, request.fsc, request)

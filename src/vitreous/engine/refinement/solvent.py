@@ -103,8 +103,7 @@ def solvent_mask(
         return masks.solvent.to(like)
     box, ndim, edge = like.shape[-1], like.ndim, settings.solvent.edge_px
     diameter_A = settings.solvent.diameter_A
-    # RELION's default is what fits into the box with its edge.
-    radius = diameter_A / (2 * pixel_size_A) if diameter_A > 0 else box / 2 - edge
+    radius = diameter_A / (2 * pixel_size_A) if diameter_A > 0 else (box - edge) / 2
     mask = masking.sphere(box, ndim, radius, edge, device=like.device)
     if settings.helix.is_helix and ndim == 3:
         mask = mask * _tube(box, settings.helix, edge, pixel_size_A).to(mask)

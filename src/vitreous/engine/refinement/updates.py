@@ -91,7 +91,8 @@ def updated(
         mean_pmax=float(statistics.pmax) / n_particles,
         mean_norm=_number(model.mean_norm, mean_norm, momentum),
     )
-    if not settings.image.fix_sigma_offset:
+    # Where shifts are not searched for, their spread says nothing about how wrong they may be.
+    if not (settings.image.fix_sigma_offset or settings.searching.skip_align):
         changed = replace(changed, sigma_offset_A=sigma_offset_A(model, statistics, momentum))
     if cross_correlation:
         return changed
