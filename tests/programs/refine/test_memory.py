@@ -15,10 +15,10 @@ HALVES = Settings(split_halves=True, padding=2.0)
 
 def test_what_is_free_decides_how_many_images_are_prepared_at_once() -> None:
     plenty = estimate(HALVES, 128, 64 * GIB)
-    tight = estimate(HALVES, 128, 4 * GIB)
+    tight = estimate(HALVES, 128, 5 * GIB // 2)
     assert plenty.chunk_bytes == GIB
     assert tight.chunk_bytes < plenty.chunk_bytes
-    assert tight.total_bytes <= 4 * GIB
+    assert tight.total_bytes <= 5 * GIB // 2
 
 
 def test_references_grow_with_the_cube_of_the_box_and_with_the_classes() -> None:

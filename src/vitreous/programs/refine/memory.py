@@ -1,4 +1,4 @@
-"""What a refinement needs of the memory, estimated before it starts (refinement.md section 15.10)."""
+"""What a refinement needs of the memory, estimated before it starts (section 15.10)."""
 
 from __future__ import annotations
 
