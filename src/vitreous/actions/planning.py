@@ -19,6 +19,7 @@ from vitreous.jobs.declare import Options, Output, Start
 from vitreous.jobs.job_star import JobFile
 from vitreous.jobs.job_type import JobType, value_of
 from vitreous.project import aliases
+from vitreous.project.outputs import last_optimiser
 from vitreous.project.pipeline import Pipeline, Process, Status, job_folder
 from vitreous.running import launch, record
 
@@ -151,6 +152,8 @@ def make_plan(root: Path, pipeline: Pipeline, request: Request, environ: Mapping
     options = _options(job_type, base, stored, problems, environ)
 
     goes_on = _goes_on(target, base, request)
+    if goes_on and target is not None and request.from_file is None:
+        options = _from_last_iteration(root, target, options, stored)
     start = Start(is_continue=goes_on, folder=target.name if target else "", project=root)
     wrong = {problem.option for problem in problems if problem.severity == "error"}
     inputs = _inputs(options, start)
@@ -303,6 +306,20 @@ def _options(
     good = {key: value for key, value in usable.items() if _name(job_type, key) not in wrong}
     known = {key: value for key, value in good.items() if _name(job_type, key)}
     return job_type.changed(start, known)
+
+
+def _from_last_iteration(
+    root: Path, target: Process, options: Options, values: Mapping[str, object]
+) -> Options:
+    """Let a refinement go on from its last whole iteration, unless the user named another."""
+    job_type, name = options.job_type, "continue_from"
+    is_given = target.status is Status.SCHEDULED and bool(options.value(name))
+    if job_type.word not in REFINEMENTS - {"multibody"} or is_given:
+        return options
+    if any(_name(job_type, key) == name and value for key, value in values.items()):
+        return options
+    last = last_optimiser(root / target.name)
+    return job_type.changed(options, {name: f"{target.name}{last}"}) if last else options
 
 
 def _name(job_type: JobType, key: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
-from vitreous.jobs.needs import check_continuation, needed
+from vitreous.jobs.needs import check_continuation, needed, run_root
 from vitreous.jobs.shared import Compute, CtfModel, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import OPTIMISER, PARTICLES
@@ -186,7 +186,8 @@ class Class2D(Options):
 
     def outputs(self, start: Start) -> Iterator[Output]:
         """Yield particles and state of the last iteration."""
-        root = f"run_it{self.n_iterations:03d}"
+        n = self.n_iterations
+        root = f"{run_root(self, start, n)}_it{n:03d}"
         yield Output(f"{root}_data.star", f"{PARTICLES}.class2d")
         yield Output(f"{root}_optimiser.star", f"{OPTIMISER}.class2d")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
-from vitreous.jobs.needs import check_continuation, needed
+from vitreous.jobs.needs import check_continuation, needed, run_root
 from vitreous.jobs.shared import Compute, CtfModel, Helix3D, Reference, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP, OPTIMISER, PARTICLES
@@ -132,7 +132,8 @@ class Class3D(Options):
 
     def outputs(self, start: Start) -> Iterator[Output]:
         """Yield particles, state and maps of the last iteration, with RELION's own labels."""
-        root = f"run_it{self.n_iterations:03d}"
+        n = self.n_iterations
+        root = f"{run_root(self, start, n)}_it{n:03d}"
         yield Output(f"{root}_data.star", f"{PARTICLES}.refine3d")
         yield Output(f"{root}_optimiser.star", f"{OPTIMISER}.class3d")
         for number in range(1, self.n_classes + 1):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
-from vitreous.jobs.needs import check_continuation, needed
+from vitreous.jobs.needs import check_continuation, needed, run_root
 from vitreous.jobs.shared import Compute, CtfModel, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP
@@ -85,9 +85,10 @@ class InitialModel(Options):
     def outputs(self, start: Start) -> Iterator[Output]:
         """Yield the final map, and the map of every class where there are several."""
         yield Output("initial_model.mrc", f"{DENSITY_MAP}.relion.initialmodel")
+        n = self.n_iterations
+        root = f"{run_root(self, start, n)}_it{n:03d}"
         for number in range(1, self.n_classes + 1 if self.n_classes > 1 else 1):
-            name = f"run_it{self.n_iterations:03d}_class{number:03d}.mrc"
-            yield Output(name, f"{DENSITY_MAP}.relion.initialmodel")
+            yield Output(f"{root}_class{number:03d}.mrc", f"{DENSITY_MAP}.relion.initialmodel")
 
     def cleanup(self) -> Cleanup:
         """Return the files of all iterations but the last."""

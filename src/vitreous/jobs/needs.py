@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,11 @@ def check_continuation(
         return
     file = str(options.value("continue_from"))
     if not file:
+        none = f"; {start.folder} has none, so start it anew with --overwrite"
         yield Problem(
             "continue_from",
-            "is empty; give the run_itNNN_optimiser.star of the iteration to go on from",
+            "is empty; give the run_itNNN_optimiser.star of the iteration to go on from"
+            f"{none if start.folder and start.project else ''}",
         )
     elif of_iteration and ("_it" not in file or "_optimiser" not in file):
         yield Problem(
@@ -77,6 +80,27 @@ def check_continuation(
             f"is {file}, which is not the optimiser file of an iteration; give one such as "
             "run_it017_optimiser.star",
         )
+
+
+def run_root(options: Options, start: Start, n_iterations: int | None = None) -> str:
+    """Return what the names of a refinement's files begin with: ``run``, or ``run_ct<it>``.
+
+    Parameters
+    ----------
+    options
+        Options of a refinement.
+    start
+        How it is started; one that goes on keeps the files of before.
+    n_iterations
+        After which nothing is left to do, and the files of before are the last.
+    """
+    file = str(options.value("continue_from")).rpartition("/")[2]
+    found = re.search(r"^(.*)_it(\d{3,})_optimiser", file)
+    if not start.is_continue or not found:
+        return "run"
+    iteration = int(found[2])
+    is_over = n_iterations is not None and iteration >= n_iterations
+    return found[1] if is_over else f"run_ct{iteration}"
 
 
 def check_half_map(options: Options) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vitreous.errors import Problem
 from vitreous.jobs import common, refinement_results
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
-from vitreous.jobs.needs import check_continuation, needed
+from vitreous.jobs.needs import check_continuation, needed, run_root
 from vitreous.jobs.shared import Compute, CtfModel, Helix3D, Reference, Running
 from vitreous.project.clean_rules import Cleanup, Iterations
 from vitreous.project.node_types import DENSITY_MAP, OPTIMISER, PARTICLES
@@ -108,10 +108,11 @@ class Refine3D(Options):
 
     def outputs(self, start: Start) -> Iterator[Output]:
         """Yield particles, state and maps of the finished refinement."""
-        yield Output("run_data.star", f"{PARTICLES}.refine3d")
-        yield Output("run_optimiser.star", f"{OPTIMISER}.refine3d")
-        yield Output("run_half1_class001_unfil.mrc", f"{DENSITY_MAP}.relion.halfmap.refine3d")
-        yield Output("run_class001.mrc", f"{DENSITY_MAP}.relion.refine3d")
+        root = run_root(self, start)
+        yield Output(f"{root}_data.star", f"{PARTICLES}.refine3d")
+        yield Output(f"{root}_optimiser.star", f"{OPTIMISER}.refine3d")
+        yield Output(f"{root}_half1_class001_unfil.mrc", f"{DENSITY_MAP}.relion.halfmap.refine3d")
+        yield Output(f"{root}_class001.mrc", f"{DENSITY_MAP}.relion.refine3d")
 
     def cleanup(self) -> Cleanup:
         """Return the files of all iterations but the last."""

@@ -23,6 +23,11 @@ def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State]:
     loop.begin()
     state = job.state
     report = Report(run, job.settings, state.schedule.iteration)
+    if schedule.is_finished(state, job.settings):
+        run.warn(
+            f"Nothing is left to do after iteration {state.schedule.iteration}; give a larger "
+            "number of iterations to go on"
+        )
     while not schedule.is_finished(state, job.settings):
         done = loop.iterate(state)
         state = done.state
