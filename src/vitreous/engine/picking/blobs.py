@@ -76,13 +76,13 @@ class Answers:
     Parameters
     ----------
     merit
-        ``y x``, on the work grid.
+        ``v u``, on the work grid.
     diameter_A
-        ``y x``; which diameter gave it.
+        ``v u``; which diameter gave it.
     """
 
-    merit: Float[Tensor, "y x"]
-    diameter_A: Float[Tensor, "y x"]
+    merit: Float[Tensor, "v u"]
+    diameter_A: Float[Tensor, "v u"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Blobs:
 
 
 def answers(
-    transformed: Complex[Tensor, "y xh"],
+    transformed: Complex[Tensor, "v uh"],
     sampling: Coarse,
     diameters_A: Sequence[float],
     *,
@@ -151,7 +151,7 @@ def pick_blobs(found: Answers, sampling: Coarse, search: BlobSearch) -> Blobs:
     return Blobs(sampling.to_micrograph(places[below]), merits[below], threshold)
 
 
-def _inside(sampling: Coarse, search: BlobSearch, device: torch.device) -> Bool[Tensor, "y x"]:
+def _inside(sampling: Coarse, search: BlobSearch, device: torch.device) -> Bool[Tensor, "v u"]:
     border_px = max(search.skip_side_px, int(0.5 * search.min_diameter_A / sampling.pixel_size_A))
     rows = []
     for scale, side in zip(sampling.scale[::-1], sampling.work, strict=True):

@@ -29,10 +29,10 @@ _IN_CACHE = 2**20  # correlations worked on at a time
 
 @dataclass(frozen=True)
 class Background:
-    """Mean and deviation of the micrograph around every place; ``y x`` on the work grid."""
+    """Mean and deviation of the micrograph around every place; ``v u`` on the work grid."""
 
-    mean: Float[Tensor, "y x"]
-    sigma: Float[Tensor, "y x"]
+    mean: Float[Tensor, "v u"]
+    sigma: Float[Tensor, "v u"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Merits:
     Parameters
     ----------
     merit
-        ``n y x``: figure of merit of each reference at its best angle, at every place of the work
+        ``n v u``: figure of merit of each reference at its best angle, at every place of the work
         grid; a place is where the centre of the reference lies.
     maps
         ``b pixels``: correlation with each wave of the basis.
@@ -50,14 +50,14 @@ class Merits:
         See `Background`.
     """
 
-    merit: Float[Tensor, "n y x"]
+    merit: Float[Tensor, "n v u"]
     maps: Float[Tensor, "b p"]
     background: Background
 
 
 def surroundings(
     at: Coarse, box_px: int, radius_px: int, device: torch.device, *, is_round: bool = False
-) -> Complex[Tensor, "y xh"]:
+) -> Complex[Tensor, "v uh"]:
     """Return what a micrograph is multiplied by to be averaged between mask and edge of the box.
 
     Parameters
@@ -87,9 +87,9 @@ def surroundings(
 
 
 def background(
-    micrograph: Complex[Tensor, "y xh"],
-    squared: Complex[Tensor, "y xh"],
-    averaging: Complex[Tensor, "y xh"],
+    micrograph: Complex[Tensor, "v uh"],
+    squared: Complex[Tensor, "v uh"],
+    averaging: Complex[Tensor, "v uh"],
     at: Coarse,
 ) -> Background:
     """Average a micrograph around every place.
@@ -109,12 +109,12 @@ def background(
 
 
 def match(
-    micrograph: Complex[Tensor, "y xh"],
+    micrograph: Complex[Tensor, "v uh"],
     around: Background,
     refs: References,
     waves: Basis,
     at: Coarse,
-    ctf: Float[Tensor, "y xh"] | None = None,
+    ctf: Float[Tensor, "v uh"] | None = None,
 ) -> Merits:
     """Correlate a micrograph with all references at all angles.
 
@@ -159,7 +159,7 @@ def match(
 
 
 def correlations(
-    micrograph: Complex[Tensor, "y xh"], waves: Basis, at: Coarse
+    micrograph: Complex[Tensor, "v uh"], waves: Basis, at: Coarse
 ) -> Float[Tensor, "b p"]:
     """Correlate with every wave: sums over the pixels of the micrograph."""
     n_pixels = at.full[0] * at.full[1]

@@ -109,7 +109,7 @@ def find_peaks(found: Merits, waves: Basis, at: Coarse, search: PeakSearch) -> P
     return choose(Peaks.join(parts), search)
 
 
-def where_allowed(around: Background, at: Coarse, search: PeakSearch) -> Bool[Tensor, "y x"]:
+def where_allowed(around: Background, at: Coarse, search: PeakSearch) -> Bool[Tensor, "v u"]:
     """Tell where particles may lie: off the edge, and where the background is as it should be."""
     sides = []
     for scale, side in zip(at.scale[::-1], at.work, strict=True):
@@ -177,7 +177,7 @@ def _peaks(pixels: Tensor, merit: Tensor, psi_deg: Tensor, number: int, at: Coar
     )
 
 
-def _is_highest(merit: Float[Tensor, "y x"]) -> Bool[Tensor, "y x"]:
+def _is_highest(merit: Float[Tensor, "v u"]) -> Bool[Tensor, "v u"]:
     """Tell which pixels are not lower than any of their four neighbours; never those of the rim."""
     highest = torch.zeros(merit.shape, dtype=torch.bool, device=merit.device)
     middle = merit[1:-1, 1:-1]
@@ -190,7 +190,7 @@ def _is_highest(merit: Float[Tensor, "y x"]) -> Bool[Tensor, "y x"]:
     return highest
 
 
-def _neighbours_above(merit: Float[Tensor, "y x"], threshold: float) -> Bool[Tensor, "y x"]:
+def _neighbours_above(merit: Float[Tensor, "v u"], threshold: float) -> Bool[Tensor, "v u"]:
     """Tell which pixels have four neighbours above the threshold: no peak of one hot pixel."""
     above = torch.zeros(merit.shape, dtype=torch.bool, device=merit.device)
     high = merit >= threshold

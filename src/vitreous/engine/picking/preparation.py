@@ -1,7 +1,9 @@
 """A micrograph made ready for picking, at the coarse sampling that picking works at.
 
-preprocessing.md section 6. Sides of an array need not be equal: each is reduced by itself, so the
-scale of the two axes may differ a little, and places are counted with the scale of each.
+preprocessing.md section 6. The axes of the coarse (work) grid are called v u (uh: half of a
+transform), those of the micrograph and of references y x. Sides need not be equal: each is reduced
+by itself, so the scale of the two axes may differ a little, and places are counted with that of
+each.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ def normalise(micrograph: Float[Tensor, "y x"]) -> Float[Tensor, "y x"]:
     return scaled.masked_fill_(scaled.abs() > OUTLIER_SIGMA, 0.0)
 
 
-def transform(micrograph: Float[Tensor, "y x"], sampling: Coarse) -> Complex[Tensor, "y xh"]:
+def transform(micrograph: Float[Tensor, "y x"], sampling: Coarse) -> Complex[Tensor, "v uh"]:
     """Return the half transform at the coarse sampling, origin at the centre, divided by pixels."""
     return fourier.crop(fourier.forward(micrograph, 2), sampling.work, 2)
 
@@ -137,7 +139,7 @@ def high_passed(
     return filtered / filtered.std(correction=0).clamp(min=1e-6)
 
 
-def shell_radius(sampling: Coarse, device: torch.device) -> Float[Tensor, "y xh"]:
+def shell_radius(sampling: Coarse, device: torch.device) -> Float[Tensor, "v uh"]:
     """Return the frequency of each pixel of a half transform in cycles per micrograph pixel."""
     index = fourier.indices(sampling.work, 2, device).to(torch.float64)
     full = torch.tensor(sampling.full[::-1], dtype=torch.float64, device=device)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vitreous.engine import fourier, masking, sampling
+from vitreous.engine import filtering, fourier, masking, sampling
 from vitreous.engine.boxing import new_box, rescale
 from vitreous.engine.filtering import low_pass_curve
 from vitreous.engine.picking.preparation import Coarse, shell_radius
@@ -24,7 +24,7 @@ from vitreous.engine.projection import project, projector
 from vitreous.errors import InputError
 
 PADDING = 8
-TOLERANCE = 5e-4
+TOLERANCE = 1e-3
 _WIDER = 1.5  # ringing of the low-pass beyond the box
 _EMPTY = 1e-10
 
@@ -62,18 +62,18 @@ class Basis:
     Parameters
     ----------
     waves
-        ``b y xh``: half transforms on the work grid of orthonormal images.
+        ``b v uh``: half transforms on the work grid of orthonormal images.
     weights
         ``n t b``: what each reference at each angle takes of each wave.
     psi_deg
         ``t``
     """
 
-    waves: Complex[Tensor, "b y xh"]
+    waves: Complex[Tensor, "b v uh"]
     weights: Float[Tensor, "n t b"]
     psi_deg: Float[Tensor, " t"]
 
-    def unturned(self) -> Complex[Tensor, "n y xh"]:
+    def unturned(self) -> Complex[Tensor, "n v uh"]:
         """Return the half transforms of the references at the first angle."""
         first = self.weights[:, 0].to(self.waves.dtype)
         return (first @ self.waves.flatten(1)).reshape(-1, *self.waves.shape[1:])
@@ -204,10 +204,9 @@ def basis(
     """
     psi_deg = sampling.psi_angles(psi_step_deg)
     images, pixel_px = _turned(refs, at, psi_deg)
-    flat = images.flatten(1)
-    left, power = _principal(flat, tolerance)
-    # waves = left^T images / root of power; their weights are left times that root
-    waves = (left / power.sqrt()).T @ flat
+    # Only what the filter lets through has to be mixed well: it decides how many waves there are.
+    left, power = _principal(_filtered(images, pixel_px, at, low_pass_A).flatten(1), tolerance)
+    waves = (left / power.sqrt()).T @ images.flatten(1)
     filtered = _on_work_grid(waves.reshape(-1, *images.shape[1:]), pixel_px, at)
     filtered = filtered * _low_pass(at, low_pass_A, filtered.device)
     weights = (left * power.sqrt()).reshape(len(refs), len(psi_deg), -1)
@@ -231,6 +230,21 @@ def _turned(
         fourier.inverse(project(projector(image, PADDING), turns), 2, size) for image in images
     ]
     return torch.cat(parts), wide / size
+
+
+def _filtered(
+    images: Float[Tensor, "m y x"], pixel_px: float, at: Coarse, low_pass_A: float
+) -> Float[Tensor, "m y x"]:
+    """Low-pass small images, also at the finest frequency of the work grid."""
+    finest = min(at.scale) / 2
+
+    def curve(k: Tensor) -> Tensor:
+        inside = (k <= finest * pixel_px).to(k.dtype)
+        if low_pass_A <= 0:
+            return inside
+        return inside * low_pass_curve(max(at.full), low_pass_A, at.pixel_size_A)(k / pixel_px)
+
+    return torch.cat([filtering.apply(chunk, curve, 2) for chunk in torch.split(images, 256)])
 
 
 def _principal(flat: Float[Tensor, "m p"], tolerance: float) -> tuple[Tensor, Tensor]:
@@ -257,7 +271,7 @@ def _strong(power: Tensor, tolerance: float) -> Tensor:
 
 def _on_work_grid(
     images: Float[Tensor, "b y x"], pixel_px: float, at: Coarse
-) -> Complex[Tensor, "b y xh"]:
+) -> Complex[Tensor, "b v uh"]:
     """Return the half transforms of small images put into the middle of an empty micrograph.
 
     The transform of few pixels at few frequencies is two matrix products. Divided by the number of
@@ -278,7 +292,7 @@ def _waves(k: Tensor, place: Tensor, side: int) -> Tensor:
     return torch.polar(torch.ones_like(turns), turns).to(torch.complex64)
 
 
-def _low_pass(at: Coarse, resolution_A: float, device: torch.device) -> Float[Tensor, "y xh"]:
+def _low_pass(at: Coarse, resolution_A: float, device: torch.device) -> Float[Tensor, "v uh"]:
     radius = shell_radius(at, device)
     if resolution_A <= 0:
         return torch.ones_like(radius)
@@ -287,7 +301,7 @@ def _low_pass(at: Coarse, resolution_A: float, device: torch.device) -> Float[Te
 
 
 def sums_inside(
-    transforms: Complex[Tensor, "n y xh"], at: Coarse, radius_px: int
+    transforms: Complex[Tensor, "n v uh"], at: Coarse, radius_px: int
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], int]:
     """Return sum and sum of squares of images over a disc, in pixels of the micrograph.
 
