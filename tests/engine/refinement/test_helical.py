@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from vitreous.engine.refinement import helical
 from vitreous.engine.refinement.helical import Parameters
 from vitreous.engine.refinement.maximisation import maximise
 from vitreous.engine.refinement.settings import Helix, Settings, Solvent
+from vitreous.io import read_volume, write_volume
 from vitreous.testing import known_poses, phantoms
 from vitreous.testing.phantoms import Gaussians
 
@@ -136,3 +140,20 @@ def test_maximisation_of_a_filament() -> None:
     outside = masking.radius(BOX, 2) > 16
     assert float(found[1].references[0][:, outside].abs().max()) == 0
     assert float(found[1].sigma2_map[0, 6]) < 0.5 * float(found[0].sigma2_map[0, 6])
+
+
+def test_relions_toolbox_imposes_the_same_symmetry(tmp_path: Path, relion: None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noisy = VOLUME + VOLUME.std() * torch.randn(VOLUME.shape, generator=generator)
+    write_volume(tmp_path / "in.mrc", noisy.numpy(), PIXEL_A)
+    command = (
+        "relion_helix_toolbox --impose --i in.mrc --o out.mrc --cyl_outer_diameter 80 --angpix 4 "
+        "--rise 12 --twist 37 --z_percentage 0.4 --sphere_percentage 0.85 --width 3"
+    )
+    done = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (tmp_path / "out.mrc").is_file(), done.stdout[-500:]
+    theirs = torch.from_numpy(np.array(read_volume(tmp_path / "out.mrc").data))
+    ours = helical.imposed(noisy, TRUE, PIXEL_A, central_fraction=0.4)
+    # Inside of RELION's masks.
+    inside = (slice(BOX // 2 - 8, BOX // 2 + 8), masking.radius(BOX, 2) < 8)
+    assert torch.allclose(ours[inside], theirs[inside], atol=1e-5 * float(theirs.abs().max()))
