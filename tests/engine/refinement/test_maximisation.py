@@ -547,3 +547,30 @@ def _on(sums: Accumulator, device: str) -> Accumulator:
     moved = Accumulator(sums.box_px, sums.padding, sums.r_max, device=device)
     moved.grid.copy_(sums.grid)
     return moved
+
+
+def test_scales_of_micrographs_come_out_of_iterations_and_norms_stay() -> None:
+    """Pitfall 9: images of four micrographs, 0.7 to 1.4 times as strong, with poses known."""
+    truth = (0.7, 1.0, 1.4, 0.9)
+    case = cases.make(
+        cases.Recipe(n=80, box_px=24, noise=1.5, scales=truth, offset_A=0, offset_error_A=0)
+    )
+    settings = replace(
+        case.settings,
+        searching=Searching(skip_align=True),
+        image=replace(case.settings.image, correct_norm=True, correct_scale=True),
+    )
+    sampling = replace(case.state.sampling, oversampling=0)
+    even = torch.ones(4).double()
+    state = replace(case.state, sampling=sampling, models=(replace(case.model, group_scale=even),))
+    norms = []
+    for _ in range(6):
+        sums, assignments = expectation(case.data, state, settings, None)
+        known = Known(mean_norms=(float(assignments.norm.mean()),))
+        models, _ = maximise(state, (sums,), settings, known=known)
+        state = replace(state, models=models, assignments=assignments)
+        norms.append(models[0].mean_norm)
+    expected = torch.tensor(truth).double()
+    found = state.models[0].group_scale
+    assert torch.allclose(found, expected / expected.mean(), rtol=0.02), found
+    assert max(norms[2:]) / min(norms[2:]) < 1.02
