@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from refinement_engines import ENGINES, expect, of_variant, variant
+from refinement_engines import ENGINES, expect, of_variant, variant, with_images
 from vitreous.engine import geometry, grids
 from vitreous.engine.projection import Accumulator
+from vitreous.engine.refinement import expectation as fast
 from vitreous.testing.oracle.variants import VARIANTS
 
 LOG_WEIGHT = 0.005
@@ -152,3 +153,44 @@ def test_rows_add_up_to_all(name: str, engine: str) -> None:
         torch.testing.assert_close(first.grid, whole.grid, rtol=1e-3, atol=1e-4 * scale)
     pmax = np.where(np.arange(n) % 2 == 0, parts[1][1].pmax, parts[0][1].pmax)
     np.testing.assert_allclose(pmax, found.pmax, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["2D", "mixed boxes and pixels", "local", "gradient"])
+def test_little_memory_changes_nothing(name: str) -> None:
+    """Images in chunks of the smallest size give what they give together."""
+    one = variant(name)
+    sums, found = of_variant("fast", name)
+    again, parts = expect("fast", one.case, one.half, chunk_bytes=1)
+    np.testing.assert_allclose(parts.log_likelihood, found.log_likelihood, rtol=1e-6)
+    np.testing.assert_allclose(parts.angles_deg, found.angles_deg, atol=1e-6)
+    for first, second in zip(sum(again.references, ()), sum(sums.references, ()), strict=True):
+        scale = float(second.grid.abs().max())
+        torch.testing.assert_close(first.grid, second.grid, rtol=1e-4, atol=1e-5 * scale)
+
+
+@every_engine
+@pytest.mark.parametrize("name", ["3D", "2D, gradient"])
+def test_the_same_again_is_the_same_to_the_last_bit(name: str, engine: str) -> None:
+    sums, found = of_variant(engine, name)
+    again, after = expect(engine, variant(name).case)
+    np.testing.assert_array_equal(after.log_likelihood, found.log_likelihood)
+    np.testing.assert_array_equal(after.angles_deg, found.angles_deg)
+    assert torch.equal(again.statistics.residual, sums.statistics.residual)
+    for first, second in zip(sum(again.references, ()), sum(sums.references, ()), strict=True):
+        assert torch.equal(first.grid, second.grid)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_broken_image_is_named_and_left_out(value: float) -> None:
+    case = variant("3D").case
+    images = [one.clone() for one in case.images]
+    images[2][3, 5] = value
+    told: list[int] = []
+    watch = fast.Watch(bad=lambda rows: told.extend(rows.tolist()))
+    sums, found = expect("fast", with_images(case, images), watch=watch)
+    assert told == [2]
+    assert float(sums.statistics.n_particles) == len(case.data) - 1
+    wanted, before = expect("fast", case, rows=np.array([0, 1, 3]))
+    np.testing.assert_allclose(found.pmax[[0, 1, 3]], before.pmax[[0, 1, 3]], rtol=1e-5)
+    first, second = sums.references[0][0].grid, wanted.references[0][0].grid
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5 * float(second.abs().max()))

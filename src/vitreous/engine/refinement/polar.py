@@ -55,7 +55,7 @@ class Harmonics:
     order: tuple[int, ...]
     even: Float[Tensor, "px a"]
     odd: Float[Tensor, "px b"]
-    coefficients: tuple[Float[Tensor, "2 r d"], ...]
+    coefficients: tuple[Float[Tensor, "2 _ d"], ...]
     turning: Float[Tensor, "p h"]
 
     def select(self, directions: Int64[Tensor, " d"]) -> Harmonics:
