@@ -262,7 +262,8 @@ def _ctf(unit: Micrograph, at: Coarse, device: torch.device, *, intact: bool) ->
     treatment = Treatment(intact_first_peak=intact)
     optics = unit.on_grid(at.full, torch.device("cpu"))
     square = ctf_model.ctf(optics, unit.defocus, side, treatment=treatment)
-    return fourier.crop(square, at.work, 2)[0].to(device)
+    whole = torch.complex(square, torch.zeros_like(square))
+    return fourier.crop(whole, at.work, 2)[0].real.contiguous().to(device)
 
 
 def _first_peak(unit: Micrograph, at: Coarse, device: torch.device) -> Tensor:

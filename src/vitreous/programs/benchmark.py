@@ -19,6 +19,7 @@ from vitreous.programs import (
     benchmark_ctf,
     benchmark_extract,
     benchmark_motion,
+    benchmark_picking,
     benchmark_projection,
     benchmark_reconstruction,
     benchmark_refine,
@@ -29,6 +30,7 @@ NAMES = {
     "ctf": "CTF estimation: errors on simulated micrographs, seconds for each",
     "extract": "particles cut out of micrographs, per micrograph, beside the disk's rate",
     "motion": "movies aligned and added up: seconds for each, and the error of the motion",
+    "picking": "blobs and templates in micrographs, seconds and quality",
     "projection": "slices of a volume: taking them and inserting them, per pixel",
     "refine": "whole refinements, and what they reach against the truth",
     "reconstruction": "a map from particles, and particles from a map, per image",
@@ -57,6 +59,9 @@ def run(arguments: argparse.Namespace) -> list[str]:
     elif arguments.name == "refine":
         result |= benchmark_refine.run(against=arguments.against)
         lines = list(benchmark_refine.lines(result))
+    elif arguments.name == "picking":
+        result |= benchmark_picking.run(against=arguments.against)
+        lines = list(benchmark_picking.lines(result))
     elif arguments.name == "ctf":
         result |= benchmark_ctf.run()
         lines = list(benchmark_ctf.lines(result))
