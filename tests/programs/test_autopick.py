@@ -125,7 +125,12 @@ def test_filaments_are_written_as_segments(project: Path) -> None:
     image[100:125, 30:230] -= 1
     write_mrc(project / "Micrographs" / "m0.mrc", image.numpy(), 2.0)
     options = _templates(
-        project, pick_helix=True, tube_diameter_A=30.0, rise_A=10.0, max_curvature=0.5
+        project,
+        pick_helix=True,
+        tube_diameter_A=30.0,
+        rise_A=10.0,
+        max_curvature=0.5,
+        threshold=-0.4,
     )
     _pick(options, project)
     tables = [t for _, t in read_coordinates("AutoPick/job005/autopick.star", project) if len(t)]

@@ -87,7 +87,7 @@ def _compare(folder: Path, method: str, against: str | None, repeats: int) -> di
             began = time.perf_counter()
             _call(command, folder)
             seconds[program].append(time.perf_counter() - began)
-    programs = {}
+    programs: dict[str, dict[str, Any]] = {}
     for program, command in commands.items():
         recall, precision = quality(folder, program)
         programs[program] = {
