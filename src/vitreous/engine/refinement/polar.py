@@ -199,11 +199,11 @@ def _assembled(blocks: list[tuple[int, Tensor, Tensor]], grid: PoseGrid) -> Harm
     if grid.ndim == 2:
         # All angles of an average are turned from that of its first slice.
         psi = psi - psi[0]
-    m = torch.tensor(order, dtype=torch.float64)
+    orders = torch.tensor(order, dtype=torch.float64)
     # Half of the whole plane; m and -m together twice the real part. X exp(-i m psi).
-    factor = torch.where(m == 0, 0.5, 1.0)
+    factor = torch.where(orders == 0, 0.5, 1.0)
     turning = torch.stack(
-        [factor * torch.cos(psi[:, None] * m), factor * torch.sin(psi[:, None] * m)], -1
+        [factor * torch.cos(psi[:, None] * orders), factor * torch.sin(psi[:, None] * orders)], -1
     )
     n_pixels = len(blocks[0][1])
 
