@@ -282,10 +282,14 @@ class Accumulator:
         """Count slices; after enough of them the sums go on in double precision."""
         self._since_flush += n
         if self._since_flush >= self.flush_every:
-            self._total = torch.zeros_like(self._grid, dtype=torch.float64) + (
-                0 if self._total is None else self._total
-            )
-            self._flush_()
+            self.use_double_()
+
+    def use_double_(self) -> None:
+        """Go on in double precision, as after many slices; ranks that add sums agree on it."""
+        if self._total is None:
+            self._total = torch.zeros_like(self._grid, dtype=torch.float64)
+            self._since_flush = max(1, self._since_flush)
+        self._flush_()
 
     def merge_(self, other: Accumulator) -> None:
         """Add the sums of another accumulator of the same shape."""

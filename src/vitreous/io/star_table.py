@@ -71,6 +71,10 @@ class Table:
             raise InputError(f"data_{self.name}: a list has one value per label, not {lengths}")
         object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
 
+    def __reduce__(self) -> tuple[type[Table], tuple[object, ...]]:
+        """Travel to another process; a mapping that cannot be changed does not by itself."""
+        return Table, (self.name, dict(self.columns), self.is_list, self.comment, self.joined)
+
     @classmethod
     def from_columns(
         cls, name: str, mapping: Mapping[str, object], *, is_list: bool = False, comment: str = ""

@@ -12,7 +12,10 @@ from vitreous.programs.refine.program import refine
 
 def run(options: InitialModel, run: Run) -> None:
     """Find a map by gradient descent from random orientations, then turn it to its axes."""
-    job, state = refine(options, run)
+    ended = refine(options, run)
+    if ended is None:  # another than the first of several ranks
+        return
+    job, state = ended
     model = state.models[0]
     volume = model.references[int(model.class_weight.argmax())]
     group = options.point_group

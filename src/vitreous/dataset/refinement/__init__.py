@@ -19,9 +19,11 @@ from vitreous.dataset.refinement.machine import Machine
 from vitreous.dataset.refinement.names import Names, last_iteration
 from vitreous.dataset.refinement.reading import Iteration, read_iteration
 from vitreous.dataset.refinement.scratch import ScratchCopy, on_scratch
+from vitreous.dataset.refinement.store import Images, open_images
 from vitreous.dataset.refinement.writing import write_final, write_iteration
 
 __all__ = [
+    "Images",
     "Iteration",
     "Machine",
     "Names",
@@ -37,6 +39,7 @@ __all__ = [
     "data_of",
     "last_iteration",
     "on_scratch",
+    "open_images",
     "parse",
     "preread",
     "preread_bytes",

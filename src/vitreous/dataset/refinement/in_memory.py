@@ -43,6 +43,8 @@ def preread(
     *,
     each: Callable[[int], None] = lambda _: None,
     n_threads: int = 1,
+    memory: Callable[[int], Tensor] = torch.empty,
+    part: tuple[int, int] = (0, 1),
 ) -> Data:
     """Read images once and keep them.
 
@@ -56,6 +58,10 @@ def preread(
         Called with the number of images read.
     n_threads
         Reads at a time.
+    memory
+        Gives room for so many numbers in float32; processes of one computer may share it.
+    part
+        Which part this process reads, of how many; others read the rest into shared memory.
 
     Raises
     ------
@@ -72,30 +78,36 @@ def preread(
             f"{needed / _GIB:.1f} GiB (number x box² x 4 bytes), but {free / _GIB:.1f} GiB of "
             "memory are free. Read them from a scratch disk instead, or use more computers."
         )
-    kept = _Kept(data, chosen)
-    kept.fill(each, n_threads)
+    kept = _Kept(data, chosen, memory)
+    kept.fill(each, n_threads, part)
     return replace(data, read=kept.read)
 
 
 class _Kept:
     """Images by optics group, and where each particle is among them."""
 
-    def __init__(self, data: Data, rows: NDArray[np.int64]) -> None:
+    def __init__(
+        self, data: Data, rows: NDArray[np.int64], memory: Callable[[int], Tensor]
+    ) -> None:
         self._read = data.read
         self._group = data.optics_group
         self._number = np.full(len(data), -1, np.int64)
         self._rows: dict[int, NDArray[np.int64]] = {}
         self._images: dict[int, Tensor] = {}
+        room, used = memory(preread_bytes(data, rows) // 4), 0
         for group in np.unique(data.optics_group[rows]).tolist():
             mine = np.sort(rows[data.optics_group[rows] == group])
             box = int(data.optics.box_px[group])
             self._number[mine] = np.arange(mine.size)
             self._rows[group] = mine
-            self._images[group] = torch.empty(mine.size, box, box)
+            n = mine.size * box * box
+            self._images[group] = room[used : used + n].view(mine.size, box, box)
+            used += n
 
-    def fill(self, each: Callable[[int], None], n_threads: int) -> None:
+    def fill(self, each: Callable[[int], None], n_threads: int, part: tuple[int, int]) -> None:
+        first, n_parts = part
         with ThreadPoolExecutor(max(1, n_threads)) as readers:
-            for n in readers.map(self._fill, self._parts()):
+            for n in readers.map(self._fill, self._parts()[first::n_parts]):
                 each(n)
 
     def _parts(self) -> list[tuple[int, NDArray[np.int64]]]:

@@ -38,7 +38,7 @@ from vitreous.engine.refinement.data import Data
 from vitreous.engine.refinement.images import Prepared, View, moved_wholly
 from vitreous.engine.refinement.references import References, references
 from vitreous.engine.refinement.settings import Settings
-from vitreous.engine.refinement.state import Assignments, Model, State
+from vitreous.engine.refinement.state import Assignments, Model, Schedule, State
 from vitreous.engine.refinement.statistics import Sums
 
 _CHUNK_BYTES = 2**30
@@ -146,9 +146,9 @@ def expectation(
         rows = rows if half is None else rows[state.assignments.half == half]
     watch.phase("references")
     step = _iteration(data, state, settings, model, prepared, seeding=seeding, exact=exact)
-    n_sums = 2 if step.is_gradient else 1
-    sums = tuple(tuple(_accumulator(step) for _ in range(n_sums)) for _ in range(model.n_classes))
-    statistics, changed = empty_statistics(model), _writable(state.assignments)
+    nothing = empty_sums(model, state.schedule, settings)
+    sums, statistics = nothing.references, nothing.statistics
+    changed = _writable(state.assignments)
     for seen, chunk in _chunks(step, rows, chunk_bytes):
         for found in _chunk(step, seen, chunk, sums, watch):
             statistics = statistics + found.statistics
@@ -156,6 +156,20 @@ def expectation(
                 getattr(changed, name)[found.rows] = values
         watch.done(len(chunk))
     return Sums(statistics, sums), changed
+
+
+def empty_sums(model: Model, now: Schedule, settings: Settings) -> Sums:
+    """Return sums over no particle: what a rank without a share of a half adds to it."""
+    n_sums, r_max = (
+        2 if schedule_gradient.is_gradient(now, settings) else 1,
+        now.current_size_px // 2,
+    )
+
+    def accumulator() -> Accumulator:
+        return Accumulator(model.box_px, settings.padding, r_max, ndim=model.ndim)
+
+    references = (tuple(accumulator() for _ in range(n_sums)) for _ in range(model.n_classes))
+    return Sums(empty_statistics(model), tuple(references))
 
 
 def _iteration(
@@ -194,11 +208,6 @@ def _iteration(
         seeding,
         exact,
     )
-
-
-def _accumulator(step: Iteration) -> Accumulator:
-    model, size = step.model, step.state.schedule.current_size_px
-    return Accumulator(model.box_px, step.settings.padding, size // 2, ndim=model.ndim)
 
 
 def _writable(assignments: Assignments) -> Assignments:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vitreous.dataset.refinement import write_final, write_iteration
 from vitreous.engine.refinement import accuracy, changes, order, schedule, updates
-from vitreous.engine.refinement.expectation import Watch, expectation
+from vitreous.engine.refinement.expectation import Watch
 from vitreous.engine.refinement.improvement import reference_power
 from vitreous.engine.refinement.maximisation import Known, Outcome, maximise
 from vitreous.engine.refinement.references import References, references
@@ -19,6 +19,7 @@ from vitreous.engine.refinement.regulariser import Regulariser, wiener_map
 from vitreous.engine.refinement.state import Assignments, State
 from vitreous.engine.refinement.statistics import Sums
 from vitreous.jobs.context import Run
+from vitreous.programs.refine.crew import Crew
 from vitreous.programs.refine.start import Refinement
 
 
@@ -58,12 +59,16 @@ class Loop:
         What runs.
     run
         The job folder, progress and abort.
+    crew
+        Who runs the expectation step.
     regularise
         Makes maps.
     """
 
-    def __init__(self, job: Refinement, run: Run, *, regularise: Regulariser = wiener_map) -> None:
-        self.job, self.run, self.regularise = job, run, regularise
+    def __init__(
+        self, job: Refinement, run: Run, crew: Crew, *, regularise: Regulariser = wiener_map
+    ) -> None:
+        self.job, self.run, self.crew, self.regularise = job, run, crew, regularise
         model = job.state.models[0]
         self._counts = updates.pixel_counts(job.data.optics, model.box_px, model.pixel_size_A)
         self._bad: set[int] = set()
@@ -80,7 +85,10 @@ class Loop:
         now = state.schedule
         timing.phase("references")
         r_max = now.current_size_px // 2
-        prepared = tuple(references(m, settings, r_max=r_max) for m in state.models)
+        prepared = {
+            half: references(state.models[half], settings, r_max=r_max)
+            for half in self.crew.halves(len(state.models))
+        }
         if schedule.measures_accuracy(state, settings):
             timing.phase("accuracies")
             state = schedule.with_accuracies(state, self._accuracies(state, prepared[0]))
@@ -90,7 +98,7 @@ class Loop:
         timing.phase("maximisation")
         final = settings.auto_refine and now.converged
         known = Known(
-            powers=self._powers(prepared),
+            powers=self._powers(prepared, len(state.models)),
             mean_norms=self._mean_norms(assignments, rows),
             pixel_counts=self._counts,
         )
@@ -120,16 +128,15 @@ class Loop:
         return accuracy.measure(job.data, state, job.settings, prepared.projectors, shuffled)
 
     def _expectation(
-        self, state: State, prepared: tuple[References, ...], timing: Timing
+        self, state: State, prepared: dict[int, References], timing: Timing
     ) -> tuple[tuple[Sums, ...], Assignments, tuple[NDArray[np.int64], ...]]:
-        """Run the expectation over all halves."""
+        """Run the expectation over all halves, on all ranks."""
         job, settings, now = self.job, self.job.settings, state.schedule
         halves: list[int | None] = [None] if len(state.models) == 1 else [0, 1]
         rows = tuple(
             order.particles(job.data, state.assignments, now, settings, half) for half in halves
         )
         total = sum(len(part) for part in rows)
-        assignments, sums = state.assignments, []
         with self.run.phase(f"Iteration {now.iteration}", total, "particles") as progress:
 
             def done(n: int) -> None:
@@ -141,34 +148,26 @@ class Loop:
                 self.run.check_abort()
 
             watch = Watch(done, phase, self._tell_bad)
-            for half, part, ready in zip(halves, rows, prepared, strict=True):
-                one, assignments = expectation(
-                    job.data,
-                    replace(state, assignments=assignments),
-                    settings,
-                    half,
-                    rows=part,
-                    seeding=self._is_seeding(state),
-                    prepared=ready,
-                    watch=watch,
-                )
-                sums.append(one)
+            sums, assignments = self.crew.expectation(
+                settings, state, rows, seeding=self._is_seeding(state), prepared=prepared,
+                watch=watch,
+            )  # fmt: skip
         timing.phase("")
-        return tuple(sums), assignments, rows
+        return sums, assignments, rows
 
     def _is_seeding(self, state: State) -> bool:
         last = 2 if self.job.settings.firstiter_cc else 1
         return self.job.seeds and state.schedule.iteration <= last
 
-    def _powers(self, prepared: tuple[References, ...]) -> tuple[torch.Tensor, ...]:
+    def _powers(self, prepared: dict[int, References], n_models: int) -> tuple[torch.Tensor, ...]:
         """Return the power of each reference where maximisation needs it."""
         settings = self.job.settings
-        if len(prepared) == 2 or settings.searching.coarsest_A > 0:
+        if n_models == 2 or settings.searching.coarsest_A > 0:
             return ()
         n_shells = self.job.state.models[0].box_px // 2 + 1
         return tuple(
             torch.stack([reference_power(one, n_shells) for one in ready.projectors])
-            for ready in prepared
+            for ready in prepared.values()
         )
 
     def _mean_norms(

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import torch
 
+from vitreous.dataset.particles import Particles
+from vitreous.dataset.refinement import Images, Machine, open_images
 from vitreous.dataset.refinement.job_settings import RefineOptions
+from vitreous.distributed.team import Team
 from vitreous.engine.refinement import schedule
 from vitreous.engine.refinement.accuracy import UNKNOWN
+from vitreous.engine.refinement.data import Data
 from vitreous.engine.refinement.state import State
 from vitreous.jobs.context import Run
+from vitreous.programs.refine.crew import Crew
 from vitreous.programs.refine.loop import Done, Loop
 from vitreous.programs.refine.prior import prior_of
 from vitreous.programs.refine.report import Report
 from vitreous.programs.refine.start import Refinement, begin
 
 
-def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State]:
-    """Run all iterations; return the refinement and where it ended."""
+def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State] | None:
+    """Run all iterations; return the refinement and where it ended, on the first rank only."""
     torch.set_num_threads(max(1, run.n_threads))
-    job = begin(options, run)
-    loop = Loop(job, run, regularise=prior_of(job, run))
+    with Team(run.rank, run.n_ranks, on_wait=run.check_abort) as team, ExitStack() as until:
+        if team.leads:
+            return _lead(options, run, team, until)
+        images = open_images(until, team, run)
+        Crew(team, images).follow(run.check_abort)
+    return None
+
+
+def _lead(
+    options: RefineOptions, run: Run, team: Team, until: ExitStack
+) -> tuple[Refinement, State]:
+    """Begin, decide, write and tell, as the first rank; compute with the others."""
+    opened: list[Images] = []
+
+    def images(particles: Particles, machine: Machine) -> Data:
+        opened.append(open_images(until, team, run, particles, machine))
+        return opened[0].data
+
+    job = begin(options, run, images)
+    crew = Crew(team, opened[0], through_disk=job.machine.combine_through_disk)
+    loop = Loop(job, run, crew, regularise=prior_of(job, run))
     loop.begin()
     state = job.state
     report = Report(run, job.settings, state.schedule.iteration)
@@ -33,6 +59,7 @@ def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State]:
         state = done.state
         run.say(line(done))
         report.add(state, sum(len(part) for part in done.rows), done.timing.seconds)
+    crew.dismiss()
     report.finish(state)
     return job, state
 

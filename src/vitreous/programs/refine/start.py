@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,7 +20,6 @@ from vitreous.dataset.refinement import (
     check_start,
     continued_settings,
     continued_state,
-    data_of,
     read_iteration,
     reference_images,
     scale_groups,
@@ -42,6 +43,7 @@ from vitreous.jobs.context import Run
 from vitreous.project.folder import ProjectFolder
 from vitreous.project.pipeline import Form
 
+OpenImages: TypeAlias = Callable[[Particles, Machine], Data]
 _HALVES = ("half1", "half2")
 
 
@@ -81,18 +83,28 @@ class Refinement:
     is_new: bool
 
 
-def begin(options: RefineOptions, run: Run) -> Refinement:
-    """Check everything, and read or make what the first iteration needs."""
+def begin(options: RefineOptions, run: Run, images: OpenImages) -> Refinement:
+    """Check everything, and read or make what the first iteration needs.
+
+    Parameters
+    ----------
+    options
+        Of the job.
+    run
+        The job.
+    images
+        Opens the images of particles that were checked.
+    """
     form = ProjectFolder.open(run.project).read().form
     if run.is_continue:
-        return _continued(options, run, form)
+        return _continued(options, run, form, images)
     settings, machine = settings_of(options)
     if settings.seed < 0:
         settings = replace(settings, seed=random.SystemRandom().randrange(2**31))
         run.say(f"Random seed: {settings.seed} (--random_seed {settings.seed} repeats this run)")
     particles = read_particles(run.project / settings.particles, run.project)
     check_start(settings, particles, folder=run.project)
-    data = data_of(particles)
+    data = images(particles, machine)
     groups = scale_groups(particles)
     assignments = assignments_of(
         particles,
@@ -131,7 +143,7 @@ def begin(options: RefineOptions, run: Run) -> Refinement:
     )  # fmt: skip
 
 
-def _continued(options: RefineOptions, run: Run, form: Form) -> Refinement:
+def _continued(options: RefineOptions, run: Run, form: Form, images: OpenImages) -> Refinement:
     """Go on from the optimiser file that the user chose."""
     source = str(options.continue_from)
     found = read_iteration(source, run.project)
@@ -144,7 +156,7 @@ def _continued(options: RefineOptions, run: Run, form: Form) -> Refinement:
     box, pixel_A = state.models[0].box_px, state.models[0].pixel_size_A
     run.say(f"Continuing after iteration {state.schedule.iteration} of {source}")
     return Refinement(
-        settings, machine, particles, data_of(particles), state,
+        settings, machine, particles, images(particles, machine), state,
         masks_of(settings, run.project, box, pixel_A),
         f"{run.folder}run_ct{state.schedule.iteration}", form,
         seeds=_is_one_map(settings, run.project), is_new=False,
