@@ -107,6 +107,15 @@ def touches_edge(mask: Float[Tensor, "*real"], above: float = 0.0) -> bool:
     )
 
 
+def parts(inside: Bool[Tensor, "*real"]) -> tuple[int, float]:
+    """Return how many parts do not touch by a face, and the share that the largest holds."""
+    labels, n_parts = ndimage.label(inside.cpu().numpy())
+    if not n_parts:
+        return 0, 0.0
+    sizes = np.bincount(labels.ravel())[1:]
+    return int(n_parts), float(sizes.max() / sizes.sum())
+
+
 def sphere(
     size: int,
     ndim: int,

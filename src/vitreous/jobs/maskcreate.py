@@ -120,4 +120,5 @@ class MaskCreate(Options):
     def results(self) -> Iterator[Result]:
         """Yield what a page about the job shows."""
         yield Result("headline", "volume", "Part of the box inside the mask", "%")
+        yield Result("headline", "parts", "Separate parts at the threshold")
         yield Result("plot", "slices", "Central slices of map and mask")
