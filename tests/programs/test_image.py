@@ -81,6 +81,8 @@ SAME = [
     "stack.mrcs --average",
     "stack.mrcs --avg_bin 3",
     "stack.mrcs --avg_ampl",
+    "stack.mrcs --avg_ampl2",
+    "stack.mrcs --add_edge --edge_x0 2 --edge_xF 12 --edge_y0 3 --edge_yF 13",
 ]
 
 
@@ -96,9 +98,44 @@ def test_the_same_as_relions_image_handler(folder: Path, relion: None, arguments
             assert image(line) == 0
     ours, theirs = load(f"ours{suffix}"), load(f"theirs{suffix}")
     np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, atol=1e-5, rtol=1e-5)
-    if flags.split()[0] not in ("--average", "--avg_ampl", "--avg_bin", "--flipXY", "--flipmXY"):
+    if flags.split()[0] not in (
+        "--average",
+        "--avg_ampl",
+        "--avg_ampl2",
+        "--avg_bin",
+        "--flipXY",
+        "--flipmXY",
+    ):
         pixel_size_A = read_header(f"theirs{suffix}").pixel_size_A
         assert read_header(f"ours{suffix}").pixel_size_A == pytest.approx(pixel_size_A, rel=1e-6)
+
+
+def test_frames_of_all_movies_are_averaged_as_in_relion(folder: Path, relion: None):
+    write_mrc("second.mrcs", np.random.default_rng(2).normal(size=(7, 16, 16)), 1.5)
+    Path("m.star").write_text(
+        "\ndata_\n\nloop_\n_rlnMicrographMovieName #1\nstack.mrcs\nsecond.mrcs\n"
+    )
+    command = "relion_image_handler --i m.star --o theirs.mrc --average_all_movie_frames"
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=60)
+    assert image("--i m.star --o ours.mrc --average_all_movie_frames") == 0
+    np.testing.assert_allclose(load("ours.mrc"), load("theirs.mrc"), atol=1e-6)
+    write_mrc("second.mrcs", np.ones((3, 16, 16)), 1.5)  # RELION reads past the end of this one
+    assert image("--i m.star --o ours.mrc --average_all_movie_frames") == 0
+    frames = np.concatenate([load("stack.mrcs"), load("second.mrcs")])
+    np.testing.assert_allclose(load("ours.mrc")[0], frames.mean(0), atol=1e-6)
+
+
+def test_images_of_a_star_file_go_to_one_stack_as_in_relion(folder: Path, relion: None):
+    Path("other.mrcs").write_bytes(Path("stack.mrcs").read_bytes())
+    rows = "3@other.mrcs\n5@stack.mrcs\n4@stack.mrcs\n1@other.mrcs\n"
+    Path("p.star").write_text("\ndata_\n\nloop_\n_rlnImageName #1\n" + rows)
+    command = "relion_image_handler --i p.star --o theirs.mrcs --multiply_constant 2"
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=60)
+    assert image("--i p.star --o ours.mrcs --multiply_constant 2") == 0
+    np.testing.assert_allclose(load("ours.mrcs"), load("theirs.mrcs"), atol=1e-6)
+    assert list(read_star("ours.star").first["rlnImageName"]) == [
+        f"{number:06d}@ours.mrcs" for number in (1, 2, 3, 4)
+    ]
 
 
 def test_mean_amplitudes_are_levelled_as_in_relion(folder: Path, relion: None):
@@ -147,6 +184,53 @@ def test_pictures_become_mrc_and_come_back(folder: Path):
     assert sorted(path.name for path in folder.glob("s_*.png")) == [
         f"s_{number:06d}.png" for number in range(1, 8)
     ]
+
+
+def test_every_picture_written_is_named(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert image("--i stack.mrcs --o s.png") == 0
+    assert capsys.readouterr().out == "s_000001.png to s_000007.png: 7 images\n"
+    assert image("--i 2@stack.mrcs --o one.png") == 0
+    assert capsys.readouterr().out == "one.png: 1 image\n"
+    rows = "2@stack.mrcs\nimage.mrc\n3@stack.mrcs\n"
+    Path("p.star").write_text("\ndata_\n\nloop_\n_rlnImageName #1\n" + rows)
+    assert image("--i p.star --o p.png --json") == 0
+    written = json.loads(capsys.readouterr().out)["written"]
+    assert written == [f"p_{number:06d}.png" for number in (1, 2, 3)]
+    assert written == sorted(path.name for path in folder.glob("p*.png"))
+    assert Path("p_000001.png").read_bytes() == Path("one.png").read_bytes()
+    assert np.asarray(Image.open("p_000001.png")).ndim == 2  # grey
+    assert image("--i map.mrc --o m.png --json") == 0
+    assert len(json.loads(capsys.readouterr().out)["written"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("scheme", "ends"),
+    [
+        ("fire", [(0, 0, 0), (255, 0, 0)]),
+        ("ice", [(0, 0, 255), (255, 255, 255)]),
+        ("fire-n-ice", [(0, 0, 255), (255, 0, 0)]),
+        ("rainbow", [(0, 255, 255), (255, 255, 0)]),
+        ("difference", [(0, 0, 0), (255, 255, 0)]),
+    ],
+)
+def test_pictures_have_the_colours_asked_for(
+    folder: Path, scheme: str, ends: list[tuple[int, int, int]]
+):
+    write_mrc("ramp.mrc", np.tile(np.arange(256, dtype=np.float32), (4, 1)), 1.0)
+    assert image(f"--i ramp.mrc --o ramp.png --colour_{scheme}") == 0
+    picture = np.asarray(Image.open("ramp.png"))[0].astype(int)
+    assert [tuple(picture[0]), tuple(picture[255])] == ends
+    assert np.abs(np.diff(picture, axis=0)).max() <= 5  # no jumps
+
+
+def test_no_difference_is_black(folder: Path):
+    write_mrc("d.mrc", np.array([[-1, 0, 3], [0, 0, 0]], np.float32), 1.0)
+    assert image("--i d.mrc --o d.png --colour_difference") == 0
+    picture = np.asarray(Image.open("d.png")).astype(int)[1]
+    assert picture[1].max() <= 3
+    assert picture[2].tolist() == [255, 255, 0]
+    assert picture[0][2] > 100
+    assert picture[0][0] == 0
 
 
 def test_stacks_maps_and_single_images_keep_their_kind(folder: Path):
@@ -289,6 +373,11 @@ def test_what_cannot_work_is_said_in_one_line(folder: Path, capsys: pytest.Captu
     raw = bytearray(Path("unknown.mrc").read_bytes())
     raw[40:52] = bytes(12)
     Path("unknown.mrc").write_bytes(raw)
+    for name, label, row in (
+        ("p", "rlnImageName", "1@stack.mrcs"),
+        ("m", "rlnMicrographMovieName", "stack.mrcs"),
+    ):
+        Path(f"{name}.star").write_text(f"\ndata_\n\nloop_\n_{label} #1\n{row}\n")
     before = {path.name for path in folder.iterdir()}
     for arguments, message in (
         ("--i map.mrc", "Nothing to do"),
@@ -307,6 +396,13 @@ def test_what_cannot_work_is_said_in_one_line(folder: Path, capsys: pytest.Captu
         ("--i stack.mrcs --flipZ --o x.mrcs", "--flipZ needs a map"),
         ("--i map.mrc --flipX --o x.tif", "can write .mrc, .mrcs, .png and .jpg"),
         ("--i empty.star --stats", "no column of images"),
+        ("--i p.star --o a/b --flipX", "put into the names of its files"),
+        ("--i p.star --o p.mrcs --flipX", "would replace the input"),
+        ("--i p.star --o q.mrc --flipX", "name it .mrcs"),
+        ("--i m.star --o q.mrcs --flipX", "stack.mrcs is a map or a movie"),
+        ("--i p.star --o mean --average", "a name that ends in .mrc"),
+        ("--i stack.mrcs --o x.mrcs --add_edge --edge_xF 16", "--edge_x0 0 --edge_xF 16: wanted"),
+        ("--i map.mrc --o x.mrc --add_edge", "--add_edge needs images"),
         ("--i stack.mrcs --average --avg_bin 2 --o x.mrcs", "at a time"),
         ("--i stack.mrcs --avg_bin 9 --o x.mrcs", "7 frames from 1 to 7, fewer than --avg_bin 9"),
         ("--i 9@stack.mrcs --stats", "image 9 is wanted"),

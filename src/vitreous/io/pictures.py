@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vitreous.errors import FormatError, InputError
 from vitreous.io.atomic import write_bytes
+from vitreous.io.colours import AROUND_ZERO, coloured
 from vitreous.io.image_refs import split_format
 from vitreous.io.sources import open_descriptor
 
@@ -55,6 +56,7 @@ def write_picture(
     *,
     black: float | None = None,
     white: float | None = None,
+    scheme: str | None = None,
 ) -> None:
     """Write an image as an 8-bit PNG or JPEG, row 0 at the bottom; whole or not at all.
 
@@ -66,6 +68,9 @@ def write_picture(
         ``(y, x)``.
     black, white
         Values shown black and white; the smallest and largest where not given.
+    scheme
+        Colours instead of grey, see `colours.SCHEMES`. Without `black` and `white`, differences
+        run from minus to plus the largest value.
     """
     from PIL import Image
 
@@ -76,10 +81,13 @@ def write_picture(
         raise InputError(f"{path}: an array of shape {image.shape} is no picture; wanted (y, x).")
     if not np.isfinite(image).all():
         raise InputError(f"{path}: the image holds NaN or infinite values.")
-    low = float(image.min()) if black is None else black
-    high = float(image.max()) if white is None else white
+    low, high = float(image.min()), float(image.max())
+    if scheme in AROUND_ZERO:
+        low, high = -max(-low, high), max(-low, high)
+    low, high = low if black is None else black, high if white is None else white
     scaled = (image.astype(np.float64) - low) * (255.0 / (high - low) if high != low else 0.0)
     grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)[::-1]
+    pixels = grey if scheme is None else coloured(grey, scheme)
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(grey)).save(stream, "PNG" if kind == "png" else "JPEG")
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG" if kind == "png" else "JPEG")
     write_bytes(file, stream.getvalue())

@@ -7,6 +7,7 @@ before it, in the order of the command line; what measures sees the final result
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -17,9 +18,11 @@ import torch
 from vitreous.engine import fourier
 from vitreous.errors import InputError
 from vitreous.io import ImageRef, Table, format_ref, format_star, write_mrc
-from vitreous.programs import image_files, image_reports, image_steps
-from vitreous.programs.image_files import Output, Unit
-from vitreous.programs.image_options import parser
+from vitreous.io.pictures import PICTURES
+from vitreous.programs import image_files, image_output, image_reports, image_steps
+from vitreous.programs.image_files import Unit
+from vitreous.programs.image_options import REDUCTIONS, parser
+from vitreous.programs.image_output import Output, counted
 from vitreous.programs.image_steps import Pictures
 from vitreous.programs.tool import report
 
@@ -30,6 +33,7 @@ class _Findings:
 
     rows: dict[str, list[image_reports.Row]] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
 
 def main(argv: list[str]) -> int:
@@ -41,21 +45,26 @@ def main(argv: list[str]) -> int:
 def run(arguments: argparse.Namespace) -> list[str]:
     """Do what the options say; return the lines to print."""
     _check(arguments)
-    units = image_files.units(arguments)
-    reduction = [name for name in ("average", "avg_ampl", "avg_bin") if getattr(arguments, name)]
+    reduction = _reductions(arguments)
     if len(reduction) > 1:
         raise InputError(f"One of {' and '.join('--' + name for name in reduction)} at a time.")
+    units = image_files.units(arguments)
     findings = _Findings()
     if reduction:
-        written = _reduce(reduction[0], units, arguments)
+        lines = [_reduce(reduction[0], units, arguments, findings)]
     else:
-        written = _change(units, arguments, findings)
-    return _printed(findings, written, arguments)
+        image_output.check_target(arguments, units)
+        lines = _change(units, arguments, findings)
+    return _printed(findings, lines, arguments)
+
+
+def _reductions(arguments: argparse.Namespace) -> list[str]:
+    return [name for name in REDUCTIONS if getattr(arguments, name)]
 
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what has no result, before anything is read."""
-    changes = arguments.steps or arguments.average or arguments.avg_ampl or arguments.avg_bin
+    changes = arguments.steps or _reductions(arguments)
     reports = [name for name in _reports() if getattr(arguments, name)]
     for name, value in arguments.steps:
         image_steps.check(name, value)
@@ -73,28 +82,39 @@ def _reports() -> tuple[str, ...]:
 
 def _change(units: list[Unit], arguments: argparse.Namespace, findings: _Findings) -> list[str]:
     """Apply the steps to all units; write and measure the results."""
-    outputs: dict[str, Output] = {}
-    for unit in units:
-        if not unit.target:
-            for pictures in _changed(unit, arguments):
-                _measure(pictures, unit, 0, arguments, findings)
+    outputs: list[Output] = []
+    for target, parts in itertools.groupby(units, key=lambda unit: unit.target):
+        if not target:
+            for unit in parts:
+                for _ in _changed(unit, arguments, findings):
+                    pass
             continue
-        with Output(unit.target, arguments) as output:
-            for pictures in _changed(unit, arguments):
-                _measure(pictures, unit, output.n_written, arguments, findings)
-                output.write(pictures)
-        outputs[unit.source] = output
-    written = [f"{output.target}: {_count(output.n_written)}" for output in outputs.values()]
-    if outputs and arguments.i.endswith(".star"):
-        written.append(image_files.write_changed_star(arguments, outputs))
-    return written
+        with Output(target, arguments) as output:
+            for unit in parts:
+                for pictures in _changed(unit, arguments, findings):
+                    output.write(pictures)
+        outputs.append(output)
+        findings.written += output.names
+    lines = [output.told() for output in outputs]
+    if outputs and arguments.i.endswith(".star") and not _are_pictures(outputs):
+        findings.written.append(image_output.write_changed_star(arguments, outputs))
+        lines.append(findings.written[-1])
+    return lines
 
 
-def _changed(unit: Unit, arguments: argparse.Namespace) -> Iterator[Pictures]:
-    """Read a unit and apply the steps in their order."""
+def _are_pictures(outputs: list[Output]) -> bool:
+    return any(output.kind in PICTURES for output in outputs)
+
+
+def _changed(unit: Unit, arguments: argparse.Namespace, findings: _Findings) -> Iterator[Pictures]:
+    """Read a unit, apply the steps in their order, and measure the results."""
     permissive = arguments.stats or any(name == "remove_nan" for name, _ in arguments.steps)
+    start = 0
     for pictures in image_files.batches(unit, arguments.angpix, permissive=permissive):
-        yield _stepped(pictures, arguments)
+        changed = _stepped(pictures, arguments)
+        _measure(changed, unit, start, arguments, findings)
+        start += len(changed.data)
+        yield changed
 
 
 def _stepped(pictures: Pictures, arguments: argparse.Namespace) -> Pictures:
@@ -110,11 +130,11 @@ def _measure(
     arguments: argparse.Namespace,
     findings: _Findings,
 ) -> None:
-    indices = unit.indices0 or tuple(range(start, start + len(pictures.data)))
+    stop = start + len(pictures.data)
+    indices = range(start, stop) if unit.indices0 is None else unit.indices0[start:stop]
     single = pictures.ndim == 3 or (len(indices) == 1 and unit.indices0 is None and start == 0)
     names = [
-        unit.source if single else format_ref(ImageRef(unit.source, index))
-        for index in indices[: len(pictures.data)]
+        unit.source if single else format_ref(ImageRef(unit.source, index)) for index in indices
     ]
     if arguments.stats:
         findings.rows.setdefault("stats", []).extend(image_reports.statistics(pictures, names))
@@ -125,30 +145,45 @@ def _measure(
             findings.tables.append(make(pictures, str(value)))
 
 
-def _reduce(kind: str, units: list[Unit], arguments: argparse.Namespace) -> list[str]:
+def _reduce(
+    kind: str, units: list[Unit], arguments: argparse.Namespace, findings: _Findings
+) -> str:
     """Write one result for many images: their mean, their mean amplitudes, or sums of frames."""
+    if arguments.i.endswith(".star") and not image_files.is_one_file(arguments.o):
+        raise InputError(f"--{kind} writes one image: give --o a name that ends in .mrc.")
+    findings.written = [arguments.o]
     if kind == "avg_bin":
         return _bin_frames(units, arguments)
     total, number, pixel_size_A, ndim = torch.zeros(()), 0, 0.0, 2
     for unit in units:
-        for pictures in image_files.batches(unit, arguments.angpix, permissive=False):
+        for pictures in _to_average(kind, unit, arguments):
             data, ndim = pictures.data, pictures.ndim
-            if kind == "avg_ampl":
+            if kind in _OF_TRANSFORMS:
                 data = fourier.forward(data, ndim).abs()
+                data = data.square() if kind == "avg_ampl2" else data
             if number and data.shape[1:] != total.shape:
                 raise InputError(f"{unit.source}: images of another size than the first ones.")
             total = total + data.double().sum(0)
             number, pixel_size_A = number + len(data), pictures.pixel_size_A
     mean = (total / number).float()
-    if kind == "avg_ampl":
+    if kind in _OF_TRANSFORMS:
         write_mrc(arguments.o, mean.numpy(), pixel_size_A)
-        return [f"{arguments.o}: mean amplitudes of {_count(number)}"]
+        return f"{arguments.o}: {_OF_TRANSFORMS[kind]} of {counted(number)}"
     with Output(arguments.o, arguments) as output:
         output.write(_stepped(Pictures(mean[None], pixel_size_A), arguments))
-    return [f"{arguments.o}: mean of {_count(number)}"]
+    return f"{arguments.o}: mean of {counted(number)}"
 
 
-def _bin_frames(units: list[Unit], arguments: argparse.Namespace) -> list[str]:
+_OF_TRANSFORMS = {"avg_ampl": "mean amplitudes", "avg_ampl2": "mean squared amplitudes"}
+
+
+def _to_average(kind: str, unit: Unit, arguments: argparse.Namespace) -> Iterator[Pictures]:
+    if kind == "average_all_movie_frames":
+        return image_files.frames(unit, arguments.angpix)
+    return image_files.batches(unit, arguments.angpix, permissive=False)
+
+
+def _bin_frames(units: list[Unit], arguments: argparse.Namespace) -> str:
     """Write sums of every `--avg_bin` frames of a movie; what remains at the end is dropped."""
     if len(units) != 1 or arguments.i.endswith(".star"):
         raise InputError("--avg_bin works on one movie; give it with --i.")
@@ -169,23 +204,19 @@ def _bin_frames(units: list[Unit], arguments: argparse.Namespace) -> list[str]:
     sums = data.reshape(n_bins, arguments.avg_bin, *data.shape[1:]).sum(1)
     with Output(arguments.o, arguments) as output:
         output.write(_stepped(replace(frames[0], data=sums), arguments))
-    return [f"{arguments.o}: {_count(n_bins)}, each the sum of {arguments.avg_bin} frames"]
+    return f"{arguments.o}: {counted(n_bins)}, each the sum of {arguments.avg_bin} frames"
 
 
 def _printed(findings: _Findings, written: list[str], arguments: argparse.Namespace) -> list[str]:
     if arguments.json:
         result: dict[str, object] = dict(findings.rows)
         result |= {table.name: image_reports.as_rows(table) for table in findings.tables}
-        result["written"] = [line.split(": ")[0] for line in written]
+        result["written"] = findings.written
         return [json.dumps(result)]
     lines = [image_reports.statistics_line(row) for row in findings.rows.get("stats", [])]
     lines += [image_reports.centre_line(row) for row in findings.rows.get("com", [])]
     lines += [format_star([table]).strip("\n") for table in findings.tables]
     return lines + written
-
-
-def _count(number: int) -> str:
-    return f"{number:,} image{'s' if number != 1 else ''}"
 
 
 if __name__ == "__main__":

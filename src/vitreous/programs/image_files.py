@@ -1,33 +1,29 @@
-"""Where `vitreous image` reads from and writes to: maps, stacks, movies, STAR files, pictures."""
+"""Where `vitreous image` reads from: maps, stacks, movies, STAR files, pictures."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vitreous.errors import InputError
 from vitreous.io import (
     ImageRef,
     ImageStack,
-    StackWriter,
     Star,
-    format_ref,
     open_movie,
     parse_ref,
     read_header,
     read_star,
     read_volume,
-    write_mrc,
-    write_star,
 )
 from vitreous.io.image_refs import is_stack_name, split_format
-from vitreous.io.pictures import PICTURES, read_picture, write_picture
+from vitreous.io.pictures import PICTURES, read_picture
 from vitreous.programs.image_steps import Pictures
 
 BATCH_PIXELS = 1 << 24
@@ -52,19 +48,37 @@ class Unit:
     indices0: tuple[int, ...] | None
     target: str
 
+    def n_images(self) -> int:
+        """Return how many images, or sections, are in the file."""
+        _, kind = split_format(self.source)
+        if kind in PICTURES:
+            return 1
+        if kind in ("tif", "tiff", "eer"):
+            with open_movie(self.source) as movie:
+                return movie.n_frames
+        return 1 if self.indices0 else read_header(self.source).shape[0]
+
 
 def units(arguments: argparse.Namespace) -> list[Unit]:
-    """List what is to be read and written."""
+    """List what is to be read and written.
+
+    Of a STAR file, images go to one file where `--o` names one (`is_one_file`), in the order of
+    the rows; else `--o` is a part of the names, and each file becomes another.
+    """
     if Path(arguments.i).suffix == ".star":
-        by_file = _images_of_star(arguments.i)
-        suffix = arguments.o or ""
-        return [
-            Unit(path, indices or None, with_suffix(path, suffix) if suffix else "")
-            for path, indices in by_file.items()
-        ]
+        refs = _images_of_star(arguments.i)
+        if not arguments.o or not is_one_file(arguments.o):
+            return _one_for_each_file(refs, arguments.o or "")
+        runs = itertools.groupby(refs, key=lambda ref: (ref.path, ref.index0 is None))
+        return [_run(path, list(run), arguments.o) for (path, _), run in runs]
     ref = parse_ref(arguments.i)
     indices = None if ref.index0 is None else (ref.index0,)
     return [Unit(ref.path, indices, arguments.o or "")]
+
+
+def is_one_file(target: str) -> bool:
+    """Whether `--o`, for the images of a STAR file, names a stack or pictures to write."""
+    return split_format(target)[1] in ("mrcs", "mrc", "map", *PICTURES)
 
 
 def with_suffix(path: str, suffix: str) -> str:
@@ -99,117 +113,47 @@ def is_map(unit: Unit) -> bool:
     return read_header(unit.source).shape[0] > 1
 
 
-class Output:
-    """Writes what comes out of a unit; nothing is left where the block raises."""
-
-    def __init__(self, target: str, arguments: argparse.Namespace) -> None:
-        self.target = target
-        self.n_written = 0
-        self.pixel_size_A = 0.0
-        self.size_px = 0
-        self._arguments = arguments
-        self._writer: StackWriter | None = None
-        _, self._kind = split_format(target)
-        if self._kind not in ("mrc", "mrcs", "map", *PICTURES):
-            raise InputError(f"{target}: can write .mrc, .mrcs, .png and .jpg, not this.")
-
-    def __enter__(self) -> Output:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(kind, error, None)
-
-    def write(self, pictures: Pictures) -> None:
-        """Write a map, or the next images."""
-        forced_A = self._arguments.force_header_angpix
-        pixel_size_A = pictures.pixel_size_A if forced_A is None else forced_A
-        self.pixel_size_A, self.size_px = pixel_size_A, pictures.data.shape[-1]
-        data = pictures.data.numpy()
-        if self._kind in PICTURES:
-            self._write_pictures(data if pictures.ndim == 2 else data[0])
-        elif pictures.ndim == 3:
-            write_mrc(self.target, data[0], pixel_size_A, mode=self._mode())
-        elif self._kind == "mrcs" or len(data) > 1 or self._writer is not None:
-            self._write_stack(data, pixel_size_A)
-        else:
-            write_mrc(self.target, data[0], pixel_size_A, mode=self._mode())
-        self.n_written += len(data)
-
-    def _mode(self) -> int:
-        return 12 if self._arguments.float16 else 2
-
-    def _write_stack(self, data: npt.NDArray[np.float32], pixel_size_A: float) -> None:
-        if self._writer is None:
-            shape = (data.shape[1], data.shape[2])
-            self._writer = StackWriter(
-                self.target, shape, pixel_size_A, float16=self._arguments.float16
-            ).__enter__()
-        self._writer.write(data)
-
-    def _write_pictures(self, images: npt.NDArray[np.float32]) -> None:
-        """Write one picture, or numbered ones; a map is shown section by section."""
-        several = len(images) > 1 or self.n_written > 0
-        for number, image in enumerate(images, start=self.n_written + 1):
-            name = with_suffix(self.target, f"{number:06d}") if several else self.target
-            black, white = _contrast(image, self._arguments)
-            write_picture(name, image, black=black, white=white)
-
-
-def write_changed_star(arguments: argparse.Namespace, outputs: dict[str, Output]) -> str:
-    """Write the STAR file that names the new images; returns its name.
-
-    Where the box or the pixel size changed, the optics table follows.
-    """
-    star = read_star(arguments.i)
-    label, key = _image_label(star, arguments.i)
-    table = star[key]
-    counters: dict[str, int] = {}
-    names = []
-    for text in table[label]:
-        ref = parse_ref(str(text))
-        output = outputs[ref.path]
-        number = counters[ref.path] = counters.get(ref.path, -1) + 1
-        names.append(
-            output.target if ref.index0 is None else format_ref(ImageRef(output.target, number))
-        )
-    changed = table.with_columns({label: np.array(names, object)})
-    tables = {name: (changed if name == key else other) for name, other in star.items()}
-    first = next(iter(outputs.values()))
-    if "optics" in tables and "rlnImagePixelSize" in tables["optics"]:
-        optics, n = tables["optics"], len(tables["optics"])
-        columns = {"rlnImagePixelSize": np.full(n, first.pixel_size_A)}
-        if "rlnImageSize" in optics:
-            columns["rlnImageSize"] = np.full(n, first.size_px, np.int64)
-        tables["optics"] = optics.with_columns(columns)
-    name = with_suffix(arguments.i, arguments.o)
-    write_star(name, list(tables.values()))
-    return name
-
-
-def _images_of_star(path: str) -> dict[str, tuple[int, ...]]:
+def _images_of_star(path: str) -> list[ImageRef]:
     star = read_star(path)
-    label, key = _image_label(star, path)
-    by_file: dict[str, list[int]] = {}
-    for text in star[key][label]:
-        ref = parse_ref(str(text))
-        indices = by_file.setdefault(ref.path, [])
-        if ref.index0 is not None:
-            indices.append(ref.index0)
-    if not by_file:
+    label, key = image_label(star, path)
+    refs = [parse_ref(str(text)) for text in star[key][label]]
+    if not refs:
         raise InputError(f"{path}: the table {key} has no rows.")
-    return {name: tuple(indices) for name, indices in by_file.items()}
+    return refs
 
 
-def _image_label(star: Star, path: str) -> tuple[str, str]:
+def _one_for_each_file(refs: list[ImageRef], suffix: str) -> list[Unit]:
+    if "/" in suffix:
+        raise InputError(
+            f"--o {suffix}: for a STAR file this is a text put into the names of its files, which "
+            "stay in their folders, or one stack: a name that ends in .mrcs."
+        )
+    by_file: dict[str, list[ImageRef]] = {}
+    for ref in refs:
+        by_file.setdefault(ref.path, []).append(ref)
+    return [
+        _run(path, run, with_suffix(path, suffix) if suffix else "")
+        for path, run in by_file.items()
+    ]
+
+
+def _run(path: str, refs: list[ImageRef], target: str) -> Unit:
+    indices = tuple(ref.index0 for ref in refs if ref.index0 is not None)
+    return Unit(path, indices or None, target)
+
+
+def image_label(star: Star, path: str) -> tuple[str, str]:
     """Return the column that names images, and the key of its table."""
     for label in LABELS:
         for key, table in star.items():
             if label in table and not table.is_list:
                 return label, key
     raise InputError(f"{path}: no column of images; wanted one of {', '.join(LABELS)}.")
+
+
+def frames(unit: Unit, angpix: float | None) -> Iterator[Pictures]:
+    """Read the frames of a movie as images, also where the file could be taken for a map."""
+    return _movie_batches(unit, angpix)
 
 
 def _movie_batches(unit: Unit, angpix: float | None) -> Iterator[Pictures]:
@@ -224,15 +168,3 @@ def _chunks(indices: tuple[int, ...], n_pixels: int) -> Iterator[tuple[int, ...]
     step = max(1, BATCH_PIXELS // n_pixels)
     for start in range(0, len(indices), step):
         yield indices[start : start + step]
-
-
-def _contrast(
-    image: npt.NDArray[np.float32], arguments: argparse.Namespace
-) -> tuple[float | None, float | None]:
-    """Return the values shown black and white: given, or so many sigma from the mean."""
-    if arguments.black != arguments.white:
-        return arguments.black, arguments.white
-    if arguments.sigma_contrast > 0:
-        mean, sigma = float(image.mean()), float(image.std())
-        return mean - arguments.sigma_contrast * sigma, mean + arguments.sigma_contrast * sigma
-    return None, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from vitreous.io.colours import SCHEMES
 from vitreous.programs.image_steps import STEPS, WITHOUT_VALUE
 
 _HELP = {
@@ -39,8 +40,18 @@ _HELP = {
     "rescale_angpix": ("A", "resample to this pixel size (an even box, its true pixel size)"),
     "new_box": ("PX", "crop or pad to this box"),
     "sym": ("GROUP", "average a map over a point group such as D2"),
+    "add_edge": ("", "repeat a column or row outwards, to all four edges (see --edge_x0)"),
     "remove_nan": ("", "replace NaN and infinite pixels (see --replace_nan)"),
 }
+
+
+_EDGES = {
+    "x0": "the first column kept, from 0 (default 0)",
+    "y0": "the first row kept, from 0 (default 0)",
+    "xF": "the last column kept (default the last there is)",
+    "yF": "the last row kept (default the last there is)",
+}
+REDUCTIONS = ("average", "average_all_movie_frames", "avg_ampl", "avg_ampl2", "avg_bin")
 
 
 class _Append(argparse.Action):
@@ -71,8 +82,10 @@ def parser() -> argparse.ArgumentParser:
     result.set_defaults(steps=[])
     result.add_argument("--i", required=True, metavar="FILE", help="image, stack, map or STAR file")
     result.add_argument(
-        "--o", metavar="FILE", help="output; for STAR input the text added to each file's name"
-    )
+        "--o", metavar="FILE",
+        help="output; for STAR input one stack (.mrcs) or pictures (.png), or, without an ending, "
+        "a text that is added to the name of each file",
+    )  # fmt: skip
     result.add_argument("--angpix", type=float, metavar="A", help="pixel size of the input")
     steps = result.add_argument_group("operations, applied in order")
     for name in STEPS:
@@ -98,6 +111,8 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         "--minr_ampl_corr", type=float, default=0.0, metavar="PX",
         help="--correct_avg_ampl beyond this radius in Fourier pixels",
     )  # fmt: skip
+    for place, what in _EDGES.items():
+        group.add_argument(f"--edge_{place}", type=int, metavar="PX", help=f"--add_edge: {what}")
     group.add_argument("--seed", type=int, default=0, help="of --phase_randomise (default 0)")
     group.add_argument(
         "--optimise_scale_subtract", action="store_true", help="--subtract with the best scale"
@@ -125,6 +140,13 @@ def _add_reductions(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--avg_ampl", action="store_true", help="mean amplitude spectrum (half transform)"
     )
+    group.add_argument(
+        "--avg_ampl2", action="store_true", help="mean squared amplitudes (half transform)"
+    )
+    group.add_argument(
+        "--average_all_movie_frames", action="store_true",
+        help="mean of all frames of all movies of a STAR file",
+    )  # fmt: skip
     group.add_argument("--avg_bin", type=int, metavar="N", help="sums of every N frames of a movie")
     group.add_argument("--avg_first", type=int, metavar="N", help="first frame, from 1")
     group.add_argument("--avg_last", type=int, metavar="N", help="last frame")
@@ -140,3 +162,15 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--sigma_contrast", type=float, default=0.0, help="black and white so many sigma from mean"
     )
+    for name, colours in SCHEMES.items():
+        text = "pictures in colours: " + ", ".join(_COLOURS[colour] for colour in colours)
+        centred = ", black for 0" if name == "difference" else ""
+        group.add_argument(
+            f"--colour_{name}", action="store_const", const=name, dest="colour", help=text + centred
+        )
+
+
+_COLOURS = {
+    (0, 0, 0): "black", (128, 128, 128): "grey", (255, 255, 255): "white", (255, 0, 0): "red",
+    (255, 255, 0): "yellow", (0, 0, 255): "blue", (0, 255, 255): "cyan",
+}  # fmt: skip

@@ -220,6 +220,26 @@ def _correct_amplitude(pictures: Pictures, value: str, settings: argparse.Namesp
     return replace(pictures, data=fourier.inverse(transform, ndim, size))
 
 
+def _add_edge(pictures: Pictures, _: str, settings: argparse.Namespace) -> Pictures:
+    """Repeat the outermost columns and rows that are kept as far as the edges."""
+    if pictures.ndim != 2:
+        raise InputError(
+            "--add_edge needs images, but a map was given; of a stack write FILE:mrcs."
+        )
+    indices = []
+    for axis, name in ((1, "y"), (2, "x")):
+        size = pictures.data.shape[axis]
+        first, last = getattr(settings, f"edge_{name}0"), getattr(settings, f"edge_{name}F")
+        first, last = 0 if first is None else first, size - 1 if last is None else last
+        if not 0 <= first <= last < size:
+            raise InputError(
+                f"--edge_{name}0 {first} --edge_{name}F {last}: wanted two places from 0 to "
+                f"{size - 1}, the first one not above the last."
+            )
+        indices.append(torch.arange(size).clamp(first, last))
+    return replace(pictures, data=pictures.data[:, indices[0][:, None], indices[1]])
+
+
 def _remove_nan(pictures: Pictures, _: str, settings: argparse.Namespace) -> Pictures:
     data = torch.where(torch.isfinite(pictures.data), pictures.data, settings.replace_nan)
     return replace(pictures, data=data)
@@ -366,10 +386,12 @@ STEPS: dict[str, Step] = {
     "rescale_angpix": _rescale,
     "new_box": _new_box,
     "sym": _symmetrise,
+    "add_edge": _add_edge,
     "remove_nan": _remove_nan,
 }
 WITHOUT_VALUE = (
-    "flipX", "flipY", "flipZ", "flipXY", "flipmXY", "invert_hand", "shift_com", "remove_nan",
+    "flipX", "flipY", "flipZ", "flipXY", "flipmXY", "invert_hand", "shift_com", "add_edge",
+    "remove_nan",
 )  # fmt: skip
 WITH_NAME = (
     "multiply", "divide", "add", "subtract", "adjust_power", "fourier_filter",
