@@ -128,7 +128,7 @@ class _Client:
                 "The first rank, which reads images for all (Read in parallel is No), is out "
                 "of reach. Continue the job from its last iteration."
             ) from error
-        return torch.frombuffer(data, dtype=torch.float32).reshape(tuple(shape.tolist()))
+        return torch.from_numpy(np.frombuffer(data, np.float32).reshape(shape))
 
 
 @contextlib.contextmanager

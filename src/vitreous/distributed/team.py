@@ -230,8 +230,7 @@ class Team:
             time.sleep(_LOOK_EVERY_S)
         raise ComputeError(
             f"Rank {self.rank} of {self.n_ranks} lost the connection to another rank, which died "
-            f"or whose computer is out of reach ({str(error).splitlines()[0]}). Continue the job "
-            "from its last iteration."
+            "or whose computer is out of reach. Continue the job from its last iteration."
         ) from error
 
 
