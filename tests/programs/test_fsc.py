@@ -98,6 +98,7 @@ def test_what_cannot_work_is_said_in_one_line(halves: Path, capsys: pytest.Captu
         (["--i", half, "--i2", "absent.mrc"], "absent.mrc: no such file"),
         (["--i", half, "--i2", "wide.mrc"], "has pixels of 1.5 A and wide.mrc of 3 A"),
         (["--i", half, "--mask", "small.mrc"], "a mask of 8 x 8 x 8 pixels"),
+        (["--i", half, "--mask", "wide.mrc"], "a mask with pixels of 3 A, the maps have 1.5 A"),
         (["--i", half, "--mask", "two.mrc"], "values from 2 to 2; a mask runs from 0 to 1"),
         (["--i", half, "--mask", "zero.mrc"], "0 everywhere"),
         (["--i", half, "--mask", "mask.mrc", "--randomise_at", "1"], "Nyquist"),

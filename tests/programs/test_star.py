@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vitreous.dataset.picks import picks_table, write_picks
 from vitreous.errors import InputError
-from vitreous.io import Star, Table, read_star, write_star
+from vitreous.io import Star, Table, read_star, write_mrc, write_star
+from vitreous.io.coordinates import read_coordinates
 from vitreous.programs import star as program
 
 
@@ -123,6 +126,52 @@ def test_combined_files_are_relion_s(relion, folder, capsys):
     assert "5 values of rlnImageName stand more than once" in capsys.readouterr().out
 
 
+def test_unusual_images_are_discarded_as_in_relion(relion, folder, capsys):
+    images = np.random.default_rng(0).normal(size=(40, 16, 16)).astype(np.float32)
+    images[3] += 9
+    images[20] *= 6
+    write_mrc("a.mrcs", images, 1.0)
+    write_star("a.star", [optics(), particles(n=40)], version=30001)
+    options = "--discard_on_stats --discard_sigma 3"
+    ours("--i a.star --o ours.star", options)
+    referee("--i", "a.star", "--o", "theirs.star", *options.split())
+    same("ours.star", "theirs.star")
+    assert "2 of 40 rows are left out" in capsys.readouterr().out
+    names = read_star("ours.star")["particles"]["rlnImageName"].tolist()
+    assert not {"000004@a.mrcs", "000021@a.mrcs"} & set(names)
+
+
+def test_picks_of_two_jobs_are_combined(folder, capsys):
+    """Picks that share x alone stay; RELION 5 takes them for the same."""
+    ones = picks_table(np.array([[10.0, 20.0], [30.0, 40.0]]), np.array([1.0, 2.0]))
+    others = Table.from_columns(
+        "",
+        {
+            "rlnCoordinateX": [10.05, 10.0, 30.2],
+            "rlnCoordinateY": [20.05, 90.0, 40.0],
+            "rlnHelicalTubeID": [1, 1, 2],
+        },
+    )
+    for job, micrographs in (("AutoPick/job005", "mn"), ("ManualPick/job006", "m")):
+        rows = {
+            "rlnMicrographName": [f"MotionCorr/job002/Movies/{m}.mrc" for m in micrographs],
+            "rlnMicrographCoordinates": [f"{job}/Movies/{m}_pick.star" for m in micrographs],
+        }
+        for path in rows["rlnMicrographCoordinates"]:
+            write_picks(Path(path), ones if job.startswith("Auto") else others)
+        write_star(f"{job}/pick.star", [Table.from_columns("coordinate_files", rows)])
+    sources = "--i 'AutoPick/job005/pick.star ManualPick/job006/pick.star'"
+    ours(sources, "--o both/all.star --combine_picks")
+    told = "both/all.star: 6 picks in 2 micrographs; 1 picked before are left out\n"
+    assert capsys.readouterr().out == told
+    (name, first), (_, second) = read_coordinates("both/all.star")
+    assert name == "MotionCorr/job002/Movies/m.mrc"
+    assert (folder / "both/Movies/m_all.star").exists()
+    assert first["rlnCoordinateX"].tolist() == [10, 30, 10, 30.2]
+    assert first["rlnHelicalTubeID"].tolist() == [0, 0, 1, 2]
+    assert second["rlnCoordinateY"].tolist() == [20, 40]
+
+
 @pytest.mark.parametrize(
     ("options", "sizes"), [("--nr_split 3", [3, 3, 1]), ("--size_split 2", [2, 2, 2, 1])]
 )
@@ -204,6 +253,10 @@ def test_without_an_operation_the_content_is_shown(folder, capsys):
     [
         ("--select rlnDefocusV", "no column rlnDefocusV"),
         ("--select rlnDefocusU --split", "one operation at a time, not --select and --split"),
+        ("--select rlnDefocusU --minval 8000", "the values go from 1000 to 7000"),
+        ("--select_by_str rlnImageName --select_include no", "that contains 'no'"),
+        ("--discard_on_stats", "None of the 7 images can be read"),
+        ("--combine_picks", "has no table coordinate_files"),
         ("--select_by_str rlnImageName", "needs --select_include"),
         ("--compare b.star", "needs --label1"),
         ("--add_column rlnX", "needs either --add_column_value or --copy_column_from"),

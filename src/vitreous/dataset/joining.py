@@ -73,7 +73,7 @@ def join(stars: Sequence[Star], sources: Sequence[str], label: str, *, force: bo
         _follow_groups(table, numbers, is_first=place == 0)
         for place, (table, numbers) in enumerate(zip(tables, merged.numbers, strict=True))
     ]
-    rows, findings = _union(renumbered, sources)
+    rows, findings = union(renumbered, sources)
     return Joined(
         Star([merged.optics, rows], version=stars[0].version),
         rows,
@@ -103,8 +103,8 @@ def _follow_groups(table: Table, numbers: Mapping[int, int], *, is_first: bool) 
     return table
 
 
-def _union(tables: Sequence[Table], sources: Sequence[str]) -> tuple[Table, list[Finding]]:
-    """Give all tables all columns."""
+def union(tables: Sequence[Table], sources: Sequence[str]) -> tuple[Table, list[Finding]]:
+    """Put tables below one another; each gets the columns of all, empty where it had none."""
     labels = dict.fromkeys(label for table in tables for label in table.labels)
     findings: list[Finding] = []
     for label in list(labels):

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> list[str]:
     half1, half2, pixel_size_A = _halves(arguments.i, second, arguments.angpix)
     ndim = half1.ndim
     box_px = half1.shape[-1]
-    mask = _mask(arguments.mask, half1) if arguments.mask else None
+    mask = _mask(arguments, half1, pixel_size_A) if arguments.mask else None
     if mask is None or ndim == 2:
         masked = (half1, half2) if mask is None else (half1 * mask, half2 * mask)
         curves = resolution.FscCurves(resolution.fsc(*masked, ndim))
@@ -110,13 +110,23 @@ def _pixel_size(
     return first
 
 
-def _mask(path: str, half: Tensor) -> Tensor:
-    mask = torch.from_numpy(read_volume(path).data)
-    mask = mask[0] if half.ndim == 2 else mask
+def _mask(arguments: argparse.Namespace, half: Tensor, pixel_size_A: float) -> Tensor:
+    path = arguments.mask
+    volume = read_volume(path)
+    mask = torch.from_numpy(volume.data)
+    mask = mask[0] if half.ndim == 2 and len(mask) == 1 else mask
     if mask.shape != half.shape:
         raise InputError(
             f"{path}: a mask of {_size(tuple(mask.shape))} pixels, the maps have "
             f"{_size(tuple(half.shape))}."
+        )
+    off_A = abs(volume.pixel_size_A - pixel_size_A)
+    known = volume.pixel_size_A > 0 and arguments.angpix is None
+    if known and off_A > _PIXEL_TOLERANCE * pixel_size_A:
+        raise InputError(
+            f"{path}: a mask with pixels of {volume.pixel_size_A:g} A, the maps have "
+            f"{pixel_size_A:g} A. Make the mask on the grid of the maps; if only a header is "
+            "wrong, give the right pixel size with --angpix."
         )
     low, high = float(mask.min()), float(mask.max())
     if low < -1e-6 or high > 1 + 1e-6:

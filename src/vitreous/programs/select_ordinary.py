@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.dataset.image_statistics import mean_and_sd, ordinary
 from vitreous.errors import AbsentError, InputError
 from vitreous.io import ImageStack, Table, parse_ref
-from vitreous.jobs.context import Run
+from vitreous.jobs.context import Progress
 
 _BATCH_BYTES = 64 << 20
 
 
+class Watch(Protocol):
+    """Who watches while images are read: a job's `Run`, or a `Console`."""
+
+    def phase(self, name: str, total: int, unit: str) -> AbstractContextManager[Progress]:
+        """See `Run.phase`."""
+
+    def check_abort(self) -> None:
+        """See `Run.check_abort`."""
+
+    def warn(self, what: str, unit: str = "") -> None:
+        """See `Run.warn`."""
+
+
+class Console:
+    """Watches for a command-line tool: warnings go to standard error, nothing else is said."""
+
+    def __init__(self, tool: str) -> None:
+        self._tool = tool
+
+    @contextmanager
+    def phase(self, name: str, total: int, unit: str) -> Iterator[Progress]:
+        """Begin a part of the work."""
+        del name, total, unit
+        yield _Silent()
+
+    def check_abort(self) -> None:
+        """Tools are stopped by signals."""
+
+    def warn(self, what: str, unit: str = "") -> None:
+        """Print a warning."""
+        sys.stderr.write(f"vitreous {self._tool}: warning: {what}{f' ({unit})' if unit else ''}\n")
+
+
+class _Silent:
+    def advance(self, n: int = 1) -> None:
+        """Say nothing."""
+
+    def work(self, flop: float = 0.0, n_bytes: float = 0.0) -> None:
+        """Count nothing."""
+
+
 def ordinary_rows(
-    rows: Table, label: str, n_sigma: float, run: Run
+    rows: Table, label: str, n_sigma: float, run: Watch
 ) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
     """Return which rows to keep, and the values that decided.
 
@@ -28,6 +74,8 @@ def ordinary_rows(
         The column with the names of the images.
     n_sigma
         How far from the average an image may be, in standard deviations of all images.
+    run
+        Hears of progress and of images that cannot be read.
     """
     if label not in rows or rows[label].dtype != object:
         names = ", ".join(name for name in rows.labels if rows[name].dtype == object)
@@ -45,7 +93,7 @@ def ordinary_rows(
     return ordinary(means, sds, n_sigma), {"mean": means, "standard deviation": sds}
 
 
-def _by_file(names: list[str], run: Run) -> dict[str, list[tuple[int, int | None]]]:
+def _by_file(names: list[str], run: Watch) -> dict[str, list[tuple[int, int | None]]]:
     by_file: dict[str, list[tuple[int, int | None]]] = {}
     for row, name in enumerate(names):
         try:
@@ -62,7 +110,7 @@ def _measure_file(
     wanted: list[tuple[int, int | None]],
     means: NDArray[np.float64],
     sds: NDArray[np.float64],
-    run: Run,
+    run: Watch,
 ) -> None:
     """Measure the images of one file, in batches."""
     try:

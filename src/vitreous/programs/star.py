@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitreous.dataset import duplicates, joining, selection, table_operations
+from vitreous.dataset import combined_picks, duplicates, joining, selection, table_operations
 from vitreous.dataset.optics_tables import GROUP, OPTICS
 from vitreous.errors import InputError
 from vitreous.io import Star, Table, read_star, write_star
+from vitreous.io.coordinates import TABLE, place_of_picks, read_coordinates
+from vitreous.programs.select_ordinary import Console, ordinary_rows
 from vitreous.programs.tool import finite, positive, report, star_name
 
 _LONGEST_BAR = 40
@@ -125,6 +127,12 @@ def _kept(path: str, star: Star, name: str, mask: NDArray[np.bool_]) -> str:
 def _select(arguments: argparse.Namespace) -> list[str]:
     star, name = _input(arguments)
     mask = selection.by_value(star[name], arguments.select, arguments.minval, arguments.maxval)
+    if not mask.any():
+        raise InputError(
+            f"{arguments.i}: no row of data_{name} has {arguments.select} from "
+            f"{arguments.minval:g} to {arguments.maxval:g}; the values go from "
+            f"{selection.value_range(star[name], arguments.select)}"
+        )
     return [_kept(arguments.o, star, name, mask)]
 
 
@@ -134,7 +142,58 @@ def _select_by_str(arguments: argparse.Namespace) -> list[str]:
         raise InputError("--select_by_str needs --select_include, --select_exclude or both")
     star, name = _input(arguments)
     mask = selection.by_text(star[name], arguments.select_by_str, include, exclude)
+    if not mask.any():
+        wanted = [f"contains {include!r}"] if include else []
+        wanted += [f"does not contain {exclude!r}"] if exclude else []
+        first = star[name][_label(arguments.select_by_str)][0]
+        raise InputError(
+            f"{arguments.i}: no row of data_{name} has an {arguments.select_by_str} that "
+            f"{' and '.join(wanted)}; the first one is {first}"
+        )
     return [_kept(arguments.o, star, name, mask)]
+
+
+def _discard(arguments: argparse.Namespace) -> list[str]:
+    star, name = _input(arguments)
+    label, n_sigma = _label(arguments.discard_label), arguments.discard_sigma
+    mask, values = ordinary_rows(star[name], label, n_sigma, Console("star"))
+    lines = [
+        f"{what} of the images: {known.mean():.6g} on average, deviation {known.std():.6g}"
+        for what, column in values.items()
+        for known in [column[np.isfinite(column)]]
+    ]
+    if not mask.any():
+        raise InputError(
+            f"{arguments.i}: no image lies within {n_sigma:g} deviations of the average; "
+            "give a larger --discard_sigma"
+        )
+    lines.append(f"{int((~mask).sum()):,} of {len(mask):,} rows are left out")
+    return [*lines, _kept(arguments.o, star, name, mask)]
+
+
+def _combine_picks(arguments: argparse.Namespace) -> list[str]:
+    """Write the picks of several jobs beside the output, and the list of them as the output."""
+    by_micrograph: dict[str, list[Table]] = {}
+    for source in arguments.i.split():
+        for micrograph, picks in read_coordinates(source):
+            by_micrograph.setdefault(micrograph, []).append(picks)
+    if not by_micrograph:
+        raise InputError(f"{arguments.i}: there are no picks in these files")
+    target = Path(arguments.o)
+    folder = "" if target.parent == Path() else f"{target.parent}/"
+    places = {m: place_of_picks(folder, m.lstrip("/"), target.stem) for m in by_micrograph}
+    if len(set(places.values())) < len(places):
+        raise InputError("micrographs of two jobs have the same name; combine those of one job")
+    n_kept, n_twice = 0, 0
+    for micrograph, tables in by_micrograph.items():
+        rows, twice = combined_picks.combine(tables)
+        n_kept, n_twice = n_kept + len(rows), n_twice + twice
+        Path(places[micrograph]).parent.mkdir(parents=True, exist_ok=True)
+        write_star(places[micrograph], Star([rows]))
+    columns = {"rlnMicrographName": list(places), "rlnMicrographCoordinates": list(places.values())}
+    write_star(target, Star([Table.from_columns(TABLE, columns)]))
+    told = f"{target}: {n_kept:,} picks in {len(places):,} micrographs"
+    return [f"{told}; {n_twice:,} picked before are left out" if n_twice else told]
 
 
 def _combine(arguments: argparse.Namespace) -> list[str]:
@@ -284,7 +343,9 @@ _OPERATIONS: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {
     "compare": _compare,
     "select": _select,
     "select_by_str": _select_by_str,
+    "discard_on_stats": _discard,
     "combine": _combine,
+    "combine_picks": _combine_picks,
     "split": _split,
     "operate": _operate,
     "center": _center,
@@ -305,8 +366,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  vitreous star --i particles.star\n"
         "  vitreous star --i particles.star --o good.star --select rlnCtfMaxResolution --maxval 6\n"
-        "  vitreous star --i 'a.star b.star' --o all.star --combine\n"
-        "The Select job discards images on their statistics.",
+        "  vitreous star --i 'a.star b.star' --o all.star --combine\n",
     )
     add = parser.add_argument
     add("--i", required=True, metavar="FILE", help="input; for --combine several in one quotation")
@@ -336,8 +396,17 @@ def _row_options(parser: argparse.ArgumentParser) -> None:
     add("--select_by_str", metavar="LABEL", help="by the text in this column")
     add("--select_include", default="", metavar="TEXT", help="rows that contain it")
     add("--select_exclude", default="", metavar="TEXT", help="rows that do not")
+    group = parser.add_argument_group("leave out images whose mean or deviation is unusual")
+    add = group.add_argument
+    add("--discard_on_stats", action="store_true", help="read all images and compare them")
+    text = "column that names the images (default rlnImageName)"
+    add("--discard_label", default="rlnImageName", metavar="LABEL", help=text)
+    text = "deviations from the average that are usual (default 4)"
+    add("--discard_sigma", type=positive, default=4.0, metavar="V", help=text)
     add = parser.add_argument_group("combine files").add_argument
     add("--combine", action="store_true", help="put rows below one another")
+    text = "files of picking jobs (autopick.star): all picks of each micrograph, each place once"
+    add("--combine_picks", action="store_true", help=text)
     add("--check_duplicates", metavar="LABEL", help="count values met twice")
     add = parser.add_argument_group("split: write OUT_split1, OUT_split2, ...").add_argument
     add("--split", action="store_true", help="deal the rows into files")
