@@ -28,7 +28,7 @@ from vitreous.engine.refinement.images import Prepared, View
 from vitreous.engine.refinement.references import References
 
 _MANY_ANGLES = 12  # in-plane angles from which on sharing pays
-_LARGEST_ERROR = 1.0  # nat; the cut is widened by what is measured (section 15.4)
+_LARGEST_ERROR = 2.0  # nat; the cut is widened by what is measured (section 15.4)
 _SAMPLE = 16  # images and directions that the error is measured on
 
 
