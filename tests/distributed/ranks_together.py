@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-PATIENCE_S = 90.0
+PATIENCE_S = 40.0
 PRELOADED = ["torch", "vitreous.distributed.sums", "vitreous.dataset.refinement"]
 KILLED = "killed"
 

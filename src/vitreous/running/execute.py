@@ -161,6 +161,8 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
     leads = all_ranks[0].rank == 0
     meeting = ranks.meeting_name(os.environ)
     rendezvous = job_dir / f".rendezvous_{meeting}"
+    if len(all_ranks) > 1:  # of a supervisor that had this number and was killed
+        rendezvous.unlink(missing_ok=True)
     watch = Watch(
         job_dir,
         grace_s(job.job_type.word),
