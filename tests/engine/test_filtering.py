@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitreous.engine import boxing, filtering, fourier, masking, symmetry
+from vitreous.engine import boxing, filtering, fourier, masking, symmetric_maps
 from vitreous.errors import InputError
 from vitreous.io import read_volume, write_volume
 
@@ -56,7 +56,7 @@ BOXES: dict[str, Change] = {
 
 
 def _symmetrise(group: str) -> Change:
-    return lambda v: boxing.symmetrise(v, symmetry.operators(group))
+    return lambda v: symmetric_maps.symmetrise(v, group)
 
 
 SYMMETRIES = {
@@ -209,7 +209,7 @@ def test_centre_of_mass_counts_positive_density_only():
 
 
 def test_symmetrised_maps_are_symmetric():
-    once = boxing.symmetrise(VOLUME, symmetry.rotations("C4"))[1:, 1:, 1:]
+    once = symmetric_maps.symmetrise(VOLUME, "C4")[1:, 1:, 1:]
     torch.testing.assert_close(once, once.rot90(1, (1, 2)), atol=1e-5, rtol=0)
 
 

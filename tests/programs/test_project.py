@@ -116,6 +116,7 @@ def test_random_poses_are_uniform_seeded_and_written(folder):
     other = run(folder, "other", "--nr_uniform", "50", "--random_seed", "5")
     assert np.array_equal(once, again)
     assert not np.array_equal(once, other)
+    assert "-0.000000" not in (folder / "other.star").read_text()  # origins of 0 have no sign
     table = read_star(folder / "random.star")["particles"]
     assert abs(np.cos(np.radians(table["rlnAngleTilt"])).mean()) < 0.25
     assert 1.5 < table["rlnOriginXAngst"].std() < 4.5

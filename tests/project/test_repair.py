@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,9 @@ def test_a_damaged_file_is_repaired_from_the_newest_backup(tmp_path: Path, damag
         assert (tmp_path / str(report.kept_broken)).read_bytes() == broken[damage]
     told = "\n".join(report.lines())
     assert "taken from Select/job005/default_pipeline.star" in told
+    assert "It has 5 jobs and " in told
+    one = dataclasses.replace(report, n_jobs=1, n_nodes=1).lines()
+    assert "It has 1 job and 1 node; the next job is 6." in one
     assert "Select/job005/ Running -> Succeeded" in told
 
 

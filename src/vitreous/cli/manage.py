@@ -59,7 +59,8 @@ def init(
     if json:
         print_json({"project": str(project.root), "form": project.pipeline.form, "new": not was})
     elif was:
-        print(f"{project.root} is a project already, with {len(project.jobs)} jobs.")
+        n = len(project.jobs)
+        print(f"{project.root} is a project already, with {n} job{'' if n == 1 else 's'}.")
     else:
         print(f"{project.root} is a project now. `vitreous describe` lists what can be run.")
 

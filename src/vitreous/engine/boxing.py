@@ -126,29 +126,6 @@ def centre_of_mass(image: Float[Tensor, "*real"]) -> tuple[float, ...]:
     return tuple(centre)
 
 
-def symmetrise(
-    volume: Float[Tensor, "z y x"], rotations: Float[Tensor, "g 3 3"]
-) -> Float[Tensor, "z y x"]:
-    """Average a volume over a point group, in real space with linear interpolation.
-
-    Parameters
-    ----------
-    volume
-        A cube, origin at ``size // 2``.
-    rotations
-        Operators on coordinates x y z, the identity among them. What an operator brings in from
-        outside the box counts as 0.
-    """
-    size = volume.shape[-1]
-    axis = torch.arange(size, dtype=volume.dtype, device=volume.device) - size // 2
-    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    places = torch.stack([x, y, z], dim=-1)
-    total = torch.zeros_like(volume)
-    for rotation in rotations.to(volume):
-        total += sample(volume, places @ rotation.T)
-    return total / len(rotations)
-
-
 def sample(volume: Float[Tensor, "z y x"], places_px: Float[Tensor, "*n c"]) -> Float[Tensor, "*n"]:
     """Read a volume at places x y z from its origin, linearly interpolated, 0 outside."""
     sizes = torch.tensor(volume.shape[::-1], dtype=places_px.dtype, device=volume.device)

@@ -59,27 +59,49 @@ def rotate(
         Interpolate (trilinearly) on a grid that many times finer, made by Fourier padding:
         2 loses far less of the high frequencies and takes eight times the memory.
     """
-    size = volume.shape[-1]
-    axis = torch.arange(size, dtype=volume.dtype, device=volume.device) - size // 2
-    places = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")[::-1], -1)
+    places = _places(volume)
     if shift_px is not None:
         places = places - shift_px.to(places)
-    fine = volume
-    if oversampling > 1:
-        half = fourier.pad(fourier.forward(volume, 3), size * oversampling, 3, corners=True)
-        fine = fourier.inverse(half, 3, size * oversampling)
     # x goes to R x, so the value at p comes from R^-1 p: as a row, p R.
-    return sample(fine, oversampling * (places @ rotation.to(places)))
+    return sample(_finer(volume, oversampling), oversampling * (places @ rotation.to(places)))
+
+
+def _places(volume: Tensor) -> Tensor:
+    """Return where the voxels lie, ``z y x 3``: x y z from the centre."""
+    size = volume.shape[-1]
+    axis = torch.arange(size, dtype=volume.dtype, device=volume.device) - size // 2
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")[::-1], -1)
+
+
+def _finer(volume: Tensor, factor: int) -> Tensor:
+    """Return the volume on a grid that many times finer."""
+    if factor == 1:
+        return volume
+    size = volume.shape[-1] * factor
+    half = fourier.pad(fourier.forward(volume, 3), size, 3, corners=True)
+    return fourier.inverse(half, 3, size)
 
 
 def symmetrise(
     volume: Float[Tensor, "z y x"], point_group: str, *, oversampling: int = 1
 ) -> Float[Tensor, "z y x"]:
-    """Average a volume over its copies under all operators of a point group."""
-    operators = symmetry.operators(point_group)
+    """Average a volume over its copies under all operators of a point group.
+
+    Parameters
+    ----------
+    volume
+        A cube, origin at ``size // 2``. What an operator brings in from outside the box counts
+        as 0.
+    point_group
+        Mirrors count too, as RELION takes them.
+    oversampling
+        As for `rotate`.
+    """
+    operators = symmetry.operators(point_group).to(volume)
+    fine, places = _finer(volume, oversampling), oversampling * _places(volume)
     total = torch.zeros_like(volume)
     for operator in operators:
-        total = total + rotate(volume, operator, oversampling=oversampling)
+        total += sample(fine, places @ operator)
     return total / len(operators)
 
 

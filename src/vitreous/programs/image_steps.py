@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vitreous.engine import boxing, filtering, fourier, resolution, symmetry
+from vitreous.engine import boxing, filtering, fourier, resolution, symmetric_maps
 from vitreous.errors import InputError
 from vitreous.io import read_volume
 
@@ -180,8 +180,7 @@ def _symmetrise(pictures: Pictures, value: str, _: argparse.Namespace) -> Pictur
     if pictures.ndim != 3:
         raise InputError("--sym needs a map, but images were given.")
     _require_square(pictures, "sym")
-    operators = symmetry.operators(value)  # mirrors too, as RELION takes them
-    return replace(pictures, data=boxing.symmetrise(pictures.data[0], operators)[None])
+    return replace(pictures, data=symmetric_maps.symmetrise(pictures.data[0], value)[None])
 
 
 def _adjust_power(pictures: Pictures, value: str, settings: argparse.Namespace) -> Pictures:

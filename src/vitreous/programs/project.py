@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.dataset.particles import Particles, read_particles
@@ -112,9 +113,9 @@ def uniform_particles(source: Source, arguments: argparse.Namespace) -> Particle
     generator = torch.Generator().manual_seed(arguments.random_seed)
     n = arguments.nr_uniform
     poses = geometry.random_rotations(n, generator, torch.float64)
-    angles = geometry.euler_from_matrix(poses).numpy()
+    angles = _as_written(geometry.euler_from_matrix(poses).numpy())
     offsets = torch.randn(n, 2, generator=generator, dtype=torch.float64).numpy()
-    offsets *= arguments.sigma_offset * source.pixel_size_A
+    offsets = _as_written(offsets * arguments.sigma_offset * source.pixel_size_A)
     optics = Table.from_columns(
         "optics",
         {
@@ -139,6 +140,11 @@ def uniform_particles(source: Source, arguments: argparse.Namespace) -> Particle
     )
     bare = Particles.from_tables(table, optics)
     return on_the_map(bare, source)
+
+
+def _as_written(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round to the digits of STAR files, so that images are made with what these tell; no -0."""
+    return np.round(values, 6) + 0.0
 
 
 def on_the_map(particles: Particles, source: Source) -> Particles:

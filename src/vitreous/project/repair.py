@@ -74,7 +74,8 @@ class RepairReport:
             f"The pipeline was taken from {self.source}."
             if self.source
             else "The pipeline was built anew from the job folders.",
-            f"It has {self.n_jobs} jobs and {self.n_nodes} nodes; the next job is {self.counter}.",
+            f"It has {_counted(self.n_jobs, 'job')} and {_counted(self.n_nodes, 'node')}; the next "
+            f"job is {self.counter}.",
         ]
         if self.adopted:
             newer = "Newer than the backup, read" if self.source else "Read"
@@ -233,6 +234,10 @@ def _write(folder: ProjectFolder, pipeline: Pipeline) -> str | None:
     except OSError as error:
         raise cannot_write(folder.root, error) from error
     return kept
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _list(names: tuple[str, ...] | list[str]) -> str:
