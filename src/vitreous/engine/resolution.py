@@ -36,7 +36,7 @@ class FscCurves:
     randomised_from
         Shell from which phases were randomised, 0 where there was no mask.
     never_fell
-        The unmasked curve never fell below 0.8, so that only the last shell was randomised.
+        The unmasked curve never fell below the bound (0.8): only the last shell was randomised.
     """
 
     unmasked: Tensor
@@ -96,6 +96,7 @@ def fsc_curves(
     generator: torch.Generator,
     *,
     randomise_from: int | None = None,
+    randomise_below: float = RANDOMISE_BELOW,
     n_random: int = 1,
 ) -> FscCurves:
     """Correlate two half maps, also inside a mask, and take out what the mask itself adds.
@@ -110,7 +111,7 @@ def fsc_curves(
         Draws the random phases.
     randomise_from
         First shell whose phases are randomised; by default the first where the unmasked curve is
-        below 0.8.
+        below `randomise_below`.
     n_random
         How many sets of random phases are averaged.
     """
@@ -118,7 +119,7 @@ def fsc_curves(
     unmasked = fsc_of_transforms(*transforms, 3)
     if mask is None:
         return FscCurves(unmasked)
-    found = first_below(unmasked, RANDOMISE_BELOW)
+    found = first_below(unmasked, randomise_below)
     shell = randomise_from or found or len(unmasked) - 1
     masked = fsc(half1 * mask, half2 * mask, 3)
     size = half1.shape[-1]

@@ -136,6 +136,11 @@ class PostProcess(Options):
     def check(self, start: Start) -> Iterator[Problem]:
         """Yield what cannot work."""
         yield from check_half_map(self)
+        if self.fit_bfactor and self.use_given_bfactor:
+            yield Problem(
+                "use_given_bfactor",
+                "is Yes, and so is fit_bfactor; switch one of the two off",
+            )
 
     def outputs(self, start: Start) -> Iterator[Output]:
         """Yield the sharpened maps, the report and the numbers."""
@@ -151,3 +156,4 @@ class PostProcess(Options):
         yield Result("headline", "mask_volume", "Part of the box inside the mask", "%")
         yield Result("plot", "fsc", "Fourier shell correlation")
         yield Result("plot", "guinier", "Guinier plot")
+        yield Result("plot", "slices", "Central slices of the sharpened map")

@@ -1,0 +1,151 @@
+"""Sharpening of a map: detector, FSC weight, Guinier plot, B-factor (postprocessing.md section 4).
+
+All work on the transform of the map (`fourier.forward`). Guinier plot, weight by the FSC and the
+fit of a B-factor: Rosenthal & Henderson, J. Mol. Biol. 333, 721 (2003).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from vitreous.engine import aberrations, filtering, fourier
+
+LEAST_FSC = 1e-4
+EMPTY_SHELL = -99.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line through a Guinier plot.
+
+    Parameters
+    ----------
+    slope
+        Of the logarithm of the amplitude over 1/d², in Å²; a quarter of the B-factor.
+    intercept
+        At 1/d² = 0.
+    correlation
+        Square of the correlation coefficient of the points.
+    n_points
+        Shells that it rests on.
+    """
+
+    slope: float
+    intercept: float
+    correlation: float
+    n_points: int
+
+    @property
+    def b_factor_A2(self) -> float:
+        """What flattens the plot; negative sharpens."""
+        return 4 * self.slope
+
+
+def divide_by_mtf(
+    transform: Complex[Tensor, "z y xh"],
+    resolution_per_px: Float[Tensor, " m"],
+    value: Float[Tensor, " m"],
+    detector_px_per_px: float,
+) -> Complex[Tensor, "z y xh"]:
+    """Divide by the modulation transfer function of the detector, below Nyquist.
+
+    Parameters
+    ----------
+    transform
+        Of the map.
+    resolution_per_px, value
+        The table; see `aberrations.mtf`.
+    detector_px_per_px
+        Pixel size of the detector over that of the map.
+    """
+    k = filtering.radius(fourier.real_sizes(transform, 3), transform.real)
+    curve = aberrations.mtf(resolution_per_px.to(k), value.to(k), k * detector_px_per_px)
+    return transform / torch.where(k < filtering.NYQUIST, curve, 1.0)
+
+
+def weight_by_fsc(
+    transform: Complex[Tensor, "z y xh"], fsc: Float[Tensor, " s"]
+) -> Complex[Tensor, "z y xh"]:
+    """Multiply each shell by ``sqrt(2 FSC / (1 + FSC))``, as two halves make one map.
+
+    Zero from the first shell whose correlation is below 0.0001, and beyond Nyquist.
+    """
+    size = fourier.real_sizes(transform, 3)[0]
+    shells = fourier.shell_index(size, 3, transform.device)
+    weight = transform.real.new_zeros(int(shells.max()) + 1)
+    weight[: len(fsc)] = fsc_weights(fsc).to(weight)
+    return transform * weight[shells]
+
+
+def fsc_weights(fsc: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+    """Return the weights of `weight_by_fsc`."""
+    lost = torch.cumsum(fsc < LEAST_FSC, 0) > 0
+    positive = fsc.clamp(min=0)
+    return torch.where(lost, 0.0, (2 * positive / (1 + positive)).sqrt())
+
+
+def guinier(transform: Complex[Tensor, "z y xh"]) -> Float[Tensor, " s"]:
+    """Return the logarithm of the mean amplitude of each shell up to Nyquist, float64.
+
+    -99 where a shell is empty.
+    """
+    mean = fourier.shell_mean(transform.abs().to(torch.float64), 3, stored=True)
+    return torch.where(mean > 0, mean.clamp(min=1e-300).log(), EMPTY_SHELL)
+
+
+def guinier_axis(box_px: int, pixel_size_A: float) -> Float[Tensor, " s"]:
+    """Return 1/d² of each shell up to Nyquist in 1/Å², float64."""
+    shells = torch.arange(box_px // 2 + 1, dtype=torch.float64)
+    return (shells / (box_px * pixel_size_A)) ** 2
+
+
+def fit_line(
+    inverse_d2: Float[Tensor, " s"],
+    log_amplitude: Float[Tensor, " s"],
+    coarsest_A: float,
+    finest_A: float = 0.0,
+) -> Line | None:
+    """Fit a line through the part of a Guinier plot between two resolutions.
+
+    Returns
+    -------
+    Line or None
+        None where fewer than two shells that are not empty lie there.
+    """
+    d = 1 / inverse_d2.clamp(min=1e-30).sqrt()
+    # A resolution that lies on a shell includes it, however the shell is rounded.
+    used = (d <= coarsest_A * (1 + 1e-6)) & (d >= finest_A * (1 - 1e-6))
+    used &= log_amplitude > EMPTY_SHELL
+    x, y = inverse_d2[used], log_amplitude[used]
+    if len(x) < 2:
+        return None
+    dx, dy = x - x.mean(), y - y.mean()
+    slope = float((dx * dy).sum() / (dx * dx).sum())
+    power = float((dx * dx).sum() * (dy * dy).sum())
+    correlation = float((dx * dy).sum()) ** 2 / power if power > 0 else 1.0
+    return Line(slope, float(y.mean() - slope * x.mean()), correlation, len(x))
+
+
+def apply_b_factor(
+    transform: Complex[Tensor, "z y xh"], b_factor_A2: float, pixel_size_A: float
+) -> Complex[Tensor, "z y xh"]:
+    """Multiply by ``exp(-B k² / 4)`` up to Nyquist and by 0 beyond; negative B sharpens."""
+    k = filtering.radius(fourier.real_sizes(transform, 3), transform.real)
+    curve = torch.exp(-b_factor_A2 / 4 * (k / pixel_size_A) ** 2)
+    return transform * torch.where(k <= filtering.NYQUIST, curve, 0.0)
+
+
+def low_pass(
+    transform: Complex[Tensor, "z y xh"], resolution_A: float, pixel_size_A: float, edge: int
+) -> Complex[Tensor, "z y xh"]:
+    """Keep what is coarser than a resolution; see `filtering.low_pass`."""
+    sizes = fourier.real_sizes(transform, 3)
+    if not math.isfinite(resolution_A):
+        return transform
+    curve = filtering.low_pass_curve(sizes[0], resolution_A, pixel_size_A, edge)
+    return transform * curve(filtering.radius(sizes, transform.real))

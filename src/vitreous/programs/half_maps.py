@@ -1,0 +1,178 @@
+"""The two half-maps of a refinement and the mask, checked before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitreous.engine import masking
+from vitreous.errors import InputError, MissingFileError
+from vitreous.io import Volume
+from vitreous.jobs.context import Run
+from vitreous.programs.fsc import other_half
+from vitreous.programs.maps import PIXEL_TOLERANCE, pixel_size_of, read_cube, size_text
+
+_SAME = 1 - 1e-7
+_HARD = 0.02  # of the voxels of a mask: fewer lie between 0 and 1
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """Two half-maps that were found to be fit for a comparison.
+
+    Parameters
+    ----------
+    names
+        Their files, half 1 first, from the project folder.
+    first, second
+        ``z y x`` each, one cube.
+    pixel_size_A
+        The one that was given, or else that of the files.
+    """
+
+    names: tuple[str, str]
+    first: Tensor
+    second: Tensor
+    pixel_size_A: float
+
+    @property
+    def box_px(self) -> int:
+        """Side of the cubes."""
+        return int(self.first.shape[0])
+
+
+def read_halves(run: Run, file: str, other: str, given_A: float) -> HalfMaps:
+    """Read both half-maps.
+
+    Parameters
+    ----------
+    run
+        The job, which is warned of a doubtful pixel size.
+    file
+        Either of them.
+    other
+        The other; where empty, the name with half1 and half2 exchanged.
+    given_A
+        Pixel size of the form; not above 0 takes that of the files.
+
+    Raises
+    ------
+    InputError
+        One is missing or no map in a cube, they differ in size or pixel size, are the same map,
+        or are flat.
+    """
+    names = (file, other or other_half(file))
+    if not other and "half2" in file.rpartition("/")[2]:
+        names = names[::-1]
+    for name in names:
+        if not (run.project / name).is_file():
+            raise MissingFileError(
+                f"{name} does not exist, so there is nothing to compare "
+                f"{names[0] if name == names[1] else names[1]} with. Give an unfiltered half-map "
+                "of a Refine3D job; the other is found beside it."
+            )
+    volumes = read_cube(run.project, names[0]), read_cube(run.project, names[1])
+    _check_pair(volumes, names)
+    pixel_size_A = _pixel_size(run, volumes, names, given_A)
+    first, second = (torch.from_numpy(volume.data) for volume in volumes)
+    return HalfMaps(names, first, second, pixel_size_A)
+
+
+def _check_pair(volumes: tuple[Volume, Volume], names: tuple[str, str]) -> None:
+    first, second = (volume.data for volume in volumes)
+    if first.shape != second.shape:
+        raise InputError(
+            f"{names[0]} has {size_text(first.shape)} pixels and {names[1]} "
+            f"{size_text(second.shape)}; the half-maps of one refinement have one size."
+        )
+    for name, data in zip(names, (first, second), strict=True):
+        if np.ptp(data) == 0:
+            raise InputError(
+                f"{name}: all voxels are {data.flat[0]:g}; there is nothing to correlate."
+            )
+    if np.array_equal(first, second) or abs(_correlation(first, second)) > _SAME:
+        raise InputError(
+            f"{names[0]} and {names[1]} hold the same map, so their FSC is 1 at all resolutions "
+            "and says nothing. Is one a copy of the other? Give the two unfiltered half-maps."
+        )
+
+
+def _correlation(
+    first: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    second: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+) -> float:
+    a, b = first.ravel() - first.mean(), second.ravel() - second.mean()
+    power = float(np.dot(a, a)) * float(np.dot(b, b))
+    return float(np.dot(a, b)) / power**0.5 if power > 0 else 0.0
+
+
+def _pixel_size(
+    run: Run, volumes: tuple[Volume, Volume], names: tuple[str, str], given_A: float
+) -> float:
+    first, second = (volume.pixel_size_A for volume in volumes)
+    if first > 0 and second > 0 and abs(first - second) > PIXEL_TOLERANCE * first:
+        raise InputError(
+            f"{names[0]} has pixels of {first:g} Å and {names[1]} of {second:g} Å. Half-maps of "
+            "one refinement have one pixel size; check that both come from it."
+        )
+    if given_A > 0 and first > 0 and abs(given_A - first) > 0.1 * first:
+        run.warn(
+            f"The pixel size given, {given_A:g} Å, is far from that of the file, {first:g} Å. "
+            "Resolution and B-factor go with it: is it that of the map, or of the movies?",
+            names[0],
+        )
+    return pixel_size_of(volumes[0], names[0], given_A, "a resolution")
+
+
+def read_mask(run: Run, name: str, like: Tensor) -> Tensor:
+    """Read a mask for maps, and warn of what makes it unfit for measuring resolution.
+
+    Raises
+    ------
+    InputError
+        It differs in size, is empty, or has values outside 0 to 1.
+    """
+    volume = read_cube(run.project, name)
+    if volume.data.shape != tuple(like.shape):
+        raise InputError(
+            f"{name} has {size_text(volume.data.shape)} pixels and the half-maps "
+            f"{size_text(tuple(like.shape))}; wanted a mask of the size of the maps."
+        )
+    mask = torch.from_numpy(volume.data)
+    low, high = float(mask.min()), float(mask.max())
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise InputError(
+            f"{name}: values run from {low:g} to {high:g}, but a mask runs from 0 (solvent) to 1 "
+            "(particle). Make one with a MaskCreate job."
+        )
+    if high <= 0.5:
+        raise InputError(f"{name}: nothing is inside this mask; its highest value is {high:g}.")
+    _judge_mask(run, name, mask)
+    return mask
+
+
+def _judge_mask(run: Run, name: str, mask: Tensor) -> None:
+    inside = float((mask > 0.5).float().mean())
+    if inside == 1:
+        run.warn(
+            "The mask has the whole box inside, so the masked FSC is that without a mask.", name
+        )
+        return
+    between = float(((mask > 0.001) & (mask < 0.999)).float().mean())
+    if between < _HARD * inside:
+        run.warn(
+            "The mask is binary: it has no soft edge. A hard edge correlates the half-maps at "
+            "all resolutions; what the correction takes out again is uncertain. Make a mask with "
+            "a soft edge of 6 pixels or more.",
+            name,
+        )
+    if masking.touches_edge(mask, above=0.5):
+        run.warn(
+            "The mask is cut off by the edge of the box. The jump there adds correlation at all "
+            "resolutions; use a smaller mask or a larger box. (For a helix, keep the central "
+            "part only.)",
+            name,
+        )
