@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vitreous.dataset.refinement import Images
 from vitreous.distributed import shares
+from vitreous.distributed.memory import available_bytes
 from vitreous.distributed.sums import add_up
 from vitreous.distributed.team import Team
 from vitreous.engine.refinement.expectation import Watch, empty_sums, expectation
@@ -22,6 +23,7 @@ from vitreous.engine.refinement.references import References
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Assignments, State
 from vitreous.engine.refinement.statistics import Sums
+from vitreous.programs.refine import memory
 
 Rows = NDArray[np.int64]
 NOTHING = np.empty(0, np.int64)
@@ -75,6 +77,7 @@ class Crew:
     def __init__(self, team: Team, images: Images, *, through_disk: bool = False) -> None:
         self.team, self.images, self._through_disk = team, images, through_disk
         self._done = (0, 0)  # particles in all steps so far: of this rank, of all
+        self._chunk_bytes = 0
 
     def halves(self, n_halves: int) -> list[int]:
         """Return the halves that this rank works for."""
@@ -157,6 +160,14 @@ class Crew:
             found = team.gather(Found(rows, _some(assignments, rows), tuple(progress.bad)))
         return total, found
 
+    def _chunk(self, task: Task) -> int:
+        """Return the memory for prepared images, by what was free at the first step."""
+        if not self._chunk_bytes:
+            free = available_bytes() // self.team.n_ranks
+            box_px = task.state.models[0].box_px
+            self._chunk_bytes = memory.estimate(task.settings, box_px, free).chunk_bytes
+        return self._chunk_bytes
+
     def _shares(
         self, task: Task, mine: list[Rows], prepared: dict[int, References], watch: Watch
     ) -> tuple[list[Sums | None], Assignments]:
@@ -168,6 +179,7 @@ class Crew:
                 one, assignments = expectation(
                     self.images.data, state, task.settings, half if n_halves == 2 else None,
                     rows=rows, seeding=task.seeding, prepared=prepared.get(half), watch=watch,
+                    chunk_bytes=self._chunk(task),
                 )  # fmt: skip
                 state = replace(state, assignments=assignments)
                 sums.append(one)

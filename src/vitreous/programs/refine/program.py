@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 
 import torch
@@ -9,12 +10,14 @@ import torch
 from vitreous.dataset.particles import Particles
 from vitreous.dataset.refinement import Images, Machine, open_images
 from vitreous.dataset.refinement.job_settings import RefineOptions
+from vitreous.distributed import devices
 from vitreous.distributed.team import Team
 from vitreous.engine.refinement import schedule
 from vitreous.engine.refinement.accuracy import UNKNOWN
 from vitreous.engine.refinement.data import Data
 from vitreous.engine.refinement.state import State
 from vitreous.jobs.context import Run
+from vitreous.programs.refine import memory
 from vitreous.programs.refine.crew import Crew
 from vitreous.programs.refine.loop import Done, Loop
 from vitreous.programs.refine.prior import prior_of
@@ -44,6 +47,8 @@ def _lead(
         return opened[0].data
 
     job = begin(options, run, images)
+    memory.checked(job.settings, job.state.models[0].box_px, run)
+    _tell_of_cards(job.machine, run)
     crew = Crew(team, opened[0], through_disk=job.machine.combine_through_disk)
     loop = Loop(job, run, crew, regularise=prior_of(job, run))
     loop.begin()
@@ -58,10 +63,26 @@ def _lead(
         done = loop.iterate(state)
         state = done.state
         run.say(line(done))
+        for class_ in done.outcome.at_limit:
+            run.warn(
+                "Twist or rise was found at the border of its search: widen the range",
+                f"class {class_ + 1}",
+            )
         report.add(state, sum(len(part) for part in done.rows), done.timing.seconds)
     crew.dismiss()
     report.finish(state)
     return job, state
+
+
+def _tell_of_cards(machine: Machine, run: Run) -> None:
+    """Refuse graphics cards that are not there, and tell that those that are will rest."""
+    if not machine.use_gpu:
+        return
+    devices.of_rank(machine.gpu_ids, run.rank, run.n_ranks, environ=os.environ)
+    run.warn(
+        "This version refines on the processor: the graphics cards asked for are not used. More "
+        "threads or ranks make it faster"
+    )
 
 
 def line(done: Done) -> str:
