@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.engine.ctf import Defocus, Optics
+
+_BEYOND_MEASURE: Final = 1e9  # normalised images have a deviation of 1, others of some thousands
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,11 @@ class Data:
     def __len__(self) -> int:
         """Return the number of particles."""
         return len(self.optics_group)
+
+
+def usable(images: Float[Tensor, "n y x"]) -> Bool[Tensor, " n"]:
+    """Tell which images hold nothing but numbers that an image can hold.
+
+    One value beyond all measure would reach every particle, through the noise and the mean norm.
+    """
+    return images.abs().amax((-1, -2)) < _BEYOND_MEASURE

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.engine import ctf, fourier, masking
-from vitreous.engine.refinement.data import Data
+from vitreous.engine.refinement.data import Data, usable
 from vitreous.engine.refinement.disc import Disc, disc
 from vitreous.engine.refinement.randomness import white_noise
 from vitreous.engine.refinement.settings import Settings
@@ -215,7 +215,7 @@ def prepare(
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
         images = _scaled(data, rows[part], assignments, model, settings)
-        bad[part] = ~torch.isfinite(images.sum((-1, -2)))
+        bad[part] = ~usable(images)
         images[bad[part]] = 0
         images = translated(images, moved[part])
         masked = _masked(images, data, rows[part], seen, model, settings)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vitreous.engine import fourier, masking
 from vitreous.engine.refinement import order
-from vitreous.engine.refinement.data import Data
+from vitreous.engine.refinement.data import Data, usable
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Assignments, Schedule
 from vitreous.errors import ComputeError
@@ -57,7 +57,7 @@ class FirstNoise:
     n_used
         ``g``: particles that it was measured on.
     unreadable
-        Rows of particles with NaN or infinity, which were left out.
+        Rows of particles with NaN, infinity or what no image can hold, which were left out.
     badly_normalised
         Rows of particles whose background is not near mean 0 and deviation 1.
     """
@@ -79,8 +79,8 @@ class FirstNoise:
             )
         if len(self.unreadable):
             sentences.append(
-                f"{len(self.unreadable)} particles hold NaN or infinity and were left out of the "
-                f"first noise spectrum ({_some(self.unreadable, most)})."
+                f"{len(self.unreadable)} particles hold NaN, infinity or far too large values and "
+                f"were left out of the first noise spectrum ({_some(self.unreadable, most)})."
             )
         return sentences
 
@@ -205,14 +205,14 @@ def _measured(
     group = int(data.optics_group[rows[0]])
     box, pixel_A = int(data.optics.box_px[group]), float(data.optics.pixel_size_A[group])
     images = data.read(rows)
-    good = torch.isfinite(images.sum((-1, -2)))
+    good = usable(images)
     kept = good.numpy()
     sums.unreadable.append(rows[~kept])
     rows, places, images = rows[kept], places[kept], images[good]
     sums.n_used[group] += len(rows)
     diameter_A = settings.solvent.diameter_A
     radius_px = diameter_A / (2 * pixel_A) if diameter_A > 0 else side_A / (2 * pixel_A)
-    if settings.image.check_norm:
+    if settings.image.check_norm and len(rows):
         sums.badly_normalised.append(rows[_is_badly_normalised(images, radius_px)])
     if settings.solvent.zero_mask:
         mask = masking.sphere(box, 2, radius_px, settings.solvent.edge_px)

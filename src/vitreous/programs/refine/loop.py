@@ -18,6 +18,7 @@ from vitreous.engine.refinement.references import References, references
 from vitreous.engine.refinement.regulariser import Regulariser, wiener_map
 from vitreous.engine.refinement.state import Assignments, State
 from vitreous.engine.refinement.statistics import Sums
+from vitreous.errors import InputError
 from vitreous.jobs.context import Run
 from vitreous.programs.refine.crew import Crew
 from vitreous.programs.refine.start import Refinement
@@ -178,12 +179,20 @@ class Loop:
         return tuple(float(assignments.norm[part].mean()) for part in rows)
 
     def _tell_bad(self, rows: NDArray[np.int64]) -> None:
-        """Name particles with values that are not numbers, once."""
+        """Name particles with values that no image can hold, once; none may be left."""
         names = self.job.particles.table["rlnImageName"]
         for row in rows.tolist():
             if row not in self._bad:
                 self._bad.add(row)
-                self.run.warn("The image holds values that are not numbers; left out", names[row])
+                self.run.warn(
+                    "The image holds values that are not numbers, or far too large; left out",
+                    names[row],
+                )
+        if len(self._bad) == len(names):
+            raise InputError(
+                f"None of the {len(names):,} images can be used: all hold values that are not "
+                "numbers, or far too large. Extract the particles again."
+            )
 
     def _write(self, state: State, outcome: Outcome) -> None:
         job = self.job
