@@ -97,6 +97,8 @@ class Team:
             dist.destroy_process_group()
         else:
             self._signs.end()
+            if self.leads:
+                self._signs.forget()
 
     @property
     def leads(self) -> bool:

@@ -191,6 +191,8 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
         other_ranks.has_ended(job_dir, meeting, all_ranks[0].rank, told)
         if state == "failed" and markers.read_marker(job_dir) is None:
             markers.write_marker(job_dir, Status.FAILED)
+        if state == "failed":
+            other_ranks.wait_until_heard(job_dir, meeting, all_ranks[0].rank)
     return 0 if state == "succeeded" else 1
 
 

@@ -18,6 +18,7 @@ from vitreous.running.record import HEARTBEAT_S
 _ALIVE: Final = ".rank_alive_"
 _ENDED: Final = ".rank_ended_"
 _LOOK_EVERY_S: Final = 0.1
+_HEARD_WITHIN_S: Final = 20.0
 _SILENT_S: Final = 5 * HEARTBEAT_S
 
 
@@ -44,6 +45,19 @@ def has_ended(job_dir: Path, meeting: str, rank: int, reason: str) -> None:
     with contextlib.suppress(OSError):
         temporary.write_text(text)
         temporary.replace(job_dir / f"{_ENDED}{meeting}_{rank}")
+
+
+def wait_until_heard(
+    job_dir: Path, meeting: str, rank: int, at_most_s: float = _HEARD_WITHIN_S
+) -> None:
+    """Wait until the first rank has taken note of an ending, which removes the files.
+
+    A launcher kills all other ranks as soon as one has ended with a failure; the first could then
+    not say any more why the job failed.
+    """
+    end = time.monotonic() + at_most_s
+    while _path(job_dir, _ENDED, meeting, rank).exists() and time.monotonic() < end:
+        time.sleep(_LOOK_EVERY_S)
 
 
 def wait_for(
