@@ -107,4 +107,4 @@ def test_two_references_find_their_particles_with_alignment(particles, tmp_path)
     values |= {"map": "maps.star", "n_iterations": 5, "initial_low_pass_A": 20}
     job = project.run("class3d", **values)
     assert job.status == "Succeeded", job.log() + job.log(err=True)
-    assert made.purity(project, job.path / "run_it005_data.star") > 0.9
+    assert made.purity(project, job.path / "run_it005_data.star") > 0.85
