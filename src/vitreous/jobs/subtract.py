@@ -183,4 +183,5 @@ class Subtract(Options):
         yield Result("headline", "particles", "Particles")
         if not self.revert:
             yield Result("headline", "box", "Box", "px")
+            yield Result("headline", "strength", "Strength of the subtracted part")
             yield Result("plot", "examples", "Particles before and after")
