@@ -32,7 +32,10 @@ def test_unknown_attribute_is_refused():
         _ = vitreous.nonsense
 
 
-@pytest.mark.parametrize("module", ["io._star", "engine.kernels._cpu", "engine.kernels._boxes"])
+@pytest.mark.parametrize(
+    "module",
+    ["io._star", "engine.kernels._cpu", "engine.kernels._boxes", "engine.kernels._transfer"],
+)
 def test_compiled_kernels_loaded(module):
     """The build may fall back on plain Python; where CI demands it, broken C++ must not hide."""
     if "CI" not in os.environ:

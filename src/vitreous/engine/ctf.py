@@ -219,7 +219,7 @@ def ctf(
         terms, k2 = _terms(optics, row, k_per_A), (k_per_A**2).sum(-1).to(dtype)
         for chunk in torch.split(images, max(1, IN_CACHE // k2.numel())):
             chosen = defocus.select(chunk)
-            turns = _weights(optics, row, chosen) @ terms
+            turns = phase_coefficients(optics, row, chosen) @ terms.flatten(1)
             sine = _sine(turns.reshape(-1, *k2.shape), treatment, dtype)
             result.index_copy_(0, chunk, _treat(sine * _envelope(chosen, k2), treatment))
     return result
@@ -236,7 +236,7 @@ def gamma_rad(
     result = defocus.scale.new_empty((len(defocus), size, size // 2 + 1))
     for row, images in _groups(optics, defocus, group):
         terms = _terms(optics, row, optics.k_per_A(size, row))
-        turns = _weights(optics, row, defocus.select(images)) @ terms
+        turns = phase_coefficients(optics, row, defocus.select(images)) @ terms.flatten(1)
         result = result.index_put((images,), 2 * torch.pi * turns.reshape(-1, *result.shape[1:]))
     return result
 
@@ -274,8 +274,13 @@ def _groups(optics: Optics, defocus: Defocus, group: Tensor | None) -> Iterator[
             yield row, images
 
 
-def _weights(optics: Optics, row: int, defocus: Defocus) -> Tensor:
-    """Return what multiplies each of the `_terms` of gamma / (2 pi) for each image, ``n 5``."""
+def phase_terms(optics: Optics, row: int, size: int) -> Float[Tensor, "5 y xh"]:
+    """Return the functions of frequency that gamma is made of, for images of a group, float64."""
+    return _terms(optics, row, optics.k_per_A(size, row))
+
+
+def phase_coefficients(optics: Optics, row: int, defocus: Defocus) -> Float[Tensor, "n 5"]:
+    """Return what multiplies each of the `phase_terms` to give gamma in turns, float64."""
     wavelength_A = optics.wavelength_A()[row]
     angle = torch.deg2rad(defocus.astigmatism_deg)
     u, v, cos, sin = defocus.defocus_u_A, defocus.defocus_v_A, angle.cos(), angle.sin()
@@ -295,12 +300,12 @@ def _weights(optics: Optics, row: int, defocus: Defocus) -> Tensor:
 
 
 def _terms(optics: Optics, row: int, k_per_A: Tensor) -> Tensor:
-    """Return the functions of frequency that gamma is made of, ``5 pixels``."""
+    """Return the functions of frequency that gamma is made of, ``5 y xh``."""
     kx, ky = k_per_A.unbind(-1)
     k4 = (kx**2 + ky**2) ** 2
     shared = torch.pi / 2 * optics.coma_strength()[row] * optics.wavelength_A()[row] * k4
     shared = shared + aberrations.even_phase(optics.even_zernike[row], k_per_A)
-    return torch.stack([kx**2, kx * ky, ky**2, shared, torch.ones_like(kx)]).flatten(1)
+    return torch.stack([kx**2, kx * ky, ky**2, shared, torch.ones_like(kx)])
 
 
 def _sine(turns: Tensor, treatment: Treatment, dtype: torch.dtype) -> Tensor:

@@ -438,6 +438,34 @@ def shift_phases(
     return result
 
 
+def centring_phases(
+    shift_px: Float[Tensor, "n c"], size: int
+) -> tuple[Complex[Tensor, "n xh"], Complex[Tensor, "n y"]]:
+    """Return factors of columns and rows that centre a transform and move the image.
+
+    ``forward_from_corner(images) * x * y`` is ``forward(images) * shift_phases(shift_px)``; one
+    pass less over the pixels.
+
+    Parameters
+    ----------
+    shift_px
+        Components x y.
+    size
+        Side of the images; must be even.
+    """
+    if size % 2:
+        message = f"images of {size} pixels; the phases of their centre are signs for even sides"
+        raise ValueError(message)
+    along_x = torch.arange(size // 2 + 1, device=shift_px.device)
+    along_y = _axis_indices(size, shift_px.device)
+    phases = []
+    for index, moved in zip((along_x, along_y), shift_px.unbind(-1), strict=True):
+        signs = 1 - 2 * (index % 2).to(shift_px.dtype)
+        angles = moved[:, None] * index / size * (-2 * torch.pi)
+        phases.append(torch.polar(torch.ones_like(angles), angles) * signs)
+    return phases[0], phases[1]
+
+
 def shift(
     transform: Complex[Tensor, "*half"],
     shift_px: Float[Tensor, "*n c"],

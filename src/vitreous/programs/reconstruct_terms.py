@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vitreous.dataset.particles import Batch, Particles
 from vitreous.engine import ctf, ewald, fourier, helix
+from vitreous.engine.kernels import transfer
 from vitreous.engine.projection import Projector, project
 
 _BATCH_BYTES = 6 << 20  # larger arrays would be new memory every time
@@ -64,23 +65,30 @@ def terms(
     """
     size = max(1, _BATCH_BYTES // (4 * int(particles.optics.box_px.max()) ** 2))
     plates: dict[int, Tensor] = {}
+    phases: dict[int, Tensor] = {}
     for batch in particles.batches(size):
         side = batch.images.shape[-1]
         scale = side * particles.pixel_size_A(batch.group) / box_A
-        transforms = _centred(particles, batch, plates)
-        transfer = transfer_function(particles, batch, arguments)
         poses = batch.rotations.to(torch.float32)
         magnification = particles.optics.magnification[batch.group].to(torch.float32)
-        if subtracted is not None:
-            predicted = project(subtracted, poses, side, scale=scale, magnification=magnification)
-            transforms -= predicted * transfer
-        if arguments.ewald:
-            parts = list(_sides(particles, batch, arguments, transforms, box_A))
-        else:
-            premultiplied = arguments.ctf and particles.premultiplied[batch.group]
-            weight = transfer**2
-            values = transforms if premultiplied else transforms.mul_(transfer)
+        if subtracted is None and _is_plain(particles, batch, arguments):
+            values, weight = _weighed(particles, batch, phases)
             parts = [Term(batch.rows, values, weight, poses, scale, magnification)]
+        else:
+            transforms = _centred(particles, batch, plates)
+            contrast = transfer_function(particles, batch, arguments)
+            if subtracted is not None:
+                predicted = project(
+                    subtracted, poses, side, scale=scale, magnification=magnification
+                )
+                transforms -= predicted * contrast
+            if arguments.ewald:
+                parts = list(_sides(particles, batch, arguments, transforms, box_A))
+            else:
+                premultiplied = arguments.ctf and particles.premultiplied[batch.group]
+                weight = contrast**2
+                values = transforms if premultiplied else transforms.mul_(contrast)
+                parts = [Term(batch.rows, values, weight, poses, scale, magnification)]
         for part in parts:
             counted = _by_merit(part, particles) if arguments.fom_weighting else part
             yield from _units(counted, arguments, particles.pixel_size_A(batch.group))
@@ -104,13 +112,50 @@ def _treatment(arguments: argparse.Namespace) -> ctf.Treatment:
     )
 
 
+def _is_plain(particles: Particles, batch: Batch, arguments: argparse.Namespace) -> bool:
+    """Whether images only need their CTF: no other treatment, damping or odd aberrations."""
+    return (
+        arguments.ctf
+        and not arguments.ewald
+        and _treatment(arguments) == ctf.PLAIN
+        and not particles.premultiplied[batch.group]
+        and not _has_odd_aberrations(particles, batch.group)
+        and not bool(batch.defocus.bfactor_A2.any())
+    )
+
+
+def _weighed(
+    particles: Particles, batch: Batch, phases: dict[int, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return centred transforms times their CTF, and its square, in one pass over the pixels."""
+    side, optics, row = batch.images.shape[-1], particles.optics, batch.group
+    if row not in phases:
+        phases[row] = ctf.phase_terms(optics, row, side)
+    transforms = fourier.forward_from_corner(batch.images)
+    transforms[:, 0, 0] = 0  # as in `_centred`
+    weights = transfer.weigh_(
+        transforms,
+        *fourier.centring_phases(batch.shift_px.to(torch.float32), side),
+        phases[row],
+        ctf.phase_coefficients(optics, row, batch.defocus),
+        batch.defocus.scale.to(torch.float32),
+        ctf.SMALLEST,
+    )
+    return transforms, weights
+
+
+def _has_odd_aberrations(particles: Particles, row: int) -> bool:
+    optics = particles.optics
+    return bool(optics.beam_tilt_mrad[row].any() or optics.odd_zernike[row].any())
+
+
 def _centred(particles: Particles, batch: Batch, plates: dict[int, Tensor]) -> Tensor:
     """Return transforms of images that are centred, without grey level and odd aberrations."""
     side = batch.images.shape[-1]
     transforms = fourier.forward(batch.images, 2)
     transforms *= fourier.shift_phases(batch.shift_px.to(torch.float32), side)
     optics = particles.optics
-    if optics.beam_tilt_mrad[batch.group].any() or optics.odd_zernike[batch.group].any():
+    if _has_odd_aberrations(particles, batch.group):
         if batch.group not in plates:
             plates[batch.group] = ctf.odd_phase_plate(optics, side)[batch.group].conj()
         transforms *= plates[batch.group]
