@@ -2,7 +2,7 @@
 
 The part is projected as the refinement that found the poses would (refinement.md sections 1.5,
 1.8, 1.9 and 13.2): ``X' = X norm - s CTF plate MTF P(V (1 - keep))``. After Bai et al. (2015),
-eLife 4, e11182, and Ilca et al. (2015), Nat. Commun. 6, 8843.
+eLife 4, e11182, and Ilca et al. (2015), Nature Communications 6, 8843.
 """
 
 from __future__ import annotations
