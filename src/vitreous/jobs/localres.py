@@ -191,3 +191,6 @@ class LocalRes(Options):
         yield Result("headline", "median_resolution", "Median local resolution", "Å")
         yield Result("headline", "best_resolution", "Best local resolution", "Å")
         yield Result("plot", "histogram", "Distribution of local resolution")
+        yield Result("plot", "resolution_slices", "Local resolution, central slices")
+        if self.built_in:
+            yield Result("plot", "filtered_slices", "Locally filtered map, central slices")

@@ -1,0 +1,266 @@
+"""Local resolution: the FSC inside a soft sphere that moves over the map (postprocessing.md 5).
+
+Each place of a grid gets the corrected FSC of the half-maps inside its sphere, and its own filter
+of the sharpened map; places are joined by the weights of their spheres. Only the window around a
+sphere is transformed. Its curve has as many shells as the window; the FSC inside a sphere varies
+no faster, so that the shells of the whole box lie on lines between. With a window as large as
+the box the numbers are those of RELION. Idea: Cardone, Heymann & Steven, J. Struct. Biol. 184,
+226 (2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitreous.engine import filtering, fourier, masking, resolution, sharpening
+
+_MARGIN_PX = 8
+_FAST_PRIMES = (2, 3, 5, 7)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The moving sphere.
+
+    Parameters
+    ----------
+    step_px
+        Between places of the grid.
+    radius_px, edge_px
+        1 up to the radius, falling to 0 over the edge.
+    randomised_from
+        Shell of the whole box from which phases were randomised.
+    coarsest_A
+        Worst resolution that is given to a place.
+    """
+
+    step_px: int
+    radius_px: int
+    edge_px: int
+    randomised_from: int
+    coarsest_A: float = 50.0
+
+    def places(self, size: int) -> list[tuple[int, int, int]]:
+        """Return the grid of a box as x y z from its centre; the sphere's core lies in the box."""
+        line = range(-(size // 2), size - size // 2, self.step_px)
+        limit = max(0.0, size / 2 - self.radius_px) ** 2
+        return [
+            (x, y, z) for z in line for y in line for x in line if x * x + y * y + z * z < limit
+        ]
+
+    def window_px(self, size: int) -> int:
+        """Return the side of the window around the sphere, even and quick to transform."""
+        wanted = 2 * (self.radius_px + self.edge_px) + 2 * _MARGIN_PX
+        while not _is_fast(wanted):
+            wanted += 2
+        return min(wanted, size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What was found at one place.
+
+    Parameters
+    ----------
+    centre_px
+        x y z from the centre of the box.
+    masked, randomised, corrected
+        By shell of the whole box, float64.
+    resolution_A
+        At 0.143, not worse than the probe's coarsest.
+    """
+
+    centre_px: tuple[int, int, int]
+    masked: Tensor
+    randomised: Tensor
+    corrected: Tensor
+    resolution_A: float
+
+
+class LocalSums:
+    """Sums over places; the only thing here that changes.
+
+    Parameters
+    ----------
+    size
+        Side of the box.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._resolution = torch.zeros((size,) * 3)
+        self._filtered = torch.zeros((size,) * 3)
+        self._weight = torch.zeros((size,) * 3)
+
+    def add_(self, window: Window, mask: Tensor, filtered: Tensor, resolution_A: float) -> None:
+        """Add a window: its sphere, the map filtered for it, and its resolution."""
+        target, source = window.target, window.source
+        weight = mask[source]
+        self._weight[target] += weight
+        self._resolution[target] += weight / resolution_A
+        self._filtered[target] += weight * filtered[source]
+
+    def finish(self) -> tuple[Tensor, Tensor]:
+        """Return the maps of resolution in Å and of filtered density, 0 where no sphere was."""
+        known = self._weight > 0
+        resolution_A = torch.where(known, self._weight / self._resolution.clamp(min=1e-30), 0.0)
+        filtered = torch.where(known, self._filtered / self._weight.clamp(min=1e-30), 0.0)
+        return resolution_A, filtered
+
+
+@dataclass(frozen=True)
+class Window:
+    """A cube of the box around a place, or one that reaches beyond it (zero there).
+
+    Parameters
+    ----------
+    start
+        First index along z y x, may be negative.
+    side, size
+        Sides of the window and of the box.
+    """
+
+    start: tuple[int, int, int]
+    side: int
+    size: int
+
+    @property
+    def target(self) -> tuple[slice, ...]:
+        """Where the window lies in the box."""
+        return tuple(slice(max(0, s), min(self.size, s + self.side)) for s in self.start)
+
+    @property
+    def source(self) -> tuple[slice, ...]:
+        """The part of the window that lies in the box."""
+        return tuple(slice(max(0, -s), min(self.side, self.size - s)) for s in self.start)
+
+    def cut(self, volume: Float[Tensor, "z y x"]) -> Float[Tensor, "w w w"]:
+        """Return the window of a map."""
+        if self.side == self.size:
+            return volume
+        window = volume.new_zeros((self.side,) * 3)
+        window[self.source] = volume[self.target]
+        return window
+
+
+class Measurement:
+    """Measures and filters one place after another.
+
+    Parameters
+    ----------
+    halves
+        The half-maps, ``z y x`` each.
+    randomised
+        The same with random phases from `Probe.randomised_from` on, in real space.
+    sharpened
+        The map that is filtered.
+    pixel_size_A
+        Of all maps.
+    probe
+        The sphere.
+    whole
+        Transform the whole box for each place, as RELION does, instead of a window.
+    """
+
+    def __init__(
+        self,
+        halves: tuple[Tensor, Tensor],
+        randomised: tuple[Tensor, Tensor],
+        sharpened: Tensor,
+        pixel_size_A: float,
+        probe: Probe,
+        *,
+        whole: bool = False,
+    ) -> None:
+        self._maps = (*halves, *randomised)
+        self._sharpened, self._pixel_size_A, self._probe = sharpened, pixel_size_A, probe
+        self.size = halves[0].shape[0]
+        self.side = self.size if whole else probe.window_px(self.size)
+        shells = fourier.shell_index(self.side, 3)
+        self._n_shells = self.side // 2 + 1
+        self._bins = shells.clamp(max=self._n_shells).flatten()
+        self._radius = filtering.radius((self.side,) * 3, sharpened)
+        self._box_shells = (self._radius * self.size).round().to(torch.int64)
+        self._whole = fourier.forward(sharpened, 3) if self.side == self.size else None
+
+    def run(self, sums: LocalSums) -> Iterator[Place]:
+        """Yield the places one by one, after each was added to the sums."""
+        for centre in self._probe.places(self.size):
+            yield self.measure(centre, sums)
+
+    def measure(self, centre_px: tuple[int, int, int], sums: LocalSums) -> Place:
+        """Measure one place (x y z from the centre) and add it to the sums."""
+        window, mask = self._window(centre_px)
+        place = self.place(centre_px, window, mask)
+        self.add_(place, window, mask, sums)
+        return place
+
+    def place(self, centre_px: tuple[int, int, int], window: Window, mask: Tensor) -> Place:
+        """Return the curves and the resolution inside a sphere."""
+        first, second, random1, random2 = (
+            fourier.forward(window.cut(volume) * mask, 3).flatten() for volume in self._maps
+        )
+        masked, randomised = self._fsc(first, second), self._fsc(random1, random2)
+        corrected = resolution.correct(masked, randomised, self._probe.randomised_from)
+        found_A = resolution.resolution_A(corrected, self.size, self._pixel_size_A)
+        found_A = min(found_A, self._probe.coarsest_A)
+        return Place(centre_px, masked, randomised, corrected, found_A)
+
+    def add_(self, place: Place, window: Window, mask: Tensor, sums: LocalSums) -> None:
+        """Filter the map for a place and add it to the sums."""
+        weights = torch.zeros(int(self._box_shells.max()) + 1)
+        weights[: len(place.corrected)] = sharpening.fsc_weights(place.corrected).to(weights)
+        curve = filtering.low_pass_curve(self.size, place.resolution_A, self._pixel_size_A)
+        weight = weights[self._box_shells] * curve(self._radius)
+        transform = self._whole
+        if transform is None:
+            transform = fourier.forward(window.cut(self._sharpened), 3)
+        filtered = fourier.inverse(transform * weight, 3, self.side)
+        sums.add_(window, mask, filtered, place.resolution_A)
+
+    def _window(self, centre_px: tuple[int, int, int]) -> tuple[Window, Tensor]:
+        probe = self._probe
+        if self.side == self.size:
+            offset = (float(centre_px[0]), float(centre_px[1]), float(centre_px[2]))
+            window = Window((0, 0, 0), self.side, self.size)
+        else:
+            offset = (0.0, 0.0, 0.0)
+            x, y, z = (self.size // 2 + c - self.side // 2 for c in centre_px)
+            window = Window((z, y, x), self.side, self.size)
+        mask = masking.sphere(self.side, 3, probe.radius_px, probe.edge_px, centre_px=offset)
+        return window, mask
+
+    def _fsc(self, first: Tensor, second: Tensor) -> Tensor:
+        """Correlate transforms by the shells of the window; return the curve by those of the box.
+
+        Counts every stored coefficient once, as `resolution.fsc_of_transforms`.
+        """
+        products = (
+            first.real * second.real + first.imag * second.imag,
+            first.real.square() + first.imag.square(),
+            second.real.square() + second.imag.square(),
+        )
+        common, power1, power2 = (
+            torch.bincount(self._bins, product.double(), self._n_shells + 1)[: self._n_shells]
+            for product in products
+        )
+        power = (power1 * power2).sqrt()
+        curve = torch.where(power > 0, common / power.clamp(min=1e-300), 0.0)
+        if self.side == self.size:
+            return curve
+        curve[0] = curve[0].clamp(min=0)
+        here = np.arange(self._n_shells) / self.side
+        wanted = np.arange(self.size // 2 + 1) / self.size
+        return torch.from_numpy(np.interp(wanted, here, curve.numpy()))
+
+
+def _is_fast(side: int) -> bool:
+    for prime in _FAST_PRIMES:
+        while side % prime == 0:
+            side //= prime
+    return side == 1

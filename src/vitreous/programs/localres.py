@@ -1,0 +1,178 @@
+"""Local resolution: how resolution varies over a map, and the map filtered accordingly."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitreous.engine import fourier, resolution, sharpening
+from vitreous.engine.local_resolution import LocalSums, Measurement, Place, Probe
+from vitreous.errors import InputError
+from vitreous.io import Table, write_star, write_volume
+from vitreous.jobs.context import Run
+from vitreous.jobs.localres import LocalRes
+from vitreous.programs.extra_flags import Flags
+from vitreous.programs.half_maps import HalfMaps, read_halves, read_mask
+from vitreous.programs.localres_report import report
+from vitreous.programs.localres_resmap import run_resmap
+from vitreous.programs.postprocess_settings import read_mtf
+
+_SHELL_0_A = 999.0
+
+
+def run(options: LocalRes, run: Run) -> None:
+    """Measure local resolution with the built-in method or with ResMap."""
+    if run.rank > 0:  # one process does it: a place takes milliseconds
+        return
+    if options.use_resmap:
+        run_resmap(options, run)
+    else:
+        _run_own(options, run)
+
+
+def _run_own(options: LocalRes, run: Run) -> None:
+    extra = _extra(options)
+    if run.n_ranks > 1:
+        run.say(f"One of the {run.n_ranks} ranks does the work; the others were not needed.")
+    with run.phase("Reading maps", 2, "files") as progress:
+        halves = read_halves(run, options.half_map, extra.i2, options.pixel_size_A)
+        mask = read_mask(run, options.mask, halves.first) if options.mask else None
+        progress.advance(2)
+    probe = _probe(halves, extra)
+    measurement = Measurement(
+        (halves.first, halves.second),
+        _randomised(halves, probe, extra.random_seed),
+        _sharpened(halves, options, extra, run),
+        halves.pixel_size_A,
+        probe,
+        whole=extra.whole_maps,
+    )
+    centres = probe.places(halves.box_px)
+    if not centres:
+        raise InputError(
+            f"The sphere of {probe.radius_px * halves.pixel_size_A:g} Å radius does not fit into "
+            f"the box of {halves.box_px * halves.pixel_size_A:g} Å; make --locres_maskrad smaller."
+        )
+    run.say(
+        f"{len(centres):,} places, {probe.step_px} pixels apart; windows of "
+        f"{measurement.side} pixels for a box of {halves.box_px}"
+    )
+    sums, places = LocalSums(halves.box_px), []
+    with run.phase("Measuring local resolution", len(centres), "places") as progress:
+        for place in measurement.run(sums):
+            places.append(place)
+            progress.advance()
+            run.check_abort()
+    resolution_A, filtered = sums.finish()
+    root = run.path / "relion_locres"
+    for name, volume in (("", resolution_A), ("_filtered", filtered)):
+        write_volume(f"{root}{name}.mrc", np.asarray(volume), halves.pixel_size_A)
+    write_star(f"{root}_fscs.star", _tables(places, halves))
+    report(run, resolution_A, mask, filtered)
+
+
+def _extra(options: LocalRes) -> argparse.Namespace:
+    flags = Flags("LocalRes")
+    flags.add_argument("--i2", default="")
+    flags.add_argument("--whole_maps", action="store_true")
+    flags.add_argument("--locres_sampling", type=float, default=25.0)
+    for name in ("locres_maskrad", "locres_edgwidth", "mtf_angpix"):
+        flags.add_argument(f"--{name}", type=float, default=-1.0)
+    flags.add_argument("--locres_randomize_at", type=float, default=25.0)
+    flags.add_argument("--locres_minres", type=float, default=50.0)
+    flags.add_argument("--random_seed", type=int, default=0)
+    extra = flags.read(options.running.other_arguments)
+    for name in ("locres_sampling", "locres_randomize_at", "locres_minres"):
+        value = getattr(extra, name)
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"Additional arguments: --{name} is {value:g}; wanted Å above 0.")
+    return extra
+
+
+def _probe(halves: HalfMaps, extra: argparse.Namespace) -> Probe:
+    """Return the moving sphere, in whole pixels as RELION has it.
+
+    Its size follows the sampling where none was given.
+    """
+    sampling_A, pixel_size_A = extra.locres_sampling, halves.pixel_size_A
+    radius_A = extra.locres_maskrad if extra.locres_maskrad > 0 else sampling_A / 2
+    edge_A = extra.locres_edgwidth if extra.locres_edgwidth > 0 else sampling_A
+    shell = int(halves.box_px * pixel_size_A / extra.locres_randomize_at)
+    if not 1 <= shell <= halves.box_px // 2:
+        raise InputError(
+            f"Additional arguments: --locres_randomize_at is {extra.locres_randomize_at:g} Å; "
+            f"wanted between {2 * pixel_size_A:.3g} Å (Nyquist) and "
+            f"{halves.box_px * pixel_size_A:.4g} Å (the box). Is the pixel size "
+            f"({pixel_size_A:g} Å) right?"
+        )
+    step_px, radius_px, edge_px = (
+        max(1, int(size_A / pixel_size_A + 0.5)) for size_A in (sampling_A, radius_A, edge_A)
+    )
+    return Probe(step_px, radius_px, edge_px, shell, extra.locres_minres)
+
+
+def _randomised(halves: HalfMaps, probe: Probe, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the half-maps with random phases, drawn once for the whole maps."""
+    generator = torch.Generator().manual_seed(seed)
+    first, second = (
+        fourier.inverse(
+            resolution.randomise_phases(
+                fourier.forward(half, 3), probe.randomised_from, generator, 3
+            ),
+            3,
+            halves.box_px,
+        )
+        for half in (halves.first, halves.second)
+    )
+    return first, second
+
+
+def _sharpened(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, run: Run) -> Tensor:
+    """Return the mean of the half-maps, MTF divided out, with the given B-factor."""
+    transform = fourier.forward((halves.first + halves.second) / 2, 3)
+    if options.mtf:
+        detector_A = extra.mtf_angpix
+        if detector_A <= 0:
+            detector_A = halves.pixel_size_A
+            run.warn(
+                "The MTF is taken to belong to pixels of the size of the map "
+                f"({detector_A:g} Å). If the particles were binned, give the pixel size of the "
+                "detector as --mtf_angpix in the additional arguments.",
+                options.mtf,
+            )
+        ratio = detector_A / halves.pixel_size_A
+        transform = sharpening.divide_by_mtf(transform, *read_mtf(run.project, options.mtf), ratio)
+    if options.bfactor_A2:
+        transform = sharpening.apply_b_factor(transform, options.bfactor_A2, halves.pixel_size_A)
+    return fourier.inverse(transform, 3, halves.box_px)
+
+
+def _tables(places: Sequence[Place], halves: HalfMaps) -> list[Table]:
+    """Return a list of the places (pixels from the centre), and the curves of each."""
+    centres = np.array([place.centre_px for place in places])
+    columns: dict[str, object] = {
+        f"rlnCoordinate{axis}": centres[:, number] for number, axis in enumerate("XYZ")
+    }
+    columns["rlnAngstromResolution"] = [place.resolution_A for place in places]
+    tables = [Table.from_columns("places", columns)]
+    shells = np.arange(halves.box_px // 2 + 1)
+    frequency = shells / (halves.box_px * halves.pixel_size_A)
+    frequency[0] = 1 / _SHELL_0_A
+    random = "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps"
+    for place in places:
+        x, y, z = place.centre_px
+        curves: dict[str, object] = {
+            "rlnSpectralIndex": shells,
+            "rlnResolution": frequency,
+            "rlnAngstromResolution": 1 / frequency,
+            "rlnFourierShellCorrelationCorrected": place.corrected.numpy(),
+            "rlnFourierShellCorrelationMaskedMaps": place.masked.numpy(),
+            random: place.randomised.numpy(),
+        }
+        tables.append(Table.from_columns(f"fsc_{x:05d}_{y:05d}_{z:05d}", curves))
+    return tables

@@ -1,0 +1,114 @@
+"""Local resolution as a job: the built-in method, ResMap as a stub, and what is refused."""
+
+import numpy as np
+import pytest
+
+import vitreous
+from programs.jobs_made import run_job
+from vitreous.engine import masking
+from vitreous.errors import ComputeError, EnvironmentMissing, InputError
+from vitreous.io import read_star, read_volume, write_volume
+
+A = 3.54
+OWN = {"use_resmap": False, "built_in": True, "pixel_size_A": A}
+STUB = """#!/bin/sh
+echo "$@" > said.txt
+for word in "$@"; do case "$word" in *half1.mrc) cp map.mrc "${word%.mrc}_resmap.mrc";; esac; done
+"""
+
+
+@pytest.fixture
+def project(tmp_path, data):
+    for number in (1, 2):
+        source = data / f"betagal_10204/baseline_half{number}.mrc"
+        (tmp_path / f"baseline_half{number}.mrc").symlink_to(source)
+    size = read_volume(tmp_path / "baseline_half1.mrc").data.shape[0]
+    write_volume(tmp_path / "mask.mrc", masking.sphere(size, 3, 22, 5).numpy(), A)
+    return tmp_path
+
+
+def measure(project, other="", **values):
+    values = {"half_map": "baseline_half1.mrc", "mask": "mask.mrc"} | values
+    return run_job(project, "localres", other_arguments=other, **values)
+
+
+def test_real_half_maps_through_the_pipeline(project):
+    made = vitreous.Project.create(project)
+    job = made.run("localres", half_map="baseline_half1.mrc", mask="mask.mrc", **OWN)
+    assert job.status == "Succeeded"
+    found_A = read_volume(job.path / "relion_locres.mrc").data
+    inside = (read_volume(project / "mask.mrc").data > 0.5) & (found_A > 0)
+    assert job.results["median_resolution"] == pytest.approx(np.median(found_A[inside]), rel=0.01)
+    assert 2 * A - 1e-3 < job.results["best_resolution"] < 9
+    star = read_star(job.path / "relion_locres_fscs.star")
+    places = star["places"]
+    assert len(star) == 1 + len(places)
+    assert (np.asarray(places["rlnAngstromResolution"]) <= 50).all()
+    assert read_volume(job.path / "relion_locres_filtered.mrc").data.std() > 0
+    assert (job.path / "histogram.pdf").read_bytes().startswith(b"%PDF")
+    assert (job.path / "run.err").read_text() == ""
+
+
+def test_flags_change_the_sphere_and_odd_ones_are_refused(project):
+    coarse = "--locres_sampling 60 --locres_maskrad 21 --locres_edgwidth 28"
+    run = measure(project, coarse, **OWN)
+    star = read_star(run.path / "relion_locres_fscs.star")
+    assert len(star["places"]) < 30
+    assert "17 pixels apart" in "\n".join(run.lines)
+    whole = measure(project, f"{coarse} --whole_maps", **OWN)
+    assert whole.headlines["median_resolution"] == pytest.approx(
+        run.headlines["median_resolution"], rel=0.05
+    )
+    for flags, words in (
+        ("--locres_sampling 0", "--locres_sampling is 0; wanted"),
+        ("--locres_randomize_at 3", "between 7.08 Å"),
+        ("--locres_maskrad 500", "does not fit into the box"),
+        ("--what", "A LocalRes job takes"),
+    ):
+        with pytest.raises(InputError, match=words):
+            measure(project, flags, **OWN)
+
+
+def test_a_doubtful_pixel_size_is_told(project):
+    run = measure(project, "--locres_sampling 20 --locres_maskrad 8", **OWN | {"pixel_size_A": 1.0})
+    assert "far from that of the file" in run.told
+
+
+def resmap(project, script):
+    program = project / "ResMap-stub"
+    program.write_text(script)
+    program.chmod(0o755)
+    return {"use_resmap": True, "resmap_program": str(program), "pixel_size_A": A}
+
+
+def test_resmap_is_called_and_its_map_is_shown(project):
+    mask = read_volume(project / "mask.mrc").data
+    found = np.where(mask > 0.9, 8.5, 100).astype(np.float32)
+    found[32, 32, 32] = 7.5
+    write_volume(project / "map.mrc", found, A)
+    run = measure(project, **resmap(project, STUB), p_value=0.01, finest_A=7, step_A=0.5)
+    said = (project / "said.txt").read_text().split()
+    assert said == [
+        "--maskVol=mask.mrc",
+        "--noguiSplit",
+        "LocalRes/job001/half1.mrc",
+        "LocalRes/job001/half2.mrc",
+        "--vxSize=3.54",
+        "--pVal=0.01",
+        "--minRes=7",
+        "--maxRes=0",
+        "--stepRes=0.5",
+    ]
+    link = (run.path / "half2.mrc").resolve()
+    assert link == (project / "baseline_half2.mrc").resolve()
+    assert run.headlines == {"median_resolution": 8.5, "best_resolution": 7.5}
+
+
+def test_a_resmap_that_fails_is_told(project):
+    values = resmap(project, "#!/bin/sh\necho no licence\nexit 3\n")
+    with pytest.raises(ComputeError, match=r"exit code 3; its last words: no licence"):
+        measure(project, **values)
+    with pytest.raises(ComputeError, match=r"wrote no LocalRes/job001/half1_resmap\.mrc"):
+        measure(project, **resmap(project, "#!/bin/sh\n"))
+    with pytest.raises(EnvironmentMissing, match="use the built-in method"):
+        measure(project, **values | {"resmap_program": "/nowhere/ResMap"})
