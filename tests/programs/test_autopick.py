@@ -114,6 +114,53 @@ def test_the_ctf_is_applied(project: Path) -> None:
     assert np.abs(read_map(kept) - before).max() > 0.01
 
 
+def test_correlation_coefficients_are_merits_on_request(project: Path) -> None:
+    arguments = Running(other_arguments="--particle_diameter 92 --correlation_coefficient")
+    job = _pick(_templates(project, running=arguments, threshold=0.4, write_fom_maps=True), project)
+    _require_found(project)
+    kept = read_map(job.path / "Micrographs" / "m0_autopick_ref000000_bestCCF.spi")
+    assert 0.5 < kept.max() <= 1.01
+
+
+def test_a_map_is_projected_in_all_directions(project: Path) -> None:
+    volume = (masking.radius(48, 3) < 17).to(torch.float32) / 34  # projections of about 1
+    write_mrc(project / "map.mrc", volume.numpy(), 2.0)
+    options = _templates(project, templates="", use_map=True, map="map.mrc", point_group="D2")
+    job = _pick(options, project)
+    _require_found(project)
+    assert any("projections of map.mrc" in line for line in job.lines)
+
+
+def test_an_uneven_background_is_not_picked_from(project: Path) -> None:
+    """The limits on mean and deviation of the background take picks away, where they should."""
+    image = 0.3 * torch.randn(256, 256, generator=torch.Generator().manual_seed(2))
+    disc = (masking.radius(40, 2) < 17).to(torch.float32)
+    for x, y in PLACES:
+        image[y - 20 : y + 20, x - 20 : x + 20] -= disc
+    # The right half is strong and uneven, as carbon is.
+    image[:, 128:] += torch.randn(256, 128, generator=torch.Generator().manual_seed(3))
+    write_mrc(project / "Micrographs" / "m0.mrc", image.numpy(), 2.0)
+    _write_list(project, ["Micrographs/m0.mrc"])
+    _pick(_templates(project, max_noise_sigma=1.0), project)
+    quiet = dict(read_coordinates("AutoPick/job005/autopick.star", project))["Micrographs/m0.mrc"]
+    assert len(quiet)
+    assert (quiet["rlnCoordinateX"] < 128).all()
+    (project / "AutoPick" / "job005" / "Micrographs" / "m0_autopick.star").unlink()
+    _pick(_templates(project, min_noise_average=50.0), project)
+    none = dict(read_coordinates("AutoPick/job005/autopick.star", project))["Micrographs/m0.mrc"]
+    assert not len(none)
+
+
+def test_picking_goes_on_by_hand(project: Path) -> None:
+    job = _pick(_log(), project)
+    before = read_coordinates("AutoPick/job005/autopick.star", project)
+    _pick(_log(continue_by_hand=True), project, is_continue=True)
+    after = read_coordinates("AutoPick/job005/autopick.star", project)
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert [len(table) for _, table in after] == [len(table) for _, table in before]
+    assert (job.path / "Micrographs" / "m0_autopick.star").is_file()
+
+
 def test_a_gaussian_reference(project: Path) -> None:
     arguments = Running(other_arguments="--ref gauss --particle_diameter 70 --gauss_max 1")
     _pick(_templates(project, templates="", running=arguments, threshold=0.1), project)

@@ -107,7 +107,8 @@ class TemplatePicking(Picking):
         squared = preparation.transform(scaled.square(), at)
         around = matching.background(transformed, squared, averaging, at)
         ctf = self._ctf(unit, at, image.device)
-        found = matching.match(transformed, around, refs, waves, at, ctf)
+        of_place = self._of_place(transformed, refs, at)
+        found = matching.match(transformed, around, refs, waves, at, ctf, of_place)
         if options.read_fom_maps:
             found = self._kept(unit, found)
         search = peak_search(options, self.extra, refs.box_px, refs.radius_px, unit.pixel_size_A)
@@ -119,6 +120,15 @@ class TemplatePicking(Picking):
                 picked.places_px, picked.merit, picked.reference + 1, picked.psi_deg
             )
         return Picked(table, self._maps(found, waves, at))
+
+    def _of_place(
+        self, transformed: Tensor, refs: templates.References, at: Coarse
+    ) -> matching.Background | None:
+        """Return mean and deviation inside the mask, where correlation coefficients are wanted."""
+        if not self.extra.correlation_coefficient:
+            return None
+        curve = templates.low_pass(at, self.options.low_pass_A, transformed.device)
+        return matching.inside(transformed, curve, refs.radius_px, at)
 
     def sampling(self, full: tuple[int, int], pixel_size_A: float) -> Coarse:
         """Return the work grid of a micrograph."""

@@ -44,6 +44,8 @@ class Extra:
         Diameter of the local average of filaments; below 0 three tube diameters.
     start_end
         Write both ends of each filament instead of segments.
+    correlation_coefficient
+        The merit of templates is the correlation coefficient inside the mask.
     """
 
     do_at_most: int
@@ -60,6 +62,7 @@ class Extra:
     max_search: float
     local_diameter_A: float
     start_end: bool
+    correlation_coefficient: bool
 
 
 def read_extra(options: AutoPick) -> Extra:
@@ -85,6 +88,7 @@ def read_extra(options: AutoPick) -> Extra:
         max_search=found.Log_max_search,
         local_diameter_A=found.max_diam_local_avg,
         start_end=found.start_end,
+        correlation_coefficient=found.correlation_coefficient,
     )
 
 
@@ -162,4 +166,5 @@ def _flags() -> Flags:
     add("--max_diam_local_avg", type=float, default=-1.0)
     add("--start_end", action="store_true")
     add("--drop_close_pairs", action="store_true")
+    add("--correlation_coefficient", action="store_true")
     return flags

@@ -8,6 +8,10 @@ sigma mean and deviation of the micrograph X between the mask and the edge of th
 
 S1 and S2 are the mean of A and of its square inside the mask (over n + 1, at the first angle). Only
 A * X depends on the angle, and merit grows with it: its largest value is all that is needed.
+
+On request the merit is the correlation coefficient inside the mask instead (Roseman 2003,
+Ultramicroscopy 94, 225), which compares with the contrast of the place itself: crystals of ice and
+edges of carbon, which are strong but look like nothing in the references, do not reach it.
 """
 
 from __future__ import annotations
@@ -79,7 +83,13 @@ def surroundings(
     window = (distance >= radius_px).to(torch.float32)
     if is_round:
         window = window * (distance < box_px / 2)
-    frame = torch.zeros(at.full, device=device)
+    return _averaging(window, at)
+
+
+def _averaging(window: Float[Tensor, "y x"], at: Coarse) -> Complex[Tensor, "v uh"]:
+    """Return what a micrograph is multiplied by to be averaged in a window."""
+    frame = torch.zeros(at.full, device=window.device)
+    box_px = len(window)
     top, left = (side // 2 - box_px // 2 for side in at.full)
     frame[top : top + box_px, left : left + box_px] = window / window.sum()
     n_pixels = at.full[0] * at.full[1]
@@ -108,6 +118,26 @@ def background(
     return Background(mean, sigma)
 
 
+def inside(
+    micrograph: Complex[Tensor, "v uh"], low_pass: Float[Tensor, "v uh"], radius_px: int, at: Coarse
+) -> Background:
+    """Return mean and deviation inside the mask at every place, of what the low-pass lets through.
+
+    Parameters
+    ----------
+    micrograph
+        Half transform on the work grid.
+    low_pass
+        Curve of the filter of the references, on the work grid.
+    """
+    box_px = min(2 * radius_px + 2, *at.full)
+    window = (masking.radius(box_px, 2, device=micrograph.device) < radius_px).to(torch.float32)
+    seen = fourier.inverse(micrograph * low_pass, 2, at.work)
+    both = fourier.forward(torch.stack([seen, seen.square()]), 2)
+    averaging = _averaging(window, at)
+    return background(both[0], both[1], averaging, at)
+
+
 def match(
     micrograph: Complex[Tensor, "v uh"],
     around: Background,
@@ -115,6 +145,7 @@ def match(
     waves: Basis,
     at: Coarse,
     ctf: Float[Tensor, "v uh"] | None = None,
+    of_place: Background | None = None,
 ) -> Merits:
     """Correlate a micrograph with all references at all angles.
 
@@ -128,6 +159,8 @@ def match(
         From `templates`.
     ctf
         What references are multiplied by; on the work grid.
+    of_place
+        From `inside`: the merit is then the correlation coefficient inside the mask.
 
     Raises
     ------
@@ -150,11 +183,15 @@ def match(
         )
     merit = []
     for number in range(len(refs)):
-        best = best_correlation(maps, waves.weights[number])
-        best = best.reshape(at.work)
-        mean, sigma = around.mean, around.sigma
-        difference = (2 * mean * s1[number] - best * (2 / n_inside)) / sigma + s2[number]
-        merit.append(torch.expm1(-difference / 2) / torch.expm1(s2[number] / 2))
+        best = best_correlation(maps, waves.weights[number], waves.n_even).reshape(at.work)
+        if of_place is None:
+            mean, sigma = around.mean, around.sigma
+            difference = (2 * mean * s1[number] - best * (2 / n_inside)) / sigma + s2[number]
+            merit.append(torch.expm1(-difference / 2) / torch.expm1(s2[number] / 2))
+        else:
+            mean = sums[number] / n_inside
+            spread = (squares[number] / n_inside - mean.square()).clamp(min=1e-12).sqrt()
+            merit.append((best / n_inside - of_place.mean * mean) / (of_place.sigma * spread))
     return Merits(torch.stack(merit), maps, around)
 
 
@@ -166,22 +203,34 @@ def correlations(
     maps = torch.empty(
         len(waves.waves), at.work[0] * at.work[1], dtype=torch.float32, device=micrograph.device
     )
-    signed = micrograph * n_pixels
+    # Signs that move the origin to the centre (the sides are even) are put in once for all.
+    odd = fourier.indices(at.work, 2, micrograph.device).sum(-1) % 2
+    signed = micrograph * (n_pixels * (1 - 2 * odd))
     for start in range(0, len(maps), 16):
         product = waves.waves[start : start + 16].conj() * signed
-        maps[start : start + 16] = fourier.inverse(product, 2, at.work).flatten(1)
+        maps[start : start + 16] = fourier.inverse_to_corner(product, at.work).flatten(1)
     return maps
 
 
 def best_correlation(
-    maps: Float[Tensor, "b p"], weights: Float[Tensor, "t b"]
+    maps: Float[Tensor, "b p"], weights: Float[Tensor, "t b"], n_even: int | None = None
 ) -> Float[Tensor, " p"]:
-    """Return the correlation at the best angle of each place, mixing the maps in the cache."""
+    """Return the correlation at the best angle of each place, mixing the maps in the cache.
+
+    With `Basis.n_even` half of the angles are enough: half a turn changes the sign of the part that
+    is odd, and the better of both is the even part and the size of the odd one.
+    """
     best = torch.empty_like(maps[0])
     step = max(256, _IN_CACHE // max(1, len(weights)))
     for start in range(0, maps.shape[1], step):
         part = slice(start, start + step)
-        torch.amax(weights @ maps[:, part], 0, out=best[part])
+        if n_even is None:
+            mixed = weights @ maps[:, part]
+        else:
+            half = weights[: len(weights) // 2]
+            mixed = (half[:, n_even:] @ maps[n_even:, part]).abs_()
+            mixed.addmm_(half[:, :n_even], maps[:n_even, part])
+        torch.amax(mixed, 0, out=best[part])
     return best
 
 

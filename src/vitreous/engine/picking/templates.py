@@ -67,11 +67,16 @@ class Basis:
         ``n t b``: what each reference at each angle takes of each wave.
     psi_deg
         ``t``
+    n_even
+        So many of the waves, the first ones, are the same after half a turn, and the others change
+        their sign: the second half of the angles is the first one with the others subtracted.
+        None: there are no such pairs of angles.
     """
 
     waves: Complex[Tensor, "b v uh"]
     weights: Float[Tensor, "n t b"]
     psi_deg: Float[Tensor, " t"]
+    n_even: int | None = None
 
     def unturned(self) -> Complex[Tensor, "n v uh"]:
         """Return the half transforms of the references at the first angle."""
@@ -203,14 +208,34 @@ def basis(
         Share of the power of all references that may be left out.
     """
     psi_deg = sampling.psi_angles(psi_step_deg)
-    images, pixel_px = _turned(refs, at, psi_deg)
+    n_psi = len(psi_deg)
+    has_pairs = n_psi % 2 == 0
+    images, pixel_px = _turned(refs, at, psi_deg[: n_psi // 2] if has_pairs else psi_deg)
+    parts = _even_and_odd(images) if has_pairs else [images]
     # Only what the filter lets through has to be mixed well: it decides how many waves there are.
-    left, power = _principal(_filtered(images, pixel_px, at, low_pass_A).flatten(1), tolerance)
-    waves = (left / power.sqrt()).T @ images.flatten(1)
+    seen = [_filtered(part, pixel_px, at, low_pass_A).flatten(1) for part in parts]
+    may_lose = tolerance**2 * float(sum(part.square().sum() for part in seen)) / len(parts)
+    found = [_principal(part, may_lose) for part in seen]
+    waves = torch.cat(
+        [
+            (left / power.sqrt()).T @ part.flatten(1)
+            for part, (left, power) in zip(parts, found, strict=True)
+        ]
+    )
     filtered = _on_work_grid(waves.reshape(-1, *images.shape[1:]), pixel_px, at)
-    filtered = filtered * _low_pass(at, low_pass_A, filtered.device)
-    weights = (left * power.sqrt()).reshape(len(refs), len(psi_deg), -1)
-    return Basis(filtered, weights, psi_deg)
+    filtered = filtered * low_pass(at, low_pass_A, filtered.device)
+    takes = [(left * power.sqrt()).reshape(len(refs), -1, len(power)) for left, power in found]
+    if not has_pairs:
+        return Basis(filtered, takes[0], psi_deg)
+    even, odd = takes
+    weights = torch.cat([torch.cat([even, odd], -1), torch.cat([even, -odd], -1)], 1)
+    return Basis(filtered, weights, psi_deg, even.shape[-1])
+
+
+def _even_and_odd(images: Float[Tensor, "m y x"]) -> list[Float[Tensor, "m y x"]]:
+    """Split images into what stays and what changes its sign after half a turn."""
+    turned = images.flip(1, 2).roll((1, 1), (1, 2))
+    return [(images + turned) / 2, (images - turned) / 2]
 
 
 def _turned(
@@ -247,26 +272,27 @@ def _filtered(
     return torch.cat([filtering.apply(chunk, curve, 2) for chunk in torch.split(images, 256)])
 
 
-def _principal(flat: Float[Tensor, "m p"], tolerance: float) -> tuple[Tensor, Tensor]:
+def _principal(flat: Float[Tensor, "m p"], may_lose: float) -> tuple[Tensor, Tensor]:
     """Return the strongest left singular vectors ``m b`` and the powers ``b`` of a matrix.
 
-    They are those of the smaller of its two products with itself.
+    The others have no more power than may be lost. They are those of the smaller of its two
+    products with itself.
     """
     m, p = flat.shape
     if m <= p:
         power, left = torch.linalg.eigh((flat @ flat.T).to(torch.float64))
-        keep = _strong(power, tolerance)
+        keep = _strong(power, may_lose)
         return left[:, keep].to(flat.dtype), power[keep].to(flat.dtype)
     power, right = torch.linalg.eigh((flat.T @ flat).to(torch.float64))
-    keep = _strong(power, tolerance)
+    keep = _strong(power, may_lose)
     root = power[keep].sqrt()
     return (flat.to(torch.float64) @ right[:, keep] / root).to(flat.dtype), power[keep].to(flat)
 
 
-def _strong(power: Tensor, tolerance: float) -> Tensor:
-    """Tell which of the ascending powers are kept so that the others are a small share."""
-    share = power.clamp(min=0).cumsum(0) / power.clamp(min=0).sum()
-    return share > tolerance**2
+def _strong(power: Tensor, may_lose: float) -> Tensor:
+    """Tell which of the ascending powers are kept; rounding errors are not."""
+    positive = power.clamp(min=0)
+    return (positive.cumsum(0) > may_lose) & (positive > _EMPTY * positive.max())
 
 
 def _on_work_grid(
@@ -292,7 +318,8 @@ def _waves(k: Tensor, place: Tensor, side: int) -> Tensor:
     return torch.polar(torch.ones_like(turns), turns).to(torch.complex64)
 
 
-def _low_pass(at: Coarse, resolution_A: float, device: torch.device) -> Float[Tensor, "v uh"]:
+def low_pass(at: Coarse, resolution_A: float, device: torch.device) -> Float[Tensor, "v uh"]:
+    """Return the curve of the low-pass filter of references on the work grid."""
     radius = shell_radius(at, device)
     if resolution_A <= 0:
         return torch.ones_like(radius)
