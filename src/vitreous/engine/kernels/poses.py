@@ -100,6 +100,16 @@ class Kept:
     largest: Float[Tensor, " n"]
     log_sum: Float[Tensor, " n"]
 
+    def with_images(self, keep: Int64[Tensor, " k"]) -> Kept:
+        """Return the lists of some images, in rising order."""
+        which = torch.zeros(len(self.counts), dtype=torch.bool)
+        which[keep] = True
+        at = which.repeat_interleave(self.counts)
+        return Kept(
+            self.counts[keep], self.rotation[at], self.shift[at].contiguous(), self.weight[at],
+            self.largest[keep], self.log_sum[keep],
+        )  # fmt: skip
+
 
 def gather_packed(
     volume: Complex[Tensor, "z y xh"],

@@ -53,6 +53,16 @@ class Significant:
         first = int(ends[part.start - 1]) if part.start else 0
         return slice(first, int(ends[part.stop - 1]) if part.stop else 0)
 
+    def with_images(self, keep: Int64[Tensor, " k"]) -> Significant:
+        """Return the lists of some images, in rising order."""
+        which = torch.zeros(len(self.counts), dtype=torch.bool)
+        which[keep] = True
+        at = which.repeat_interleave(self.counts)
+        return Significant(
+            self.counts[keep], self.rotation[at], self.shift[at], self.weight[at],
+            self.largest[keep], self.log_sum[keep],
+        )  # fmt: skip
+
     def select(self, part: slice) -> Significant:
         """Return the poses of some images."""
         at = self.entries(part)
@@ -119,15 +129,29 @@ def significant(
     return Significant(counts, rotation, shift, weight, numbers[:, 0], numbers[:, 1])
 
 
+@dataclass(frozen=True)
+class Named:
+    """Rotations that lists are made of.
+
+    Parameters
+    ----------
+    rotations, classes
+        Matrices, and the class of each.
+    names
+        The number that each has in the result.
+    """
+
+    rotations: Float[Tensor, "u 3 3"]
+    classes: Int64[Tensor, " u"]
+    names: Int64[Tensor, " u"]
+
+
 def search_lists(
     images: Prepared,
     references: References,
     grid: PoseGrid,
     optics: Optics,
-    lists: Lists,
-    rotations: Float[Tensor, "u 3 3"],
-    classes: Int64[Tensor, " u"],
-    names: Int64[Tensor, " u"],
+    tried: tuple[Lists, Named],
     shift_prior: Float[Tensor, "n k t"],
     cut: Cut,
 ) -> Significant:
@@ -139,18 +163,17 @@ def search_lists(
         Of one optics group.
     references, grid, optics
         What they are compared with.
-    lists
-        Which of `rotations` each image tries.
-    rotations, classes, names
-        The rotations in the lists, the class of each, and the number it has in the result.
+    tried
+        Which rotations each image tries, and what these are.
     shift_prior, cut
         As in `search`.
     """
-    seen = images.view
+    lists, known = tried
+    seen, classes = images.view, known.classes
     radius = seen.coarse_radius
     places = places_in(radius, seen.scored.radius)
     packed = [array[:, places].contiguous() for array in (images.b_re, images.b_im, images.c)]
-    source = references.source(classes, rotations, seen, optics, radius)
+    source = references.source(classes, known.rotations, seen, optics, radius)
     n, n_shifts = len(images), len(grid.shifts)
     n_classes = shift_prior.shape[1]
     # One list of shifts for each image and class.
@@ -173,7 +196,7 @@ def search_lists(
     )  # fmt: skip
     return Significant(
         kept.counts,
-        names[kept.rotation.to(torch.int64)],
+        known.names[kept.rotation.to(torch.int64)],
         shift_numbers(grid)[kept.shift[:, 0].to(torch.int64), kept.shift[:, 1].to(torch.int64)],
         kept.weight,
         kept.largest,

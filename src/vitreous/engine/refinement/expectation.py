@@ -56,7 +56,8 @@ class Watch:
     spent
         Called with the name of a phase when it begins.
     bad
-        Called with the rows of particles whose images are not finite; they are left out.
+        Called with the rows of particles whose images are not finite, or that no pose explains;
+        they are left out.
     """
 
     done: Callable[[int], None] = lambda n: None
@@ -95,7 +96,7 @@ class Iteration:
         return self._slices[key]
 
 
-def expectation(
+def expectation(  # noqa: PLR0913 - the one door; most may be left out
     data: Data,
     state: State,
     settings: Settings,
@@ -249,10 +250,15 @@ def _chunk(
         prepared = prepared.select(torch.nonzero(~prepared.bad)[:, 0])
     if step.settings.searching.skip_align:
         prepared = moved_wholly(prepared, step.state.assignments)
-    for some, classes in _by_seed(step, prepared):
+    for images_of, classes in _by_seed(step, prepared):
+        some = images_of
         watch.phase("coarse")
         shift_prior = _shift_prior(step, some)
         significant, prior = _search(step, some, shift_prior, classes)
+        if not bool((significant.counts > 0).all()):
+            keep = _told_lost(significant.counts, some, watch)
+            some, shift_prior = some.select(keep), shift_prior[keep]
+            significant = significant.with_images(keep)
         for part in _batches(step, significant):
             batch, chosen = some.select(part), significant.select(part)
             watch.phase("fine")
@@ -265,8 +271,21 @@ def _chunk(
                 )  # fmt: skip
             else:
                 found = fine.as_final(step.poses, chosen)
+            if not bool((found.kept.counts > 0).all()):
+                keep = _told_lost(found.kept.counts, batch, watch)
+                batch, chosen = batch.select(keep), chosen.with_images(keep)
+                found = replace(found, kept=found.kept.with_images(keep))
             watch.phase("sums")
             yield collect(step, batch, chosen, found, sums)
+
+
+def _told_lost(counts: Tensor, some: Prepared, watch: Watch) -> Tensor:
+    """Tell of images that no pose explains, and return the numbers of the others.
+
+    Log weights cannot all vanish; it takes values that overflow.
+    """
+    watch.bad(some.rows[(counts == 0).numpy()])
+    return torch.nonzero(counts > 0)[:, 0]
 
 
 def _by_seed(step: Iteration, prepared: Prepared) -> Iterator[tuple[Prepared, tuple[int, ...]]]:
@@ -320,10 +339,10 @@ def _search(
         prior = prior + priors.of_classes(step.model)[torch.tensor(classes)][of_class]
     order = torch.argsort(particle * len(names) + rotation)
     complete = priors.Lists(particle[order], rotation[order], prior[order])
+    tried = coarse.Named(poses.coarse(names), names // n, names)
     found = coarse.search_lists(
-        some, step.references, poses.grid, optics, complete, poses.coarse(names),
-        names // n, names, shift_prior, step.cut,
-    )  # fmt: skip
+        some, step.references, poses.grid, optics, (complete, tried), shift_prior, step.cut
+    )
     image = torch.repeat_interleave(torch.arange(len(some)), found.counts)
     key = complete.particle * len(names) + complete.rotation
     wanted = image * len(names) + torch.searchsorted(names, found.rotation)

@@ -253,12 +253,15 @@ def prepare(
             weight = fourier.crop(
                 ((scale * compared) ** 2 * factor).to(torch.complex64), seen.scored.size, 2
             ).real
-            values = (*seen.scored.pack(plain), seen.scored.pack_real(weight))
-            for target, value in zip(scored, values, strict=True):
+            packed = (*seen.scored.pack(plain), seen.scored.pack_real(weight))
+            for target, value in zip(scored, packed, strict=True):
                 target[part] = value
+    b_re, b_im, c = scored
+    full_b_re, full_b_im, full_c, u_re, u_im, m_all = full
     return Prepared(
-        rows, seen, *scored, full[3], full[4], full[5], *full[:3], power, moved, ctf2, bad
-    )
+        rows, seen, b_re, b_im, c, u_re, u_im, m_all, full_b_re, full_b_im, full_c, power, moved,
+        ctf2, bad,
+    )  # fmt: skip
 
 
 def group_scale(
