@@ -178,7 +178,9 @@ def score(
     told = torch.tensor(numbers, dtype=torch.float32).reshape(-1, 2)
     return Kept(
         torch.tensor(counts, dtype=torch.int64),
-        *(torch.cat(column) for column in columns.values()),
+        torch.cat(columns["rotation"]),
+        torch.cat(columns["shift"]),
+        torch.cat(columns["weight"]),
         told[:, 0],
         told[:, 1],
     )

@@ -99,8 +99,9 @@ class Disc:
 
     def to(self, device: torch.device | str) -> Disc:
         """Return the same disc on another device."""
-        moved = (t.to(device) for t in (self.index, self.kx, self.ky, self.shell, self.row_ky))
-        return Disc(self.radius, *moved, self.width)
+        index, kx, ky = self.index.to(device), self.kx.to(device), self.ky.to(device)
+        shell, row_ky = self.shell.to(device), self.row_ky.to(device)
+        return Disc(self.radius, index, kx, ky, shell, row_ky, self.width)
 
 
 @lru_cache(maxsize=64)
@@ -120,8 +121,13 @@ def disc(radius: int) -> Disc:
             shell.append(round((x * x + row * row) ** 0.5) if real else -1)
             index.append(y * (radius + 1) + x if real else nowhere)
     width = -(-max(ends) // PAD) * PAD
-    parts = (torch.tensor(v, dtype=torch.int64) for v in (index, kx, ky, shell, row_ky))
-    return Disc(radius, *parts, width)
+
+    def numbers(values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64)
+
+    return Disc(
+        radius, numbers(index), numbers(kx), numbers(ky), numbers(shell), numbers(row_ky), width
+    )
 
 
 @lru_cache(maxsize=64)

@@ -52,12 +52,12 @@ class PoseGrid:
     @property
     def rotation_children(self) -> int:
         """Return how many fine rotations stand for a coarse one."""
-        return 2 ** (self.sampling.oversampling * (3 if self.ndim == 3 else 1))
+        return 1 << (self.sampling.oversampling * (3 if self.ndim == 3 else 1))
 
     @property
     def shift_children(self) -> int:
         """Return how many fine shifts along an axis stand for a coarse one."""
-        return 2**self.sampling.oversampling
+        return 1 << self.sampling.oversampling
 
     def directions(self) -> Float[Tensor, "d 2"]:
         """Return rot and tilt of the unperturbed directions."""

@@ -120,8 +120,9 @@ class Prepared:
         full = [array[which] for array in (self.full_b_re, self.full_b_im, self.full_c)]
         scored = full if same else [array[which] for array in (self.b_re, self.b_im, self.c)]
         return Prepared(
-            rows, self.view, *scored, self.u_re[which], self.u_im[which], self.m[which], *full,
-            self.power[which], self.moved_px[which], self.ctf2[which], self.bad[which],
+            rows, self.view, scored[0], scored[1], scored[2], self.u_re[which], self.u_im[which],
+            self.m[which], full[0], full[1], full[2], self.power[which], self.moved_px[which],
+            self.ctf2[which], self.bad[which],
         )  # fmt: skip
 
 
