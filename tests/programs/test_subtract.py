@@ -13,8 +13,10 @@ import torch
 
 import requirements
 import vitreous
+from dataset.refinement.conftest import fabricate
 from programs.fake_run import FakeRun
 from programs.subtract_project import BOX, MASK, OPTIMISER, PIXEL_A, Wanted, images_of, make
+from vitreous.dataset.refinement import write_iteration
 from vitreous.engine import fourier
 from vitreous.engine.boxing import new_box
 from vitreous.errors import ComputeError, FormatError, InputError, OptionError
@@ -353,6 +355,13 @@ def test_refinements_of_bodies_are_refused(tmp_path):
     path.write_text(text.replace(label, "_rlnBodyStarFile bodies.star"))
     with pytest.raises(InputError, match=r"multi-body .*bodies.star.*Give the optimiser file of"):
         run(tmp_path)
+
+
+def test_class_averages_cannot_be_subtracted(tmp_path):
+    made = fabricate(tmp_path, ndim=2)
+    write_iteration("run", made.state, made.settings, made.particles, folder=tmp_path)
+    with pytest.raises(InputError, match="is of a 2D classification"):
+        run(tmp_path, optimiser="run_it003_optimiser.star")
 
 
 def test_images_of_another_scale_are_told(tmp_path):
