@@ -136,11 +136,6 @@ class PostProcess(Options):
     def check(self, start: Start) -> Iterator[Problem]:
         """Yield what cannot work."""
         yield from check_half_map(self)
-        if self.fit_bfactor and self.use_given_bfactor:
-            yield Problem(
-                "use_given_bfactor",
-                "is Yes, and so is fit_bfactor; switch one of the two off",
-            )
 
     def outputs(self, start: Start) -> Iterator[Output]:
         """Yield the sharpened maps, the report and the numbers."""
