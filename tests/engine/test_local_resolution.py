@@ -88,12 +88,12 @@ def test_numbers_are_relions(tmp_path, relion):
 
 def test_windows_find_what_whole_maps_find():
     size = 64
-    fine, coarse = filtering.low_pass(noise(size, 0), 6, A, 3), None
+    fine = filtering.low_pass(noise(size, 0), 6, A, 3)
     coarse = filtering.low_pass(fine, 14, A, 3)
     left = masking.sphere(size, 3, 10, 4, centre_px=(-14.0, 0.0, 0.0))
     right = masking.sphere(size, 3, 10, 4, centre_px=(14.0, 0.0, 0.0))
     halves = halves_of((fine * left + coarse * right) / fine.std(), level=0.5)
-    probe = Probe(11, 4, 8, int(size * A / 16))
+    probe = Probe(8, 4, 8, int(size * A / 16))
     small, _, window_A, window_map = measured(halves, probe, whole=False)
     large, _, whole_A, whole_map = measured(halves, probe, whole=True)
     assert (small.side, large.side) == (40, 64)
