@@ -1,14 +1,12 @@
 """How fast particles are picked, beside RELION on the same micrographs, with both qualities.
 
 The micrographs are simulated (ice crystals, a carbon edge, defocus 0.5 to 3 micrometres), so the
-truth is known. Both programs run on the same cores, in turn; times are of whole processes, on the
-clock and of the processors (which a busy machine hardly changes).
+truth is known. Both programs run on the same cores, in turn; times are of whole processes.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import shlex
 import shutil
 import subprocess
@@ -69,15 +67,11 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
         for program, found in row["programs"].items():
             yield (
                 f"{row['method']:10} {program:9} {found['seconds']:7.2f} s"
-                f"  {found['cpu_seconds']:7.2f} s of processors"
                 f"  recall {found['recall']:.3f}  precision {found['precision']:.3f}"
             )
             yield f"    {found['command']}"
         if "ratio" in row:
-            yield (
-                f"{row['method']:10} {row['ratio']:.1f} times as fast, "
-                f"{row['cpu_ratio']:.1f} by the processors"
-            )
+            yield f"{row['method']:10} {row['ratio']:.1f} times as fast"
 
 
 def _prepare(folder: Path, n: int, seed: int) -> None:
@@ -92,37 +86,26 @@ def _prepare(folder: Path, n: int, seed: int) -> None:
 def _compare(folder: Path, method: str, against: str | None, repeats: int) -> dict[str, Any]:
     commands = {"vitreous": _ours(method)} | ({"relion": _relion(method)} if against else {})
     seconds: dict[str, list[float]] = {program: [] for program in commands}
-    of_processors: dict[str, list[float]] = {program: [] for program in commands}
     for _ in range(repeats):
         for program, command in commands.items():
             shutil.rmtree(folder / "relion", ignore_errors=True)
-            began, used = time.perf_counter(), _processor_seconds()
+            began = time.perf_counter()
             _call(command, folder)
             seconds[program].append(time.perf_counter() - began)
-            of_processors[program].append(_processor_seconds() - used)
     programs: dict[str, dict[str, Any]] = {}
     for program, command in commands.items():
         recall, precision = quality(folder, program)
         programs[program] = {
             "seconds": min(seconds[program]),
             "all_seconds": seconds[program],
-            "cpu_seconds": min(of_processors[program]),
             "recall": recall,
             "precision": precision,
             "command": shlex.join(command),
         }
     row: dict[str, Any] = {"method": method, "programs": programs}
     if against:
-        ours, theirs = programs["vitreous"], programs["relion"]
-        row["ratio"] = theirs["seconds"] / ours["seconds"]
-        row["cpu_ratio"] = theirs["cpu_seconds"] / ours["cpu_seconds"]
+        row["ratio"] = programs["relion"]["seconds"] / programs["vitreous"]["seconds"]
     return row
-
-
-def _processor_seconds() -> float:
-    """Return what all children that have ended took of the processors."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _ours(method: str) -> list[str]:

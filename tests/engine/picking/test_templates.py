@@ -43,7 +43,12 @@ def _find(
     image: Tensor, refs: templates.References, step_deg: float, **more: float
 ) -> tuple[matching.Merits, templates.Basis]:
     waves = templates.basis(refs, AT, step_deg, 20.0, **more)
-    scaled = preparation.normalise(image)
+    return _find_in(preparation.normalise(image), refs, waves)
+
+
+def _find_in(
+    scaled: Tensor, refs: templates.References, waves: templates.Basis
+) -> tuple[matching.Merits, templates.Basis]:
     transformed = preparation.transform(scaled, AT)
     averaging = matching.surroundings(AT, refs.box_px, refs.radius_px, torch.device("cpu"))
     squared = preparation.transform(scaled.square(), AT)
@@ -72,6 +77,46 @@ def test_the_basis_gives_the_correlation_with_every_turned_reference() -> None:
     assert len(few.maps) <= len(all_waves.maps)
     spread = float(all_waves.merit.std())
     assert float((few.merit - all_waves.merit).abs().max()) < 0.02 * spread
+
+
+def test_half_a_turn_needs_no_work_of_its_own() -> None:
+    refs = _refs()
+    found, waves = _find(_micrograph([(60, 60, 0), (130, 120, 3)]), refs, 30.0)
+    assert waves.n_even is not None
+    assert 0 < waves.n_even < len(waves.waves)
+    weights = waves.weights[0]
+    assert len(weights) == 12
+    paired = matching.best_correlation(found.maps, weights, waves.n_even)
+    every = matching.best_correlation(found.maps, weights)
+    torch.testing.assert_close(paired, every, rtol=1e-4, atol=1e-4)
+
+
+def test_an_odd_number_of_angles_has_no_pairs() -> None:
+    _, waves = _find(_micrograph([(60, 60, 0)]), _refs(), 120.0)
+    assert waves.n_even is None
+    assert waves.weights.shape[1] == 3
+
+
+def test_a_strong_crystal_does_not_correlate() -> None:
+    """A disc with more contrast has a high merit, but does not look like the reference."""
+    image = _micrograph([(60, 60, 0)]) / 0.2
+    y, x = torch.meshgrid(torch.arange(192), torch.arange(192), indexing="ij")
+    image[(y - 130) ** 2 + (x - 130) ** 2 < 100] -= 40
+    refs = _refs()
+    found, waves = _find_in(image, refs, templates.basis(refs, AT, 30.0, 20.0))
+    transformed = preparation.transform(image, AT)
+    curve = templates.low_pass(AT, 20.0, transformed.device)
+    of_place = matching.inside(transformed, curve, refs.radius_px, AT)
+    alike = matching.match(transformed, found.background, refs, waves, AT, of_place=of_place)
+    row, column = (round(130 * scale) for scale in AT.scale)
+    true_row, true_column = (round(60 * scale) for scale in AT.scale)
+    assert _near(found.merit, row, column) > _near(found.merit, true_row, true_column)
+    assert _near(alike.merit, true_row, true_column) > 0.8
+    assert _near(alike.merit, row, column) < _near(alike.merit, true_row, true_column) - 0.1
+
+
+def _near(merit: Tensor, row: int, column: int) -> float:
+    return float(merit[0, row - 2 : row + 3, column - 2 : column + 3].max())
 
 
 def test_a_place_beside_the_mask_sets_the_background() -> None:
