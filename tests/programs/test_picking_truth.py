@@ -9,8 +9,8 @@ from vitreous.programs import benchmark_picking
 
 @pytest.mark.slow
 def test_particles_are_found_between_ice_and_carbon() -> None:
-    """Settings chosen on seed 11 gave here 0.996/0.947 (templates) and 0.910/0.935 (LoG)."""
-    result = benchmark_picking.run(n=4, seed=22, repeats=1)
+    """Seed 33 had no part in the settings; it gave 0.980/0.943 (templates), 0.919/0.936 (LoG)."""
+    result = benchmark_picking.run(n=4, seed=33, repeats=1)
     quality = {row["method"]: row["programs"]["vitreous"] for row in result["rows"]}
     assert quality["templates"]["recall"] >= 0.95
     assert quality["templates"]["precision"] >= 0.90
