@@ -89,8 +89,7 @@ def _fsc_plot(measured: Measured) -> dict[str, object]:
         ],
         "thresholds": [{"axis": "y", "value": resolution.THRESHOLD, "label": "0.143"}],
         "note": f"{measured.resolution_text} at 0.143. The curve with randomised phases is what "
-        "the mask alone makes; it is taken out of the corrected one. The half-maps must come "
-        "from independent refinements of two halves of the particles.",
+        "the mask alone makes.",
     }
 
 
