@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
-import time
 
 import torch
 
-from vitreous.errors import ComputeError, EnvironmentMissing
+from vitreous.errors import ComputeError
 from vitreous.io import read_volume
 from vitreous.jobs.context import Run
 from vitreous.jobs.localres import LocalRes
 from vitreous.programs.half_maps import read_halves, read_mask
 from vitreous.programs.localres_report import report
-
-_LOOK_EVERY_S = 0.1
-_GRACE_S = 2.0
-_TAIL = 400
+from vitreous.programs.outside import Outside
 
 
 def run_resmap(options: LocalRes, run: Run) -> None:
@@ -60,45 +55,10 @@ def command(options: LocalRes, folder: str) -> list[str]:
 
 
 def _call(words: list[str], run: Run) -> None:
-    run.say(shlex.join(words))
-    log = run.path / "resmap.log"
-    with run.phase("Running ResMap", 1, "maps") as progress, log.open("w") as stream:
-        try:
-            process = subprocess.Popen(
-                words,
-                cwd=run.project,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-        except OSError as error:
-            raise EnvironmentMissing(
-                f"ResMap program {words[0]}: it cannot be started ({error.strerror}). Give its "
-                "path as “ResMap program”, or use the built-in method, which needs no other "
-                "program."
-            ) from error
-        try:
-            while process.poll() is None:
-                run.check_abort()
-                time.sleep(_LOOK_EVERY_S)
-        finally:
-            _end(process)
-        progress.advance()
-    if process.returncode:
-        tail = " ".join(log.read_text(errors="replace")[-_TAIL:].split())
-        raise ComputeError(
-            f"ResMap ended with exit code {process.returncode}; its last words: "
-            f"{tail or 'none'}. All of them are in {run.folder}resmap.log."
-        )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that is still there."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    resmap = Outside(
+        "ResMap",
+        "Give its path as “ResMap program”, or use the built-in method, which needs no other "
+        "program.",
+        run.path / "resmap.log",
+    )
+    resmap.call(words, "Running ResMap", "maps", run)
