@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from vitreous.dataset.refinement.machine import Machine
@@ -138,24 +139,12 @@ def _in_gibibytes(value: float) -> float:
     return value / 1024
 
 
-def _switch(name: str, where: str, **more: Any) -> Flag:  # noqa: ANN401 - of Flag
-    return Flag(name, where, **more)
-
-
-def _whole(name: str, where: str, **more: Any) -> Flag:  # noqa: ANN401 - of Flag
-    return Flag(name, where, Kind.WHOLE, **more)
-
-
-def _number(name: str, where: str, **more: Any) -> Flag:  # noqa: ANN401 - of Flag
-    return Flag(name, where, Kind.NUMBER, **more)
-
-
-def _file(name: str, where: str, **more: Any) -> Flag:  # noqa: ANN401 - of Flag
-    return Flag(name, where, Kind.TEXT, read=_path, write=_none, **more)
-
-
-def _text(name: str, where: str, **more: Any) -> Flag:  # noqa: ANN401 - of Flag
-    return Flag(name, where, Kind.TEXT, **more)
+# How most flags are declared: name and field, and what else differs.
+_switch = Flag
+_whole = partial(Flag, kind=Kind.WHOLE)
+_number = partial(Flag, kind=Kind.NUMBER)
+_file = partial(Flag, kind=Kind.TEXT, read=_path, write=_none)
+_text = partial(Flag, kind=Kind.TEXT)
 
 
 _S = "settings"

@@ -13,7 +13,7 @@ from vitreous.dataset.refinement import flags
 from vitreous.dataset.refinement.flag_table import ABSENT, NONE, Given, put
 from vitreous.dataset.refinement.machine import Machine
 from vitreous.engine.refinement.settings import Algorithm, Settings
-from vitreous.engine.refinement.state import State
+from vitreous.engine.refinement.state import Sampling, State
 from vitreous.jobs.class2d import Class2D
 from vitreous.jobs.class3d import Class3D
 from vitreous.jobs.common import SAMPLING
@@ -78,7 +78,7 @@ def continued_state(state: State, before: Settings, after: Settings) -> State:
     )
 
 
-def _sampling(state: State, before: Settings, after: Settings) -> Any:  # noqa: ANN401 - Sampling
+def _sampling(state: State, before: Settings, after: Settings) -> Sampling:
     old, new, sampling = before.searching, after.searching, state.sampling
     pixel_A = state.models[0].pixel_size_A
     if after.auto_sampling or old == new:

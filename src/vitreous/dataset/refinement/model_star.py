@@ -20,7 +20,7 @@ from vitreous.dataset.refinement.references import (
     require_files,
 )
 from vitreous.engine.refinement.settings import Settings
-from vitreous.engine.refinement.state import Model, Sampling
+from vitreous.engine.refinement.state import Model, Moments, Sampling
 from vitreous.errors import FormatError
 from vitreous.io import Star, Table
 
@@ -317,7 +317,7 @@ def _read_noise(star: Star, source: str, optics_of_group: NDArray[np.float64]) -
     return torch.from_numpy(optics_of_group) @ _spectra(groups, "rlnSigma2Noise")
 
 
-def _moments(classes: Table, folder: Path, source: str, notices: list[str]) -> Any:  # noqa: ANN401 - tuple
+def _moments(classes: Table, folder: Path, source: str, notices: list[str]) -> tuple[Moments, ...]:
     if "rlnGradMoment1" not in classes or "rlnGradMoment2" not in classes:
         return ()
     first = [str(name) for name in classes["rlnGradMoment1"]]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitreous.engine.kernels import reference_poses
 from vitreous.engine.kernels.reference import limit_radius
-from vitreous.engine.kernels.slices import compiled
+from vitreous.engine.kernels.slices import compiled, needed
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,12 @@ def gather_packed(
     """Slice a volume into packed rows, with padding or (`tight`) without padding and twins."""
     if not _fast(volume, planes):
         return reference_poses.gather_packed(volume, planes, radius, grid_radius, tight=tight)
-    module = compiled()
+    module = needed(compiled())
     make = torch.empty if tight else torch.zeros
     out = make(len(planes), n_numbers, 2)
     if tight and (limit_radius(grid_radius, volume.shape[-1]) < 1.01 * _reach(planes, radius)):
         out.zero_()
-    module.gather_packed(  # type: ignore[union-attr]
+    module.gather_packed(
         torch.view_as_real(volume), planes.contiguous(), out, radius,
         limit_radius(grid_radius, volume.shape[-1]) ** 2, tight, torch.get_num_threads(),
     )  # fmt: skip
@@ -152,7 +152,7 @@ def gather_lines(
         return reference_poses.gather_lines(volume, steps, n_samples, grid_radius)
     planes = torch.stack([steps, torch.zeros_like(steps)], -1)
     out = torch.zeros(len(steps), n_samples, 2)
-    compiled().gather_lines(  # type: ignore[union-attr]
+    needed(compiled()).gather_lines(
         torch.view_as_real(volume), planes.contiguous(), out,
         limit_radius(grid_radius, volume.shape[-1]) ** 2, torch.get_num_threads(),
     )  # fmt: skip
@@ -171,7 +171,7 @@ def insert_packed_(
     if not _fast(grid, planes):
         reference_poses.insert_packed_(grid, planes, values, weights, radius, grid_radius)
         return
-    compiled().insert_packed(  # type: ignore[union-attr]
+    needed(compiled()).insert_packed(
         grid, planes.contiguous(), values, weights, radius,
         limit_radius(grid_radius, grid.shape[-2]) ** 2, torch.get_num_threads(),
     )  # fmt: skip
@@ -212,7 +212,7 @@ def choose(
             cross, power, rotation_prior, shift_prior,
             fraction=fraction, most=most, correlation=correlation,
         )  # fmt: skip
-    found = compiled().choose(  # type: ignore[union-attr]
+    found = needed(compiled()).choose(
         cross, power.contiguous(), rotation_prior.contiguous(), shift_prior.contiguous(),
         correlation, fraction, most, torch.get_num_threads(),
     )  # fmt: skip
@@ -243,7 +243,7 @@ def choose_polar(
             flat, powers, rotation_prior, shift_prior,
             fraction=fraction, most=most, correlation=correlation,
         )  # fmt: skip
-    found = compiled().choose_polar(  # type: ignore[union-attr]
+    found = needed(compiled()).choose_polar(
         cross, power.contiguous().flatten(1), rotation_prior.contiguous(),
         shift_prior.contiguous(), correlation, fraction, most, torch.get_num_threads(),
     )  # fmt: skip
@@ -281,7 +281,7 @@ def score(
             source, images, tries, phases,
             fraction=fraction, most=most, correlation=correlation,
         )  # fmt: skip
-    found = compiled().score(  # type: ignore[union-attr]
+    found = needed(compiled()).score(
         source.radius, _squared(source), _real(source), source.table, source.planes,
         source.classes, *phases, *images, tries.group_begin, tries.rotation, tries.prior,
         tries.shift_begin, tries.shift_end, tries.shifts, tries.shift_prior,
@@ -308,7 +308,7 @@ def by_rotation(kept: Kept, n_rotations: int) -> Sorted:
     """Order by rotation what images keep."""
     if compiled() is None or kept.rotation.device.type != "cpu":
         return reference_poses.by_rotation(kept)
-    found = compiled().by_rotation(  # type: ignore[union-attr]
+    found = needed(compiled()).by_rotation(
         n_rotations, kept.counts, kept.rotation, kept.shift, kept.weight
     )
     return Sorted(*(torch.from_numpy(array) for array in found))
@@ -366,7 +366,7 @@ def tally(
     class_shift = torch.zeros(shape[0], 2, dtype=torch.float64)
     if not _fast(kept.weight):
         return reference_poses.tally(kept, cell_of_rotation, cells, axis, moved, centre)
-    total, best, distance2 = compiled().tally(  # type: ignore[union-attr]
+    total, best, distance2 = needed(compiled()).tally(
         kept.counts, kept.rotation, kept.shift, kept.weight, cell_of_rotation, shape[1],
         axis, moved.contiguous(), centre.contiguous(), cells.view(-1), class_shift,
     )  # fmt: skip
@@ -441,7 +441,7 @@ def sums(
     values, weights = torch.empty(n, length, 2), torch.empty(n, length)
     compared = images.compared or (None, None, None)
     groups = torch.zeros(len(images.u_re), dtype=torch.int32)
-    compiled().sums(  # type: ignore[union-attr]
+    needed(compiled()).sums(
         source.radius, _squared(source), _real(source), source.table, source.planes,
         source.classes, *phases, *compared, images.u_re, images.u_im, images.m,
         images.sigma2[None].contiguous(), images.mask.contiguous(), groups, images.residual,

@@ -137,7 +137,7 @@ def score(
     from vitreous.engine.kernels.poses import Kept
 
     rotations, per_axis = tries.rotation_children, tries.shift_children
-    factors = _factors(source.radius, phases)
+    factors = _Factors(source.radius, phases)
     columns: dict[str, list[Tensor]] = {"rotation": [], "shift": [], "weight": []}
     counts, numbers = [], []
     inside = torch.cartesian_prod(torch.arange(per_axis), torch.arange(per_axis)).reshape(-1, 2)
@@ -235,7 +235,7 @@ def sums(
     per_pixel: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Sum images over some of the rotations, and add to the statistics."""
-    factors = _factors(source.radius, phases)
+    factors = _Factors(source.radius, phases)
     u = torch.complex(images.u_re, images.u_im)
     values, weights = [], []
     for at in range(*part.indices(len(kept.rotation))):
@@ -278,7 +278,7 @@ def slices_of(source: Source, rotations: Tensor) -> Tensor:
     return out
 
 
-class _factors:  # noqa: N801 - a function with what it remembers
+class _Factors:
     """Phases of shifts at every number of a disc, from those along each axis."""
 
     def __init__(self, radius: int, phases: tuple[Tensor, Tensor]) -> None:

@@ -93,11 +93,11 @@ def _insert_compiled_(
     """Insert; with `every` also the redundant pixels that `insert_` leaves out."""
     image_radius, grid_radius = limits
     if grid.device.type != "cpu":
-        _needed(triton_version()).insert_(
+        needed(triton_version()).insert_(
             grid, planes, values, weights, image_radius, grid_radius, every=every
         )
         return
-    _needed(compiled()).insert(
+    needed(compiled()).insert(
         grid,
         planes.contiguous(),
         torch.view_as_real(values.resolve_conj().contiguous()),
@@ -113,12 +113,12 @@ def _gather_compiled(
     grid: Tensor, planes: Tensor, size: int, image_radius: int, grid_radius: float
 ) -> Tensor:
     if grid.device.type != "cpu":
-        found: Tensor = _needed(triton_version()).gather(
+        found: Tensor = needed(triton_version()).gather(
             grid, planes, size, image_radius, grid_radius
         )
         return found
     out = torch.zeros(len(planes), size, size // 2 + 1, dtype=torch.complex64)
-    _needed(compiled()).gather(
+    needed(compiled()).gather(
         torch.view_as_real(grid.resolve_conj()),
         planes,
         torch.view_as_real(out),
@@ -129,7 +129,8 @@ def _gather_compiled(
     return out
 
 
-def _needed(module: ModuleType | None) -> ModuleType:
+def needed(module: ModuleType | None) -> ModuleType:
+    """Return the module, or tell how to get it."""
     if module is None:
         message = "the compiled kernels are missing: reinstall vitreous with a C++ compiler"
         raise EnvironmentMissing(message)
