@@ -24,7 +24,7 @@ from vitreous.programs.tool import report
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     torch.set_num_threads(arguments.j or torch.get_num_threads())
     return report("reconstruct", lambda: [run(arguments)])
 
@@ -218,7 +218,8 @@ def read_fsc(path: str) -> Tensor:
     raise FormatError(message)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the options; other programs that sum slices take their defaults from here."""
     parser = argparse.ArgumentParser(
         prog="vitreous reconstruct",
         description="Reconstruct a map from particles whose poses are known.",
