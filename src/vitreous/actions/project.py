@@ -8,12 +8,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
-from vitreous.actions import describe, drawing, noting, removing, report, starting, states, stopping
+from vitreous.actions import (
+    choosing,
+    describe,
+    drawing,
+    noting,
+    removing,
+    report,
+    starting,
+    states,
+    stopping,
+)
 from vitreous.actions.job import Job
 from vitreous.actions.planning import Mode, Plan, Request, make_plan, type_of_request
 from vitreous.errors import InputError, Problem, ProjectError
 from vitreous.jobs.job_type import JobType
-from vitreous.project import aliases, exchange, lock, repair, trash, upgrade
+from vitreous.project import aliases, exchange, lock, nodes_tree, repair, trash, upgrade
 from vitreous.project import outputs as endings
 from vitreous.project import undelete as restoring
 from vitreous.project.cleaning import CleanPlan
@@ -336,6 +346,50 @@ class Project:
         self.refresh()
         return Job(self, process.name)
 
+    def keep_choice(self, job: Ref, chosen: Sequence[bool]) -> None:
+        """Keep which rows are chosen in a selection job; it can be changed until it is saved."""
+        self._need_writable()
+        choosing.keep_choice(self.folder, self._find(job), chosen)
+
+    def save_choice(
+        self,
+        job: Ref,
+        chosen: Sequence[bool],
+        *,
+        regroup: int | None = None,
+        recentre: bool = False,
+        max_per_class: int | None = None,
+    ) -> Job:
+        """Save what is chosen in a selection job: its files are made in the background.
+
+        Parameters
+        ----------
+        job
+            A selection that waits for a person, or one that was saved before.
+        chosen
+            For each row that was shown, in the order of the file.
+        regroup
+            About how many groups of particles to make; None leaves them.
+        recentre
+            Whether class averages are centred.
+        max_per_class
+            Most particles kept of a class; None for all.
+        """
+        self._need_writable()
+        if not any(chosen):
+            raise InputError("nothing is chosen, so there is nothing to save")
+        process = self._find(job)
+        choosing.keep_choice(self.folder, process, chosen)
+        choosing.set_saving(
+            self.folder,
+            process,
+            self.pipeline.form,
+            regroup=regroup,
+            recentre=recentre,
+            max_per_class=max_per_class,
+        )
+        return self.run(continue_job=process.name, background=True)
+
     # Looking
 
     def refresh(self, *, patient: bool = True) -> states.Changes:
@@ -404,6 +458,17 @@ class Project:
             return noting.read_note(self.folder, process)
         change = noting.set_note if replace else noting.add_note
         return change(self.folder, process, text)
+
+    def remake_nodes(self) -> int:
+        """Make the ``.Nodes`` tree anew, which RELION's own window looks through.
+
+        Returns
+        -------
+        int
+            How many entries it has.
+        """
+        self._need_writable()
+        return nodes_tree.remake(self.root, self.pipeline)
 
     def all_notes(self) -> Path:
         """Join the notes of all jobs in one file and return its path."""

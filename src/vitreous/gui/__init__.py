@@ -1,1 +1,1 @@
-"""The web server and its pages."""
+"""Web server and viewers of the browser interface."""

@@ -110,18 +110,31 @@ class PickingSession:
 
     def add(self, micrograph: str, x_px: float, y_px: float) -> Table:
         """Add a pick, in pixels of the micrograph from its first one; return all picks."""
-        if not (np.isfinite(x_px) and np.isfinite(y_px)):
-            raise InputError(f"{micrograph}: {x_px:g}, {y_px:g} is no place for a pick.")
         old = self.picks(micrograph)
-        return self._change(micrograph, old, _with_pick(old, x_px, y_px))
+        return self._change(micrograph, old, self.with_pick(old, x_px, y_px))
+
+    def with_pick(self, picks: Table, x_px: float, y_px: float) -> Table:
+        """Return picks with one more; nothing is written."""
+        if not (np.isfinite(x_px) and np.isfinite(y_px)):
+            raise InputError(f"{x_px:g}, {y_px:g} is no place for a pick.")
+        return _with_pick(picks, x_px, y_px)
 
     def delete(self, micrograph: str, x_px: float, y_px: float, radius_px: float) -> Table:
         """Take out all picks nearer than a radius; of filaments both ends. Return what is left."""
         old = self.picks(micrograph)
-        near = np.hypot(old[X] - x_px, old[Y] - y_px) < radius_px
+        left = self.without_near(old, x_px, y_px, radius_px)
+        return self._change(micrograph, old, left) if len(left) < len(old) else old
+
+    def without_near(self, picks: Table, x_px: float, y_px: float, radius_px: float) -> Table:
+        """Return picks without those nearer than a radius; nothing is written."""
+        near = np.hypot(picks[X] - x_px, picks[Y] - y_px) < radius_px
         if self.filaments:
             near = _whole_pairs(near)
-        return self._change(micrograph, old, old.select(~near)) if near.any() else old
+        return picks.select(~near)
+
+    def replace(self, micrograph: str, picks: Table) -> Table:
+        """Put other picks in the place of those of a micrograph; `undo` brings them back."""
+        return self._change(micrograph, self.picks(micrograph), picks)
 
     def clear(self, micrograph: str) -> Table:
         """Take out all picks of a micrograph."""

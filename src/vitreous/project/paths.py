@@ -49,3 +49,23 @@ def relative_path(root: Path, path: str) -> str:
             if Path(path).is_relative_to(base):
                 return str(Path(path).relative_to(base)) + ("/" if path.endswith("/") else "")
     return check_inside(root, path)
+
+
+class Reach:
+    """Folders that files may be read from, whatever links lead there.
+
+    Parameters
+    ----------
+    *folders
+        The project, and folders outside of it that links in the project may lead into.
+    """
+
+    def __init__(self, *folders: Path | str) -> None:
+        self.folders = tuple(os.path.realpath(folder) for folder in folders)
+
+    def holds(self, path: Path | str) -> bool:
+        """Tell whether a path, after all symbolic links, lies in one of the folders."""
+        real = os.path.realpath(path)
+        return any(
+            real == base or real.startswith(base.rstrip(os.sep) + os.sep) for base in self.folders
+        )

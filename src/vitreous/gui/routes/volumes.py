@@ -1,0 +1,102 @@
+"""Volumes: for a viewer that draws them itself, and pictures for one that cannot."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from vitreous.gui.context import Here
+from vitreous.gui.models.display import VolumeMeta
+from vitreous.gui.routes.images import Looks, Version
+from vitreous.gui.routes.nodes import PathText
+
+router = APIRouter(prefix="/api/volumes", tags=["volumes"])
+Angle = Annotated[float, Query(ge=-3600, le=3600)]
+
+
+@router.get("/meta")
+async def get_volume_meta(server: Here, path: PathText) -> VolumeMeta:
+    """Return shape, values and a likely threshold of a volume."""
+    server.files.path(path)
+    found, _ = await server.display.ask("volume_meta", path=path)
+    return VolumeMeta(**found)
+
+
+@router.get("/data", response_class=Response)
+async def get_volume_data(
+    server: Here,
+    path: PathText,
+    box: Annotated[int, Query(ge=8, le=512)] = 128,
+    version: Version = "",
+) -> Response:
+    """Return a volume as bytes, z slowest, gzip-packed; Fourier-cropped to a side of `box`.
+
+    The headers X-Box (z, y, x), X-Low and X-High (the values of 0 and 255) and X-Pixel-Size (Å)
+    tell what the bytes mean.
+    """
+    server.files.path(path)
+    about, data = await server.display.ask("volume_data", path=path, box=box)
+    keep = version == about["version"]
+    headers = {
+        "Content-Encoding": "gzip",
+        "X-Box": ",".join(map(str, about["shape"])),
+        "X-Low": repr(about["low"]),
+        "X-High": repr(about["high"]),
+        "X-Pixel-Size": repr(about["pixel_size_A"]),
+        "Cache-Control": "private, max-age=31536000, immutable" if keep else "no-store",
+    }
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+@router.get("/slice", response_class=Response)
+async def get_slice(
+    server: Here,
+    path: PathText,
+    look: Looks,
+    axis: Literal["x", "y", "z"] = "z",
+    index: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    size: Annotated[int, Query(ge=0, le=2048)] = 0,
+    version: Version = "",
+) -> Response:
+    """Return a slice as PNG; contrast is common to all slices."""
+    server.files.path(path)
+    about, data = await server.display.ask(
+        "volume_slice", path=path, axis=axis, index=index, size=size, look=look.as_dict()
+    )
+    keep = version == about["version"]
+    cache = "private, max-age=31536000, immutable" if keep else "no-store"
+    return Response(data, media_type="image/png", headers={"Cache-Control": cache})
+
+
+@router.get("/surface.png", response_class=Response)
+async def get_surface(
+    server: Here,
+    path: PathText,
+    threshold: Annotated[float, Query(ge=-1e30, le=1e30)],
+    rot: Angle = 0.0,
+    tilt: Angle = 0.0,
+    psi: Angle = 0.0,
+    size: Annotated[int, Query(ge=32, le=1024)] = 384,
+    colour_by: Annotated[str, Query(max_length=4000, description="A second map.")] = "",
+    low: Annotated[float, Query(ge=-1e30, le=1e30)] = 0.0,
+    high: Annotated[float, Query(ge=-1e30, le=1e30)] = 0.0,
+) -> Response:
+    """Return a shaded surface as PNG, for a browser without WebGL2."""
+    server.files.path(path)
+    if colour_by:
+        server.files.path(colour_by)
+    _, data = await server.display.ask(
+        "surface",
+        path=path,
+        threshold=threshold,
+        rot=rot,
+        tilt=tilt,
+        psi=psi,
+        size=size,
+        colour_by=colour_by,
+        low=low,
+        high=high,
+    )
+    return Response(data, media_type="image/png")

@@ -1,0 +1,143 @@
+"""The web server of one project, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.routing import APIRoute
+
+from vitreous._version import __version__
+from vitreous.actions import Project
+from vitreous.gui import refusals
+from vitreous.gui.book import JobBook
+from vitreous.gui.confine import Confinement
+from vitreous.gui.context import Server
+from vitreous.gui.display import Display
+from vitreous.gui.drafts import Drafts
+from vitreous.gui.events import Hub
+from vitreous.gui.guard import Access, Guard
+from vitreous.gui.models.common import Failure
+from vitreous.gui.picking import PickingSessions
+from vitreous.gui.routes import (
+    autorun,
+    drafts,
+    events,
+    graph,
+    images,
+    job_actions,
+    jobs,
+    nodes,
+    pages,
+    picks,
+    project,
+    search,
+    selections,
+    trash,
+    types,
+    volumes,
+)
+from vitreous.gui.watch import Watcher
+
+_ROUTES = (
+    project,
+    types,
+    jobs,
+    job_actions,
+    graph,
+    nodes,
+    trash,
+    autorun,
+    drafts,
+    search,
+    images,
+    volumes,
+    selections,
+    picks,
+    events,
+    pages,
+)
+
+
+def create_app(
+    path: Path | str,
+    *,
+    access: Access,
+    read_only: bool = False,
+    data: Sequence[Path] = (),
+) -> FastAPI:
+    """Make the server of a project.
+
+    Parameters
+    ----------
+    path
+        The project folder.
+    access
+        Who may do what.
+    read_only
+        Nobody may change anything, and nothing is written.
+    data
+        Folders outside of the project that links in it may lead into.
+    """
+    found = Project(path, read_only=read_only)
+    hub = Hub()
+    server = Server(
+        project=found,
+        book=JobBook(found),
+        files=Confinement(found.root, data),
+        hub=hub,
+        drafts=Drafts(found.root, in_memory=read_only),
+        display=Display(found.root, data),
+        picking=PickingSessions(found),
+    )
+    app = bare_app()
+    app.state.server = server
+    app.router.lifespan_context = _lifespan
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(Guard, access=access)
+    return app
+
+
+def bare_app() -> FastAPI:
+    """Return the routes without a project: enough for the OpenAPI document."""
+    app = FastAPI(
+        title="vitreous",
+        version=__version__,
+        description="What the browser, and any other program, can do with a project.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        generate_unique_id_function=_operation,
+        responses={"4XX": {"model": Failure, "description": "Refused, with the reason."}},
+    )
+    refusals.install(app)
+    for resource in _ROUTES:
+        app.include_router(resource.router)
+    return app
+
+
+def _operation(route: APIRoute) -> str:
+    return route.name
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Watch the project while the server runs; jobs go on when it ends."""
+    server: Server = app.state.server
+    server.hub.begin()
+    watcher = Watcher(server.project, server.book, server.hub)
+    tasks = [
+        asyncio.create_task(watcher.run()),
+        asyncio.create_task(server.display.end_when_idle()),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.display.close()
