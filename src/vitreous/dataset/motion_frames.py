@@ -132,10 +132,9 @@ class Frames:
         """Give frame after frame, each in the same memory as the last."""
         for place, raw in enumerate(self._loaded.read()):
             counts = to_tensor(raw).to(self.device, non_blocking=True)
-            if self._gain is None:
-                self._buffer.copy_(counts)
-            else:
-                torch.mul(counts, self._gain, out=self._buffer)
+            self._buffer.copy_(counts)  # first: a product of two types would need a third buffer
+            if self._gain is not None:
+                self._buffer.mul_(self._gain)
             if self.how is not None:
                 repair.repair_(self._buffer, self.how, self._loaded.numbers[place])
             yield self._buffer

@@ -22,6 +22,8 @@ from torch import Tensor
 
 Size = int | Sequence[int]
 
+_ROWS_AT_ONCE = 2**20  # pixels of rows that are transformed together: a few MiB
+
 
 def forward(real: Float[Tensor, "*real"], ndim: int) -> Complex[Tensor, "*half"]:
     """Transform real arrays whose origin is their centre.
@@ -151,7 +153,7 @@ def forward_from_corner(
     if (keep_y, keep_x) == (ny, nx):
         whole: Tensor = torch.fft.rfft2(images, norm="forward")
         return whole
-    rows = torch.fft.rfft(images, norm="forward")[..., : keep_x // 2 + 1]
+    rows = _rows(images, keep_x)
     return _crop_axis(torch.fft.fft(rows, dim=-2, norm="forward"), -2, keep_y)
 
 
@@ -221,7 +223,9 @@ def crop(transform: Complex[Tensor, "*half"], size: Size, ndim: int) -> Complex[
     return cropped.contiguous()
 
 
-def cropped_forward(real: Float[Tensor, "*real"], size: int, ndim: int) -> Complex[Tensor, "*less"]:
+def cropped_forward(
+    real: Float[Tensor, "*real"], size: Size, ndim: int
+) -> Complex[Tensor, "*less"]:
     """Return what `crop` leaves of `forward`, without computing the rest.
 
     Parameters
@@ -229,16 +233,18 @@ def cropped_forward(real: Float[Tensor, "*real"], size: int, ndim: int) -> Compl
     real
         ``*b y x`` or ``*b z y x``.
     size
-        Side of the array that the transform belongs to, not larger than the old one.
+        Side of the array that the transform belongs to, or its sizes in array order; not larger
+        than the old ones.
     ndim
         How many trailing axes are transformed.
     """
-    if real.numel() == 0 or size % 2 or any(side % 2 for side in real.shape[-ndim:]):
+    sizes = _sizes(size, ndim)
+    if real.numel() == 0 or any(side % 2 for side in (*sizes, *real.shape[-ndim:])):
         return crop(forward(real, ndim), size, ndim)
     axes = _axes(ndim)
-    transform = torch.fft.rfft(real, dim=axes[-1], norm="forward")[..., : size // 2 + 1]
-    for axis in axes[:-1]:
-        transform = _crop_axis(torch.fft.fft(transform, dim=axis, norm="forward"), axis, size)
+    transform = _rows(real, sizes[-1])
+    for axis, side in zip(axes[:-1], sizes[:-1], strict=True):
+        transform = _crop_axis(torch.fft.fft(transform, dim=axis, norm="forward"), axis, side)
     return _flip_signs_(transform.contiguous(), ndim)
 
 
@@ -490,6 +496,14 @@ def _sizes(size: Size, ndim: int) -> tuple[int, ...]:
         message = f"size {sizes} has {len(sizes)} entries, but {ndim} axes are transformed"
         raise ValueError(message)
     return sizes
+
+
+def _rows(real: Float[Tensor, "*b y x"], keep: int) -> Complex[Tensor, "*b y xhless"]:
+    """Transform rows and keep low frequencies; few rows at a time, so that no more is stored."""
+    few = max(1, _ROWS_AT_ONCE // real.shape[-1]) if real.ndim == 2 and not real.is_cuda else 0
+    parts = torch.split(real, few) if few else (real,)
+    kept = [torch.fft.rfft(part, norm="forward")[..., : keep // 2 + 1] for part in parts]
+    return kept[0] if len(kept) == 1 else torch.cat(kept)
 
 
 def _flip_signs_(transform: Tensor, ndim: int) -> Tensor:

@@ -11,7 +11,6 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 
 from vitreous.errors import InputError
@@ -89,6 +88,8 @@ def distance_to(inside: Bool[Tensor, "*real"]) -> Float[Tensor, "*real"]:
 
     Infinity where nothing is inside.
     """
+    from scipy import ndimage  # slow to import, and few programs need it
+
     if not bool(inside.any()):
         return torch.full(inside.shape, math.inf, dtype=torch.float64, device=inside.device)
     distance = ndimage.distance_transform_edt(~inside.cpu().numpy())
@@ -109,6 +110,8 @@ def touches_edge(mask: Float[Tensor, "*real"], above: float = 0.0) -> bool:
 
 def parts(inside: Bool[Tensor, "*real"]) -> tuple[int, float]:
     """Return how many parts do not touch by a face, and the share that the largest holds."""
+    from scipy import ndimage  # slow to import, and few programs need it
+
     labels, n_parts = ndimage.label(inside.cpu().numpy())
     if not n_parts:
         return 0, 0.0
@@ -231,6 +234,8 @@ def threshold_for_weight(
     InputError
         The protein is larger than the box.
     """
+    from scipy import ndimage  # slow to import, and few programs need it
+
     wanted = weight_dalton / 0.81 / pixel_size_A**3
     values = volume.detach().cpu().numpy()
     if not 1 <= wanted <= values.size:

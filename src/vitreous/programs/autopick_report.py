@@ -84,6 +84,7 @@ def _panel(run: Run, one: Result, radius_px: float) -> dict[str, Any]:
     image, step = small_picture(read_image(run.project / one.micrograph).data, _PICTURE_PX)
     x, y = (one.places_px / step).T
     low, high = np.percentile(image, [0.5, 99.5])
+    greys = (image - low) * (255 / max(high - low, 1e-6))
     circles = {
         "name": "picks",
         "x": np.round(x, 1).tolist(),
@@ -92,9 +93,9 @@ def _panel(run: Run, one: Result, radius_px: float) -> dict[str, Any]:
     }
     return {
         "title": one.micrograph.rpartition("/")[2],
-        "image": np.round(image.astype(np.float64), 3).tolist(),
-        "low": float(low),
-        "high": float(high),
+        "image": np.clip(np.rint(greys), 0, 255).astype(np.uint8),
+        "low": 0,
+        "high": 255,
         "series": [circles],
     }
 
@@ -103,6 +104,7 @@ def small_picture(image: NDArray[np.float32], longest_px: int) -> tuple[NDArray[
     """Average a micrograph to a picture; return it, normalised, and its scale."""
     step = max(1, -(-max(image.shape) // longest_px))
     y, x = (side // step * step for side in image.shape)
-    small = image[:y, :x].reshape(y // step, step, x // step, step).mean((1, 3))
+    rows = image[:y, :x].reshape(y // step, step, x).mean(1)
+    small = rows.reshape(y // step, x // step, step).mean(2)
     spread = float(small.std()) or 1.0
     return ((small - small.mean()) / spread).astype(np.float32), float(step)

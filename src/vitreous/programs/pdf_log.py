@@ -104,7 +104,7 @@ def write_log(job_folder: Path) -> Path:
     target = io.BytesIO()
     about = {"Title": str(job_folder), "Creator": "vitreous", "CreationDate": None}
     with (
-        mpl.rc_context({"pdf.fonttype": 42, "font.size": 8, "text.parse_math": False}),
+        mpl.rc_context({"pdf.fonttype": 3, "font.size": 8, "text.parse_math": False}),
         PdfPages(target, metadata=about) as pages,
     ):
         for figure in figures(job_folder):

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
@@ -327,9 +327,13 @@ def _greys(
 
 
 def _circles(axes: Axes, one: Mapping[str, Any], colour: str, width: float) -> None:
-    radius = float(one.get("radius", width / 100))
-    for x, y in zip(_numbers(one["x"]), _numbers(one["y"]), strict=True):
-        axes.add_patch(Circle((x, y), radius, fill=False, edgecolor=colour, linewidth=0.7))
+    across = 2 * float(one.get("radius", width / 100))
+    places = np.stack([_numbers(one["x"]), _numbers(one["y"])], 1)
+    circles = EllipseCollection(
+        [across], [across], [0], units="xy", offsets=places, offset_transform=axes.transData,
+        facecolors="none", edgecolors=colour, linewidths=0.7,
+    )  # fmt: skip
+    axes.add_collection(circles, autolim=False)
     axes.plot([], [], "o", markerfacecolor="none", color=colour, label=one.get("name", ""))
 
 

@@ -219,7 +219,10 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - anything that a program hands in
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        listed = value.tolist()
+        is_number = getattr(value.dtype, "kind", "none") in "iuf"
+        is_finite = is_number and math.isfinite(value.sum(dtype="f8"))
+        return listed if is_finite else plain(listed)
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     if isinstance(value, float):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Plane = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -207,11 +206,13 @@ def _erase_(left: Plane, points: Points, radius: float) -> None:
 
 def _along_axis(merit: Plane, psi_deg: Plane, s: FilamentSearch) -> Plane:
     """Average the merit over one tube diameter along the direction of each pixel."""
+    from scipy.ndimage import map_coordinates  # slow to import, and only filaments need it
+
     y, x = np.indices(merit.shape, np.float32)
     psi = np.deg2rad(psi_deg)
     total = np.zeros(merit.shape, np.float32)
     offsets = np.linspace(-s.tube_radius, s.tube_radius, 9)
     for distance in offsets:
         places = [y - np.sin(psi) * distance, x + np.cos(psi) * distance]
-        total += ndimage.map_coordinates(merit, places, order=1, mode="nearest")
+        total += map_coordinates(merit, places, order=1, mode="nearest")
     return np.asarray(total / len(offsets), np.float32)

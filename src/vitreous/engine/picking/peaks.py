@@ -7,19 +7,20 @@ tree of neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from vitreous.engine.picking.matching import Background, Merits, best_angles
 from vitreous.engine.picking.preparation import Coarse
 from vitreous.engine.picking.templates import Basis
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Points = NDArray[np.float64]
 
@@ -130,7 +131,7 @@ def choose(peaks: Peaks, search: PeakSearch) -> Peaks:
         return peaks.select(thin(peaks.places_px, peaks.merit, search.min_distance_px))
     rest = _thinned_in_clusters(peaks, search)
     if len(rest) > 1:
-        pairs = cKDTree(rest.places_px).query_pairs(search.min_distance_px, output_type="ndarray")
+        pairs = _tree(rest.places_px).query_pairs(search.min_distance_px, output_type="ndarray")
         alone = np.setdiff1d(np.arange(len(rest)), pairs.ravel())
         rest = rest.select(alone)
     return rest.select(np.argsort(-rest.merit, kind="stable"))
@@ -141,7 +142,7 @@ def thin(places: Points, merit: Points, distance: float) -> NDArray[np.int64]:
     order = np.argsort(-merit, kind="stable").astype(np.int64)
     if len(order) < 2 or distance <= 0:
         return order
-    tree, free, kept = cKDTree(places), np.ones(len(merit), bool), []
+    tree, free, kept = _tree(places), np.ones(len(merit), bool), []
     for row in order:
         if free[row]:
             kept.append(row)
@@ -151,9 +152,12 @@ def thin(places: Points, merit: Points, distance: float) -> NDArray[np.int64]:
 
 def _thinned_in_clusters(peaks: Peaks, search: PeakSearch) -> Peaks:
     """Thin each group of peaks that hang together by itself, as RELION does."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     if len(peaks) < 2:
         return peaks
-    tree = cKDTree(peaks.places_px)
+    tree = _tree(peaks.places_px)
     pairs = tree.query_pairs(search.cluster_radius_px, output_type="ndarray")
     links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(peaks), len(peaks)))
     _, group = connected_components(links, directed=False)
@@ -163,6 +167,12 @@ def _thinned_in_clusters(peaks: Peaks, search: PeakSearch) -> Peaks:
         inside = thin(peaks.places_px[rows], peaks.merit[rows], search.min_distance_px)
         kept.append(rows[inside])
     return peaks.select(np.concatenate(kept))
+
+
+def _tree(places: Points) -> cKDTree:
+    from scipy import spatial  # slow to import, and blobs do without
+
+    return spatial.cKDTree(places)
 
 
 def _peaks(pixels: Tensor, merit: Tensor, psi_deg: Tensor, number: int, at: Coarse) -> Peaks:

@@ -8,6 +8,7 @@ each.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -115,18 +116,28 @@ def normalise(micrograph: Float[Tensor, "y x"]) -> Float[Tensor, "y x"]:
     InputError
         All pixels are equal, or some are not numbers.
     """
-    deviation, mean = torch.std_mean(micrograph, correction=0)
-    if not bool(torch.isfinite(deviation)):
+    double = torch.float64
+    n = max(1, micrograph.numel())
+    mean = float(micrograph.sum(1).to(double).sum()) / n
+    scaled = micrograph - mean
+    lengths = torch.linalg.vector_norm(scaled, dim=1).to(double)
+    deviation = float(lengths.square().sum() / n) ** 0.5
+    if not math.isfinite(deviation):
         raise InputError("the micrograph has pixels that are not numbers")
-    if float(deviation) <= 1e-6 * max(1.0, abs(float(mean))):
-        raise InputError(f"all pixels of the micrograph are equal ({float(mean):g}): it is empty")
-    scaled = (micrograph - mean) / deviation
-    return scaled.masked_fill_(scaled.abs() > OUTLIER_SIGMA, 0.0)
+    if deviation <= 1e-6 * max(1.0, abs(mean)):
+        raise InputError(f"all pixels of the micrograph are equal ({mean:g}): it is empty")
+    scaled.div_(deviation)
+    low, high = torch.aminmax(scaled, dim=1)
+    rows = torch.nonzero((high > OUTLIER_SIGMA) | (low < -OUTLIER_SIGMA))[:, 0]
+    if len(rows):  # nearly always few
+        outer = scaled[rows]
+        scaled[rows] = outer.masked_fill(outer.abs() > OUTLIER_SIGMA, 0.0)
+    return scaled
 
 
 def transform(micrograph: Float[Tensor, "y x"], sampling: Coarse) -> Complex[Tensor, "v uh"]:
     """Return the half transform at the coarse sampling, origin at the centre, divided by pixels."""
-    return fourier.crop(fourier.forward(micrograph, 2), sampling.work, 2)
+    return fourier.cropped_forward(micrograph, sampling.work, 2)
 
 
 def high_passed(
