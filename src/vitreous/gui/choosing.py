@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vitreous.gui.models.display import Selection, SelectionChange, SelectionSav
 from vitreous.gui.refusals import RefusedError, not_found
 from vitreous.io import read_star
 from vitreous.jobs import job_star
+from vitreous.jobs.declare import Options
 from vitreous.project.pipeline import Status
 
 _MOST_TYPES: Final = 6
@@ -35,11 +36,10 @@ async def read(server: Server, job: Job) -> Selection:
     n_rows = int(shown["n"])
     types, is_saved = await asyncio.to_thread(_types, server, job, n_rows)
     why_not = _why_not(job, n_rows)
-    kind = "classes" if options.value("optimiser") else shown["kind"]
     return Selection(
         n=job.number,
         path=path,
-        kind=kind if kind in ("classes", "micrographs", "movies") else "particles",
+        kind=_kind(options, str(shown["kind"])),
         n_rows=n_rows,
         types=types,
         version=_version(types, job.path / CHOICE),
@@ -115,6 +115,14 @@ def _types(server: Server, job: Job, n_rows: int) -> tuple[list[int], bool]:
     if isinstance(kept, list) and len(kept) == n_rows:
         return kept, True
     return chosen.astype(int).tolist(), True
+
+
+def _kind(options: Options, shown: str) -> Literal["classes", "micrographs", "particles", "movies"]:
+    if options.value("optimiser") or shown == "classes":
+        return "classes"
+    if shown == "movies":
+        return "movies"
+    return "micrographs" if shown == "micrographs" else "particles"
 
 
 def _why_not(job: Job, n_rows: int) -> str:

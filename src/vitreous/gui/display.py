@@ -57,7 +57,7 @@ class Display:
         """Its process; None while there is none."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
-    async def ask(self, what: str, **arguments: object) -> tuple[dict[str, Any], bytes]:
+    async def ask(self, what: str, /, **arguments: object) -> tuple[dict[str, Any], bytes]:
         """Let the worker do something.
 
         Parameters

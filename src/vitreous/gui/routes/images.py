@@ -128,7 +128,7 @@ async def get_sprite(
     across: Annotated[int, Query(ge=1, le=_SHEET)] = 10,
     version: Version = "",
 ) -> Response:
-    """Return a sheet of thumbnails, `across` in a line, as WebP.
+    """Return a sheet of thumbnails, `across` in a line, as JPEG.
 
     Either of the places in `rows`, or of `count` places from `from` on in the order that `sort`
     gives. Each thumbnail is `size` pixels square; places past the end are left black.

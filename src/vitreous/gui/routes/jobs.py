@@ -117,7 +117,8 @@ def get_job_files(
     folder = server.files.path(job.name + under)
     if not folder.is_dir():
         raise not_found(f"{job.name}{under} is not a folder.")
-    rows, n_all = [], 0
+    rows: list[FileRow] = []
+    n_all = 0
     for base, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

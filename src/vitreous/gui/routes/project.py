@@ -57,10 +57,13 @@ def get_project_note(server: Here) -> NoteBody:
     return NoteBody(text=text, version=note_version(text))
 
 
-@router.put("/note", responses={409: {"model": NoteBody}})
-def put_project_note(server: Here, change: NoteChange) -> NoteBody:
-    """Replace the note of the project."""
-    return change_note(server, None, change)
+@router.put("/note", response_model=NoteBody, responses={409: {"model": NoteBody}})
+def put_project_note(server: Here, change: NoteChange) -> NoteBody | Response:
+    """Replace the note of the project; 409 with theirs where somebody else changed it."""
+    server.writable()
+    answer = change_note(server, None, change)
+    server.changed("project")
+    return answer
 
 
 @router.get("/notes", response_class=PlainTextResponse)

@@ -1,0 +1,106 @@
+"""Large images as pyramids of tiles: level 0 has every pixel, each next one half as many a side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitreous.errors import InputError
+from vitreous.programs.display import grey, reading, sheets
+from vitreous.programs.display.grey import Look, Spread
+from vitreous.programs.display.shelf import Shelf, bytes_of
+from vitreous.programs.display.tables import row_values
+
+TILE_PX: Final = 512
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """An image at every level, and how its values are spread."""
+
+    levels: tuple[NDArray[np.float32], ...]
+    spread: Spread
+
+
+def image_meta(shelf: Shelf, path: str, column: str | None, row: int) -> dict[str, Any]:
+    """Return what `/api/images/meta` tells."""
+    found, name = sheets.image_of(shelf, path, column, row)
+    pyramid = _pyramid(shelf, path, column, row, Look())
+    height, width = pyramid.levels[0].shape
+    values = row_values(found.table, row)
+    ctf = values.get("rlnCtfImage")
+    return {
+        "path": path,
+        "row": row,
+        "name": name,
+        "version": shelf.version(path),
+        "width_px": width,
+        "height_px": height,
+        "tile_px": TILE_PX,
+        "levels": len(pyramid.levels),
+        "pixel_size_A": sheets.pixel_size(shelf, found, name, Look()) or None,
+        "mean": pyramid.spread.mean,
+        "deviation": pyramid.spread.deviation,
+        "minimum": pyramid.spread.minimum,
+        "maximum": pyramid.spread.maximum,
+        "ctf_image": str(ctf) if ctf else None,
+        "values": values,
+    }
+
+
+def tile(
+    shelf: Shelf, path: str, look: Look, *, column: str | None, row: int, level: int, x: int, y: int
+) -> tuple[dict[str, Any], bytes]:
+    """Return one tile as JPEG."""
+    pyramid = _pyramid(shelf, path, column, row, look)
+    if level >= len(pyramid.levels):
+        raise InputError(f"{path}: has {len(pyramid.levels)} levels, there is no level {level}.")
+    image = pyramid.levels[level]
+    part = image[y * TILE_PX : (y + 1) * TILE_PX, x * TILE_PX : (x + 1) * TILE_PX]
+    if not part.size:
+        raise InputError(f"{path}: level {level} has no tile {x}, {y}.")
+    black, white = grey.limits(look, pyramid.spread)
+    data, media = grey.encode(grey.to_grey(part, black, white), look.colour, "JPEG")
+    return {"version": shelf.version(path), "media": media}, data
+
+
+def value(shelf: Shelf, path: str, column: str | None, row: int, x: int, y: int) -> dict[str, Any]:
+    """Return the value of a pixel."""
+    image = _pyramid(shelf, path, column, row, Look()).levels[0]
+    if x >= image.shape[1] or y >= image.shape[0]:
+        raise InputError(f"{path}: has {image.shape[1]} x {image.shape[0]} pixels, not {x}, {y}.")
+    return {"x": x, "y": y, "value": float(image[y, x])}
+
+
+def _pyramid(shelf: Shelf, path: str, column: str | None, row: int, look: Look) -> Pyramid:
+    found, name = sheets.image_of(shelf, path, column, row)
+    filters = (look.lowpass_A, look.highpass_A, look.pixel_size_A) if look.filtered else ()
+    source = name.partition("@")[2] or name
+    key = ("pyramid", name, shelf.version(source.partition(":")[0]), filters)
+
+    def make() -> Pyramid:
+        image = reading.read_one(shelf, name)
+        if look.filtered:
+            image = sheets.filtered(image, sheets.pixel_size(shelf, found, name, look), look)
+        return build(image)
+
+    return shelf.pictures.get(key, make, lambda made: bytes_of(made.levels))
+
+
+def build(image: NDArray[np.float32]) -> Pyramid:
+    """Return all levels of an image, down to one tile."""
+    levels = [image]
+    while max(levels[-1].shape) > TILE_PX:
+        levels.append(halved(levels[-1]))
+    return Pyramid(tuple(levels), grey.spread(levels[min(1, len(levels) - 1)]))
+
+
+def halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an image with half as many pixels a side; an odd last row or column is averaged in."""
+    height, width = image.shape
+    padded = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
+    top = padded[::2] + padded[1::2]
+    return np.ascontiguousarray((top[:, ::2] + top[:, 1::2]) * np.float32(0.25))
