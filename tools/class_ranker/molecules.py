@@ -87,6 +87,15 @@ HELD_OUT = (
     Molecule("1A28", "1a28.pdb.gz", "progesterone receptor domain, dimer, C2"),
     Molecule("2NWL", "pdb2nwl-opm.pdb", "aspartate transporter, C3", chains=("A", "B", "C")),
 )
+FAMILIES = {
+    name: set(family)
+    for family in (
+        ("3PWP", "1BD2", "3KPR"),
+        ("3HSY", "3P3W", "3O21", "6FLR"),
+        ("6ZU5", "6ZU5L", "6ZU5S"),
+    )
+    for name in family
+}
 ALL = {molecule.name: molecule for molecule in (*TRAINING, *HELD_OUT)}
 
 

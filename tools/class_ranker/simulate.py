@@ -138,7 +138,7 @@ def _micrographs(recipe: Recipe, model: Path, folder: Path) -> tuple[list[str], 
     """Write the fields of view; return their names and all true particles."""
     listing, truth_file = folder / "micrographs.star", folder / "truth.star"
     if not listing.exists():
-        states = _states(recipe, model, folder)
+        states = true_states(recipe, model, folder)
         parts, truths, stars = [], [], []
         for number, kind in enumerate(FIELDS):
             where = folder / f"field{number}"
@@ -158,7 +158,7 @@ def _below(table: Table, folder: Path) -> Table:
     return table.with_columns({"rlnMicrographName": names})
 
 
-def _states(recipe: Recipe, model: Path, folder: Path):  # noqa: ANN202 - the simulator's own
+def true_states(recipe: Recipe, model: Path, folder: Path):  # noqa: ANN202 - the simulator's own
     files, weights, mass = [str(model)], [1 - recipe.fragment_share], 0.0
     if len(_positions(model)) > MOST_ATOMS:
         files, weights, mass = [str(folder / "model.mrc")], [1.0], _as_map(model, folder)
