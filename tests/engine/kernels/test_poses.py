@@ -136,20 +136,6 @@ def test_significant_hypotheses_are_chosen(fraction: float, most: int, correlati
         torch.testing.assert_close(one.double(), other.double(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("most", [0, 3])
-def test_the_polar_form_chooses_the_same(most: int) -> None:
-    n_psi, n_directions, n_shifts = 6, 4, 5
-    cross, power = random(n_psi, N, n_shifts, n_directions), random(N, n_psi, n_directions).abs()
-    priors = random(n_psi * n_directions, seed=15), random(N, 2, n_shifts, seed=16)
-    flat = cross.permute(1, 2, 3, 0).reshape(N, n_shifts, -1).contiguous()
-    powers = power.transpose(1, 2).reshape(N, -1).contiguous()
-    wanted = reference_poses.choose(flat, powers, *priors, fraction=0.99, most=most)
-    found = poses.choose_polar(cross.clone(), power, *priors, fraction=0.99, most=most)
-    assert torch.equal(found[0].long(), wanted[0].long())
-    assert torch.equal(found[1].long(), wanted[1].long())
-    torch.testing.assert_close(found[2].double(), wanted[2].double(), rtol=1e-4, atol=1e-4)
-
-
 def test_ties_with_the_last_hypothesis_are_the_same() -> None:
     cross, power = torch.zeros(1, 3, 4), torch.zeros(1, 4)
     cross[0, 0, 0] = 5

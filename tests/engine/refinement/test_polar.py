@@ -14,8 +14,8 @@ from vitreous.engine.refinement import coarse_polar, images, polar
 from vitreous.engine.refinement import expectation as fast
 from vitreous.engine.refinement.coarse import Cut
 from vitreous.engine.refinement.coarse_dense import DenseSlices
-from vitreous.engine.refinement.coarse_polar import PolarSlices
-from vitreous.engine.refinement.disc import tight_index
+from vitreous.engine.refinement.coarse_polar import SharedSlices
+from vitreous.engine.refinement.disc import places_in, tight_index
 from vitreous.engine.refinement.grid import pose_grid
 from vitreous.engine.refinement.references import references
 from vitreous.testing.oracle.cases import Case, Recipe, make
@@ -39,33 +39,38 @@ def parts(case: Case, group: int = 0):
 def test_products_with_shared_slices_are_those_with_true_ones(ndim: int, size: int) -> None:
     case = make(replace(REAL, ndim=ndim, n=4, coarse_size_px=size))
     prepared, made, grid, optics = parts(case)
-    seen, n_psi = prepared.view, len(grid.psi_deg)
-    harmonics = polar.harmonics(made, grid, seen, optics, (0,))
+    seen = prepared.view
     radius = seen.coarse_radius
+    slices, squares = polar.harmonics(made, grid, seen, optics, (0,), torch.ones(radius + 2))
     true = made.tight(0, grid.rotations(torch.arange(grid.n_rotations)), seen, optics, radius)
     # White images, so that the error is that of the slices themselves.
     noise = torch.randn(64, len(tight_index(radius)), 2, generator=torch.Generator().manual_seed(1))
     noise[:, 0] = 0
     wanted = noise.flatten(1) @ true.flatten(1).T
-    out = torch.empty(n_psi, 64, len(grid.pixels))
-    work = torch.empty(harmonics.turning.shape[1], 64, len(grid.pixels))
-    polar.cross(torch.view_as_complex(noise), harmonics, out, work)
-    found = out.permute(1, 2, 0).reshape(64, -1)
+    found = slices.cross(torch.view_as_complex(noise)).permute(1, 2, 0).reshape(64, -1)
     error = (found - wanted).square().mean(0).sqrt()
     length = wanted.square().mean(0).sqrt()
     assert (error / length).square().mean().sqrt() < 0.06
     assert float(torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1]) > 0.998
+    # Powers, of images that a CTF weighs.
+    powers = prepared.c[:, places_in(radius, seen.scored.radius)[tight_index(radius)]]
+    powers[:, 0] = 0
+    wanted = powers @ true.square().sum(-1).T
+    found = squares.cross(torch.complex(powers, torch.zeros_like(powers))).permute(1, 2, 0)
+    torch.testing.assert_close(found.reshape(4, -1), wanted, rtol=0.04, atol=0.0)
+    assert float((found.reshape(4, -1) / wanted - 1).square().mean().sqrt()) < 0.01
 
 
 def test_the_error_that_is_measured_is_the_error_that_is_made() -> None:
     """The margin widens the cut: more is kept than with true slices, and all that these keep."""
     prepared, made, grid, optics = parts(make(REAL))
     cut = Cut(0.999, 0, False)
-    shared = PolarSlices(made, grid, prepared.view, optics, (0,))
+    weight = coarse_polar.mean_weight(prepared, cut)
+    shared = SharedSlices(made, grid, prepared.view, optics, (0,), weight)
     dense = DenseSlices(made, grid, prepared.view, optics, (0,))
     priors = torch.zeros(1, grid.n_rotations), torch.zeros(len(prepared), 1, len(grid.shifts))
     margin = shared.error_nat(prepared, cut)
-    assert 0 < margin < 1
+    assert 0 < margin < 1.2
     kept = [shared.search(prepared, *priors, ALL), dense.search(prepared, *priors, ALL)]
     logs = [
         dict(zip(keys(one), (one.weight.double() + 1e-300).log().tolist(), strict=True))
@@ -115,12 +120,12 @@ def test_slices_are_shared_only_where_that_is_right() -> None:
     def chosen(with_optics=optics, which=cut, *, exact: bool = False):
         return coarse_polar.slices_for(prepared, made, grid, with_optics, (0,), which, exact=exact)
 
-    assert isinstance(chosen(), PolarSlices)
+    assert isinstance(chosen(), SharedSlices)
     assert isinstance(chosen(exact=True), DenseSlices)
     assert isinstance(chosen(which=Cut(0.999, 0, True)), DenseSlices)
     stretched = optics.magnification.clone()
     stretched[0, 0, 0] = 1.02
-    assert not polar.is_possible(replace(optics, magnification=stretched), 0)
+    assert not polar.is_possible(replace(optics, magnification=stretched), 0, grid)
     assert isinstance(chosen(replace(optics, magnification=stretched)), DenseSlices)
     strong = case.with_model(sigma2_noise=case.model.sigma2_noise * 1e-4)
     loud, made, grid, optics = parts(strong)

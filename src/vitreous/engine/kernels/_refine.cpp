@@ -268,65 +268,6 @@ nb::tuple choose(Array<float, 3> scores, Array<const float, 2> power,
                         to_numpy(std::move(weight), {total}), to_numpy(std::move(numbers), {size_t(n), 2}));
 }
 
-// As `choose`, where scores lie by in-plane angle, image, shift and direction, and rotation
-// direction * n_psi + psi.
-nb::tuple choose_polar(Array<float, 4> scores, Array<const float, 2> power,
-                       Array<const float, 1> rotation_prior, Array<const float, 3> shift_prior,
-                       Maybe<float, 1> correlation, float fraction, int64_t most, int threads) {
-  const int64_t n_psi = scores.shape(0), n = scores.shape(1), n_shifts = scores.shape(2);
-  const int64_t n_directions = scores.shape(3), n_classes = shift_prior.shape(1);
-  const int64_t per_class = n_directions / n_classes, per_image = n_psi * n_shifts * n_directions;
-  if (per_image >= 2147483647) throw std::invalid_argument("scores: too many hypotheses");
-  std::vector<std::vector<int32_t>> chosen(n);
-  std::vector<std::vector<float>> weights(n);
-  std::vector<float> numbers(2 * n);
-  const Selection how{fraction, most, correlation.has_value()};
-  {
-    nb::gil_scoped_release release;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-      std::vector<float> s(per_image), prior(n_directions), added(n_directions);
-#pragma omp for schedule(dynamic)
-      for (int64_t i = 0; i < n; ++i) {
-        const float* of_power = power.data() + i * n_psi * n_directions;
-        for (int64_t p = 0; p < n_psi; ++p) {
-          const float* powers = of_power + p * n_directions;
-          for (int64_t d = 0; d < n_directions; ++d) prior[d] = rotation_prior.data()[d * n_psi + p];
-          float* to = s.data() + p * n_shifts * n_directions;
-          std::memcpy(to, scores.data() + (p * n + i) * n_shifts * n_directions,
-                      n_shifts * n_directions * sizeof(float));
-          kernels().add_priors(to, n_shifts, n_classes, per_class, powers, prior.data(),
-                               shift_prior.data() + i * n_classes * n_shifts,
-                               correlation ? correlation->data()[i] : 0.f);
-        }
-        kernels().select(s.data(), per_image, how, chosen[i], numbers[2 * i], numbers[2 * i + 1]);
-        std::vector<std::pair<int32_t, float>> pairs;
-        pairs.reserve(chosen[i].size());
-        for (int32_t k : chosen[i]) {
-          const int64_t d = k % n_directions, rest = k / n_directions;
-          const int64_t t = rest % n_shifts, p = rest / n_shifts;
-          pairs.emplace_back(int32_t((d * n_psi + p) * n_shifts + t), s[k]);
-        }
-        std::sort(pairs.begin(), pairs.end());
-        weights[i].resize(pairs.size());
-        for (size_t k = 0; k < pairs.size(); ++k) chosen[i][k] = pairs[k].first, weights[i][k] = pairs[k].second;
-      }
-    }
-  }
-  std::vector<int64_t> counts(n);
-  size_t total = 0;
-  for (int64_t i = 0; i < n; ++i) total += chosen[i].size(), counts[i] = int64_t(chosen[i].size());
-  std::vector<int32_t> index;
-  std::vector<float> weight;
-  index.reserve(total), weight.reserve(total);
-  for (int64_t i = 0; i < n; ++i) {
-    index.insert(index.end(), chosen[i].begin(), chosen[i].end());
-    weight.insert(weight.end(), weights[i].begin(), weights[i].end());
-  }
-  return nb::make_tuple(to_numpy(std::move(counts), {size_t(n)}), to_numpy(std::move(index), {total}),
-                        to_numpy(std::move(weight), {total}), to_numpy(std::move(numbers), {size_t(n), 2}));
-}
-
 // Order what images keep by rotation: the rotations that are kept, where the list of each begins,
 // and the sorted lists. Images stay in order.
 nb::tuple by_rotation(int64_t n_rotations, Array<const int64_t, 1> counts,
@@ -472,9 +413,6 @@ void bind_refinement(nb::module_& m) {
         nb::arg("centre"), nb::arg("cells"), nb::arg("class_shift"));
   m.def("gather_lines", &gather_lines, nb::arg("volume"), nb::arg("planes"), nb::arg("out"),
         nb::arg("grid_radius2"), nb::arg("threads"));
-  m.def("choose_polar", &choose_polar, nb::arg("scores"), nb::arg("power"), nb::arg("rotation_prior"),
-        nb::arg("shift_prior"), nb::arg("correlation").none(), nb::arg("fraction"), nb::arg("most"),
-        nb::arg("threads"));
   m.def("by_rotation", &by_rotation, nb::arg("n_rotations"), nb::arg("counts"), nb::arg("rotation"),
         nb::arg("shifts"), nb::arg("weight"));
   m.def("sums", &sums, nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("volumes"),

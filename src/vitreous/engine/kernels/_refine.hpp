@@ -12,24 +12,14 @@
 #include <cstring>
 
 #include "_refine.h"
+#include "_select.hpp"
+#include "_vectors.hpp"
 
 namespace vitreous::VITREOUS_ISA {
 namespace {
 
-typedef float f16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t i16 __attribute__((vector_size(64), aligned(4), may_alias));
-constexpr int kWide = 16;
 constexpr int kTogether = 4;     // shifts worked on at a time
 constexpr float kLost = 25.f;    // weights below exp(-25) of the best are not looked at
-constexpr int kBins = 512;       // of the histogram of log weights
-
-inline f16 at(const float* p) {
-  f16 value;
-  std::memcpy(&value, p, sizeof value);
-  return value;
-}
-inline void put(float* p, f16 value) { std::memcpy(p, &value, sizeof value); }
-inline f16 all(float x) { return x - f16{}; }
 
 inline float total(f16 v) {
   float sum = 0;
@@ -173,71 +163,21 @@ void add_priors(float* scores, int64_t n_shifts, int64_t n_classes, int64_t n_ro
 }
 
 // Choose the fewest hypotheses that hold a fraction of the weight. `scores` become weights relative
-// to the largest where they were looked at.
+// to the whole where they were chosen.
 void select(float* scores, int64_t n, const Selection& how, std::vector<int32_t>& chosen,
             float& largest, float& log_sum) {
   chosen.clear();
   largest = -INFINITY;
-  int64_t where = -1;
   for (int64_t i = 0; i < n; ++i) largest = std::max(largest, scores[i]);
-  if (!std::isfinite(largest)) {
-    log_sum = largest;
+  log_sum = largest;
+  if (!std::isfinite(largest)) return;
+  if (!how.correlation) {
+    significant(scores, n, how.fraction, kLost, how.most, largest, chosen, log_sum);
     return;
   }
-  const float lowest = largest - kLost;
-  if (how.correlation) {
-    while (scores[++where] != largest) {
-    }
-    chosen.push_back(static_cast<int32_t>(where));
-    scores[where] = 1.f;
-    log_sum = largest;
-    return;
-  }
-  double bins[kBins] = {};
-  int64_t counts[kBins] = {};
-  const float per_bin = kBins / kLost;
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    if (scores[i] <= lowest) continue;
-    const float below = largest - scores[i];
-    const double w = std::exp(-below);
-    const int bin = std::min(static_cast<int>(below * per_bin), kBins - 1);
-    bins[bin] += w;
-    ++counts[bin];
-    sum += w;
-  }
-  log_sum = largest + static_cast<float>(std::log(sum));
-  double held = 0;
-  const double wanted = how.fraction * sum;
-  int last = 0;
-  int64_t many = 0;
-  while (last < kBins - 1 && held + bins[last] <= wanted) held += bins[last], many += counts[last++];
-  // Everything above bin `last` is chosen, and of that bin the best until the fraction is reached.
-  std::vector<float> border;
-  for (int64_t i = 0; i < n; ++i) {
-    if (scores[i] <= lowest) continue;
-    if (std::min(static_cast<int>((largest - scores[i]) * per_bin), kBins - 1) == last)
-      border.push_back(scores[i]);
-  }
-  std::sort(border.begin(), border.end(), std::greater<float>());
-  float least = border.empty() ? lowest : border.back();
-  for (float score : border) {
-    held += std::exp(score - largest);
-    least = score;
-    if (held > wanted) break;
-  }
-  for (int64_t i = 0; i < n; ++i)
-    if (scores[i] >= least) chosen.push_back(static_cast<int32_t>(i));
-  if (how.most > 0 && static_cast<int64_t>(chosen.size()) > how.most) {
-    std::vector<int32_t> ranked = chosen;
-    std::nth_element(ranked.begin(), ranked.begin() + (how.most - 1), ranked.end(),
-                     [&](int32_t a, int32_t b) { return scores[a] > scores[b]; });
-    const float cut = scores[ranked[how.most - 1]];
-    chosen.erase(std::remove_if(chosen.begin(), chosen.end(),
-                                [&](int32_t i) { return scores[i] < cut; }),
-                 chosen.end());
-  }
-  for (int32_t i : chosen) scores[i] = static_cast<float>(std::exp(scores[i] - largest) / sum);
+  const auto where = static_cast<int32_t>(std::find(scores, scores + n, largest) - scores);
+  chosen.push_back(where);
+  scores[where] = 1.f;
 }
 
 void score_image(const Disc& disc, const Phases& phases, const Slices& from, const Scored& image,

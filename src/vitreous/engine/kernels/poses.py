@@ -220,37 +220,6 @@ def choose(
     return counts, index, weight, numbers
 
 
-def choose_polar(
-    cross: Float[Tensor, "p n t d"],
-    power: Float[Tensor, "n p d"],
-    rotation_prior: Float[Tensor, " r"],
-    shift_prior: Float[Tensor, "n k t"],
-    *,
-    fraction: float,
-    most: int = 0,
-    correlation: Float[Tensor, " n"] | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Do what `choose` does, with scores by in-plane angle, image, shift and direction.
-
-    Rotation is ``direction * p + angle``, in `rotation_prior` too; directions of the classes
-    follow each other.
-    """
-    if not _fast(cross):
-        n_psi, n, n_shifts, n_directions = cross.shape
-        flat = cross.permute(1, 2, 3, 0).reshape(n, n_shifts, n_directions * n_psi)
-        powers = power.transpose(1, 2).reshape(n, n_directions * n_psi)
-        return reference_poses.choose(
-            flat, powers, rotation_prior, shift_prior,
-            fraction=fraction, most=most, correlation=correlation,
-        )  # fmt: skip
-    found = needed(compiled()).choose_polar(
-        cross, power.contiguous().flatten(1), rotation_prior.contiguous(),
-        shift_prior.contiguous(), correlation, fraction, most, torch.get_num_threads(),
-    )  # fmt: skip
-    counts, index, weight, numbers = (torch.from_numpy(array) for array in found)
-    return counts, index, weight, numbers
-
-
 def score(
     source: Source,
     images: Sequence[Float[Tensor, "n m"]],

@@ -18,7 +18,7 @@ from vitreous.engine.refinement.disc import disc, tight_index
 if TYPE_CHECKING:
     from vitreous.engine.kernels.poses import Contribution, Kept, Sorted, Source, Tally, Tries
 
-_LOST = 25.0  # weights below exp(-25) of the best are not looked at
+LOST = 25.0  # weights below exp(-25) of the best are not looked at
 
 
 def gather_packed(
@@ -74,6 +74,7 @@ def choose(
     shift_prior: Tensor,
     *,
     fraction: float,
+    lost: float = LOST,
     most: int = 0,
     correlation: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -89,7 +90,7 @@ def choose(
             scores = cross[i] * correlation[i] / (2 * power[i]).clamp(min=1e-30).sqrt()
             scores = scores.masked_fill(torch.isneginf(rotation_prior), -torch.inf)
         chosen, share, largest, log_sum = select(
-            scores.T.flatten(), fraction, most, only_best=correlation is not None
+            scores.T.flatten(), fraction, most, only_best=correlation is not None, lost=lost
         )
         counts.append(len(chosen))
         index.append(chosen)
@@ -104,14 +105,14 @@ def choose(
 
 
 def select(
-    scores: Tensor, fraction: float, most: int, *, only_best: bool
+    scores: Tensor, fraction: float, most: int, *, only_best: bool, lost: float = LOST
 ) -> tuple[Tensor, Tensor, float, float]:
     """Return the fewest entries that hold a fraction of the weight, their share, max, log sum."""
     largest = float(scores.max())
     if only_best:
         best = scores.argmax()[None]
         return best, torch.ones_like(scores[best]), largest, largest
-    weight = torch.where(scores > largest - _LOST, (scores - largest).to(torch.float64).exp(), 0.0)
+    weight = torch.where(scores > largest - lost, (scores - largest).to(torch.float64).exp(), 0.0)
     total = weight.sum()
     ranked, order = scores.sort(descending=True, stable=True)
     held = weight[order].cumsum(0)

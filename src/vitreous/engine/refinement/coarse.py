@@ -6,6 +6,7 @@ own, each sliced for it. Where all try all rotations see `coarse_polar` and `coa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -118,7 +119,7 @@ def scored(images: Prepared, cut: Cut) -> tuple[Tensor, Tensor]:
 
 
 def significant(
-    found: list[tuple[Tensor, ...]], n_shifts: int, n_rotations: int, classes: Tensor
+    found: Sequence[tuple[Tensor, ...]], n_shifts: int, n_rotations: int, classes: Tensor
 ) -> Significant:
     """Put together what blocks of images found, with the numbers of classes."""
     counts, index, weight, numbers = (torch.cat(column) for column in zip(*found, strict=True))

@@ -9,26 +9,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.engine.ctf import Optics
-from vitreous.engine.kernels import poses
+from vitreous.engine.kernels.polar_slices import PolarSlices
+from vitreous.engine.kernels.reference_poses import LOST
 from vitreous.engine.refinement import polar
 from vitreous.engine.refinement.coarse import (
     SCORE_BYTES,
     Cut,
     Significant,
     Slices,
-    inverse_norm,
     scored,
     shift_factors,
     significant,
 )
 from vitreous.engine.refinement.coarse_dense import DenseSlices
-from vitreous.engine.refinement.disc import tight_index
+from vitreous.engine.refinement.disc import disc, tight_index
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared, View
 from vitreous.engine.refinement.references import References
 
 _MANY_ANGLES = 12  # in-plane angles from which on sharing pays
-_LARGEST_ERROR = 2.0  # nat; the cut is widened by what is measured (section 15.4)
+_LARGEST_ERROR = 6.0  # nat; the cut is widened by what is measured (section 15.4)
 _SAMPLE = 16  # images and directions that the error is measured on
 
 
@@ -55,15 +55,16 @@ def slices_for(
     """
     seen = images.view
     many = len(grid.psi_deg) >= _MANY_ANGLES and not (cut.correlation or exact)
-    if many and polar.is_possible(optics, seen.group):
-        shared = PolarSlices(references, grid, seen, optics, classes)
+    if many and polar.is_possible(optics, seen.group, grid):
+        weight = mean_weight(images, cut)
+        shared = SharedSlices(references, grid, seen, optics, classes, weight)
         shared.margin_nat = shared.error_nat(images, cut)
         if shared.margin_nat <= _LARGEST_ERROR:
             return shared
     return DenseSlices(references, grid, seen, optics, classes)
 
 
-class PolarSlices:
+class SharedSlices:
     """Slices of all classes shared between in-plane angles; see `polar`."""
 
     def __init__(
@@ -73,12 +74,13 @@ class PolarSlices:
         seen: View,
         optics: Optics,
         classes: tuple[int, ...],
+        weight: Float[Tensor, " s"],
     ) -> None:
         self.grid, self.seen, self.classes = grid, seen, classes
-        self.harmonics = polar.harmonics(references, grid, seen, optics, classes)
+        args = (references, grid, seen, optics, classes, weight)
+        self.slices, self.squares = polar.harmonics(*args)
         self._references, self._optics = references, optics
         self.margin_nat = 0.0
-        self._squares: Tensor | None = None
 
     def error_nat(self, images: Prepared, cut: Cut) -> float:
         """Return the deviation of log weights from those of true slices, on a sample.
@@ -87,7 +89,7 @@ class PolarSlices:
         matters, `coarse_dense` is to be used.
         """
         grid, n_psi = self.grid, len(self.grid.psi_deg)
-        b, _ = scored(images.select(slice(0, min(_SAMPLE, len(images)))), cut)
+        b, c = scored(images.select(slice(0, min(_SAMPLE, len(images)))), cut)
         n_directions = len(grid.pixels)
         some = torch.arange(0, n_directions, -(-n_directions // _SAMPLE))
         chosen = (some[:, None] * n_psi + torch.arange(n_psi)).flatten()
@@ -99,36 +101,14 @@ class PolarSlices:
                 k, grid.rotations(chosen), self.seen, self._optics, self.seen.coarse_radius
             )
             true = torch.view_as_real(b).flatten(1) @ table.flatten(1).T
-            part = self.harmonics.select(some + number * n_directions)
-            out = torch.empty(n_psi, len(b), len(some))
-            polar.cross(b, part, out, torch.empty(part.turning.shape[1], len(b), len(some)))
-            difference = out.permute(1, 2, 0).reshape(len(b), -1) - true
+            true -= 0.5 * (c @ table.square().sum(-1).T)
+            of_class = some + number * n_directions
+            found = self.slices.select(of_class).cross(b) - _powers(
+                self.squares.select(of_class), c
+            )
+            difference = found.permute(1, 2, 0).reshape(len(b), -1) - true
             worst = max(worst, float(difference.square().mean().sqrt()))
         return worst
-
-    def _square_table(self) -> Tensor:
-        """Return |P|^2 of every in-plane angle and direction, made once."""
-        if self._squares is None:
-            self._squares = self._made_squares()
-        return self._squares
-
-    def _made_squares(self) -> Tensor:
-        grid, seen = self.grid, self.seen
-        squares = []
-        n_psi, n_numbers = len(grid.psi_deg), len(tight_index(seen.coarse_radius))
-        for k in self.classes:
-            of_class = torch.empty(n_psi, len(grid.pixels), n_numbers)
-            step = max(1, 2**22 // (n_psi * n_numbers))
-            for start in range(0, len(grid.pixels), step):
-                stop = min(start + step, len(grid.pixels))
-                chosen = torch.arange(start * n_psi, stop * n_psi)
-                table = self._references.tight(
-                    k, grid.rotations(chosen), seen, self._optics, seen.coarse_radius
-                )
-                square = table.square().sum(-1).reshape(stop - start, n_psi, n_numbers)
-                of_class[:, start:stop] = square.transpose(0, 1)
-            squares.append(of_class)
-        return torch.cat(squares, 1)
 
     def search(
         self,
@@ -141,36 +121,38 @@ class PolarSlices:
         grid, classes = self.grid, self.classes
         b, c = scored(images, cut)
         factors = shift_factors(grid, images.view)
-        n_shifts, n_psi = len(grid.shifts), len(grid.psi_deg)
-        n_directions = len(grid.pixels) * len(classes)
-        n_terms = self.harmonics.turning.shape[1]
         prior = rotation_prior[list(classes)].flatten()
-        fraction = 1 - (1 - cut.fraction) * math.exp(-4 * self.margin_nat)
-        of_class = torch.tensor(classes)
-        per_image = 4 * n_shifts * n_directions * (n_terms + n_psi)
-        step = min(len(b), max(1, SCORE_BYTES // per_image))
-        terms = torch.empty(n_terms * step * n_shifts * n_directions)
-        scores = torch.empty(n_psi * step * n_shifts * n_directions)
-        found: list[tuple[Tensor, ...]] = []
-        squares = self._square_table().flatten(0, 1).T
-        many = step * max(1, SCORE_BYTES // (8 * squares.shape[1] * step))
+        of_image = shift_prior[:, list(classes)]
+        wider = 4 * self.margin_nat
+        fraction = 1 - (1 - cut.fraction) * math.exp(-wider)
+        n_numbers = self.slices.even.shape[1] + self.slices.odd.shape[1]
+        per_image = 4 * len(factors) * (2 * b.shape[1] + n_numbers) + 4 * len(prior)
+        step = max(1, SCORE_BYTES // per_image)
+        found = []
         for start in range(0, len(b), step):
             part = slice(start, min(start + step, len(b)))
-            n = part.stop - part.start
-            if start % many == 0:
-                powers = 0.5 * (c[start : start + many] @ squares)
-            moved = (b[part, None] * factors).reshape(n * n_shifts, -1)
-            shape = (n * n_shifts, n_directions)
-            out = scores[: n_psi * n * n_shifts * n_directions].view(n_psi, *shape)
-            work = terms[: n_terms * n * n_shifts * n_directions].view(n_terms, *shape)
-            polar.cross(moved, self.harmonics, out, work)
-            power = powers[start % many :][:n].view(n, n_psi, n_directions)
-            norm = inverse_norm(images, part) if cut.correlation else None
             found.append(
-                poses.choose_polar(
-                    out.view(n_psi, n, n_shifts, n_directions), power, prior,
-                    shift_prior[part][:, list(classes)],
-                    fraction=fraction, most=cut.most, correlation=norm,
+                self.slices.search(
+                    b[part, None] * factors, _powers(self.squares, c[part]), prior, of_image[part],
+                    fraction=fraction, lost=LOST + wider, most=cut.most,
                 )
             )  # fmt: skip
-        return significant(found, n_shifts, grid.n_rotations, of_class)
+        return significant(found, len(factors), grid.n_rotations, torch.tensor(classes))
+
+
+def mean_weight(images: Prepared, cut: Cut) -> Float[Tensor, " s"]:
+    """Return the mean of c of some images in each shell."""
+    _, c = scored(images.select(slice(0, min(_SAMPLE, len(images)))), cut)
+    radius = images.view.coarse_radius
+    shell = disc(radius).shell[tight_index(radius)].clamp(min=0)
+    sums = torch.zeros(2, radius + 2, dtype=torch.float64)
+    sums[0].index_add_(0, shell, c.mean(0).double())
+    sums[1].index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
+    mean = (sums[0] / sums[1].clamp(min=1)).float()
+    mean[0] = mean[1]  # rings between the first pixels and the centre tell the former
+    return mean
+
+
+def _powers(squares: PolarSlices, c: Float[Tensor, "n px"]) -> Float[Tensor, "p n d"]:
+    """Return c |P|^2 / 2 of every in-plane angle, image and direction."""
+    return 0.5 * squares.cross(torch.complex(c, torch.zeros(())))

@@ -5,75 +5,37 @@ frequencies m and, for each, in few radial functions u, a slice is ``sum p_mj u_
 turning it by psi multiplies p_mj by ``exp(i m psi)``. The radial functions are the principal ones
 of the slices themselves, so that few are needed. Images are not interpolated: what of them matters
 is their product with the functions at their own pixels. The score of an image is then, for each
-direction and m, a short product over j, and a sum over m for all psi at once.
+direction and m, a short product over j, and a sum over m for all psi at once
+(`kernels.polar_slices`).
 
-With F(-k) = F(k)*, only m >= 0 are needed, and of an image only its real part for even m and its
-imaginary part for odd m.
+Powers of slices are written in the same way. What weighs them is nearly round: even frequencies up
+to `_HIGHEST_OF_POWER` tell all that an astigmatic CTF can see.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from jaxtyping import Complex, Float, Int64
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import fourier
 from vitreous.engine.ctf import Optics
 from vitreous.engine.kernels import poses
+from vitreous.engine.kernels.polar_slices import PolarSlices
 from vitreous.engine.refinement.disc import disc, tight_index
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import View
 from vitreous.engine.refinement.references import References
 
 RINGS_PER_PX = 2  # radial samples of a slice
-_LOST = 5e-5  # part of the power of all slices that may be left out
+_LOST = 1e-3  # part of the weighted power of all slices that may be left out
+_LOST_OF_POWER = 1e-7  # the same of their squares, which are summed over all pixels
+_HIGHEST_OF_POWER = 12
 _TAPS = 6  # rings that interpolation between them uses
-
-
-@dataclass(frozen=True)
-class Harmonics:
-    """Slices of all directions and classes as coefficients of few functions.
-
-    Parameters
-    ----------
-    order
-        ``h``: angular frequency m of each block of functions.
-    even, odd
-        ``px j`` with real and imaginary parts following each other block by block: functions of
-        even and of odd m at the true pixels of the disc.
-    coefficients
-        Per block ``2 2r d``: what the two parts of an image's products are multiplied by for the
-        real and for the imaginary part of a term.
-    turning
-        ``psi 2h``: sums terms over m for every in-plane angle.
-    """
-
-    order: tuple[int, ...]
-    even: Float[Tensor, "px a"]
-    odd: Float[Tensor, "px b"]
-    coefficients: tuple[Float[Tensor, "2 _ d"], ...]
-    turning: Float[Tensor, "p h"]
-
-    def select(self, directions: Int64[Tensor, " d"]) -> Harmonics:
-        """Return some of the directions."""
-        chosen = tuple(values[..., directions].contiguous() for values in self.coefficients)
-        return replace(self, coefficients=chosen)
-
-    def terms(
-        self, b: Complex[Tensor, "n px"]
-    ) -> Iterator[tuple[Float[Tensor, "n r"], Float[Tensor, "2 r d"]]]:
-        """Yield the products of images with the functions of each m, and the coefficients."""
-        products = {0: b.real @ self.even, 1: b.imag @ self.odd}
-        place = {0: 0, 1: 0}
-        for m, coefficients in zip(self.order, self.coefficients, strict=True):
-            n = coefficients.shape[1]
-            first = place[m % 2]
-            place[m % 2] += n
-            yield products[m % 2][:, first : first + n], coefficients
+_HAIR_DEG = 1e-6
 
 
 def harmonics(
@@ -82,53 +44,95 @@ def harmonics(
     seen: View,
     optics: Optics,
     classes: tuple[int, ...],
-    *,
-    weight: Float[Tensor, " s"] | None = None,
-) -> Harmonics:
-    """Expand the slices of all directions of some classes at the size of the first pass.
+    weight: Float[Tensor, " s"],
+) -> tuple[PolarSlices, PolarSlices]:
+    """Expand the slices of all directions of some classes, and their squares.
 
     Parameters
     ----------
     references, grid, seen, optics
-        As in `coarse.search`; the magnification of the optics group must be isotropic.
+        As in `coarse.search`; `is_possible` for these.
     classes
         Directions of the classes follow each other.
     weight
-        Importance of each shell (signal squared over noise); by default all alike.
+        Mean of ``c`` of the images in each shell: what is drowned in noise needs no functions.
+
+    Returns
+    -------
+    tuple
+        Slices and squared slices at the size of the first pass.
     """
     radius = seen.coarse_radius
     n_angles = 2 * math.ceil(2.5 * radius + 8)
-    rings = torch.arange(RINGS_PER_PX * (radius + _TAPS) + 1, dtype=torch.float64) / RINGS_PER_PX
+    n_rings = RINGS_PER_PX * (radius + _TAPS) + 1
     values = torch.cat(
-        [_polar(references, k, grid, seen, optics, n_angles, len(rings)) for k in classes]
+        [_polar(references, k, grid, seen, optics, n_angles, n_rings) for k in classes]
     )
-    spectrum = fourier.angular(values)
-    packing = disc(radius)
-    index = tight_index(radius)
+    few = range(0, min(_HIGHEST_OF_POWER, n_angles // 2 - 1) + 1, 2)
+    squares = _angular(torch.view_as_real(values).square().sum(-1), few)
+    rings = torch.arange(n_rings, dtype=torch.float64) / RINGS_PER_PX
+    area = torch.where(rings <= radius + 0.5, rings.clamp(min=0.25), 0.0) * math.pi / RINGS_PER_PX
+    of_ring = weight.double()[rings.round().long().clamp(max=len(weight) - 1)]
+    expand = partial(_expanded, radius=radius, n_psi=len(grid.psi_deg))
+    return (
+        expand(fourier.angular(values), range(n_angles // 2), (area * of_ring).float(), lost=_LOST),
+        expand(squares, few, area.float(), lost=_LOST_OF_POWER),
+    )
+
+
+def _angular(half: Float[Tensor, "d a q"], orders: range) -> Complex[Tensor, "m d q"]:
+    """Return some angular frequencies of real values that half a turn does not change."""
+    n = half.shape[1]
+    turns = torch.tensor(orders)[:, None] * torch.arange(n) / (2 * n)
+    factor = torch.polar(torch.full_like(turns, 1 / n), -2 * math.pi * turns)
+    flat = half.transpose(0, 1).flatten(1)
+    of_m = torch.complex(factor.real @ flat, factor.imag @ flat)
+    return of_m.view(len(orders), half.shape[0], -1)
+
+
+def _expanded(
+    spectrum: Complex[Tensor, "m d q"],
+    orders: range,
+    weight: Float[Tensor, " q"],
+    *,
+    radius: int,
+    n_psi: int,
+    lost: float,
+) -> PolarSlices:
+    """Write angular frequencies of all directions in few functions of the radius.
+
+    The functions left out hold no more than a part `lost` of the weighted power, all together.
+    """
+    n_rings = spectrum.shape[-1]
+    packing, index = disc(radius), tight_index(radius)
     kx, ky = packing.kx[index].double(), packing.ky[index].double()
     r, angle = torch.hypot(kx, ky), torch.atan2(ky, kx)
-    between = _interpolation(r, len(rings))
-    inside = (rings <= radius + 0.5).float() * rings.clamp(min=0.25).float()
-    if weight is not None:
-        shells = rings.round().long().clamp(max=len(weight) - 1)
-        inside = inside * weight[shells].float()
-    total = 2 * float((torch.view_as_real(spectrum).square().sum(-1) * inside).sum())
-    root = inside.sqrt()
+    between = _interpolation(r, n_rings)
+    root = weight.sqrt()
     weighted = spectrum * root
     power, vectors = _principal(weighted)
+    # Frequencies m and -m count twice as much together as m = 0.
+    power = power.clamp(min=0) * torch.tensor([[1.0 if m == 0 else 2.0] for m in orders])
+    least = _least(power, lost * float(power.sum()))
     safe = torch.where(root > 0, 1 / root.clamp(min=1e-30), 0.0)
     blocks = []
-    for m in range(n_angles // 2):
-        # Frequencies m and -m count twice as much together as m = 0.
-        keep = power[m] > _LOST * total / (len(rings) if m == 0 else 2 * len(rings))
+    for m, of_m, among, axes in zip(orders, weighted, power, vectors, strict=True):
+        keep = among > least
         if not bool(keep.any()):
             continue
-        chosen = vectors[m][:, keep]
+        chosen = axes[:, keep]
         radial = (chosen * safe[:, None]).conj()
-        coefficients = weighted[m] @ chosen.conj().to(torch.complex64)
+        coefficients = of_m @ chosen.conj().to(torch.complex64)
         functions = (between @ radial) * torch.polar(torch.ones_like(r), -m * angle)[:, None]
-        blocks.append((m, functions, coefficients))
-    return _assembled(blocks, grid)
+        blocks.append((m, functions, coefficients.T * (0.5 if m == 0 else 1.0)))
+    return _assembled(blocks, len(r), n_psi)
+
+
+def _least(power: Float[Tensor, "m q"], lost: float) -> float:
+    """Return the greatest power such that all powers not above it add up to no more than `lost`."""
+    rising = power.flatten().sort().values
+    n = int(torch.searchsorted(rising.cumsum(0), lost, right=True))
+    return float(rising[min(n, len(rising) - 1) - 1]) if n else -1.0
 
 
 def _polar(
@@ -181,69 +185,26 @@ def _principal(
     return power, vectors
 
 
-def _assembled(blocks: list[tuple[int, Tensor, Tensor]], grid: PoseGrid) -> Harmonics:
-    """Bring functions and coefficients into the form of real matrix products."""
-    columns: dict[int, list[Tensor]] = {0: [], 1: []}
-    coefficients, order = [], []
-    for m, functions, values in blocks:
+def _assembled(blocks: list[tuple[int, Tensor, Tensor]], n_pixels: int, n_psi: int) -> PolarSlices:
+    """Put the functions of all frequencies side by side, real parts before imaginary ones."""
+    columns: list[list[Tensor]] = [[torch.zeros(n_pixels, 0)], [torch.zeros(n_pixels, 0)]]
+    for m, functions, _ in blocks:
         # Products with the whole plane: b + (-1)^m b* is twice the real part of b, or 2 i times
         # the imaginary part.
         twice = 2 * functions if m % 2 == 0 else 2j * functions
-        columns[m % 2].append(torch.cat([twice.real, twice.imag], 1))
-        re, im = values.real.T, values.imag.T
-        coefficients.append(
-            torch.stack([torch.cat([re, im]), torch.cat([-im, re])]).float().contiguous()
-        )
-        order.append(m)
-    psi = torch.deg2rad(grid.psi_deg)
-    if grid.ndim == 2:
-        # All angles of an average are turned from that of its first slice.
-        psi = psi - psi[0]
-    orders = torch.tensor(order, dtype=torch.float64)
-    # Half of the whole plane; m and -m together twice the real part. X exp(-i m psi).
-    factor = torch.where(orders == 0, 0.5, 1.0)
-    turning = torch.stack(
-        [factor * torch.cos(psi[:, None] * orders), factor * torch.sin(psi[:, None] * orders)], -1
+        columns[m % 2] += [twice.real.float(), twice.imag.float()]
+    return PolarSlices(
+        tuple(m for m, _, _ in blocks),
+        torch.cat(columns[0], 1),
+        torch.cat(columns[1], 1),
+        tuple(coefficients.contiguous() for _, _, coefficients in blocks),
+        n_psi,
     )
-    n_pixels = len(blocks[0][1])
-
-    def joined(parts: list[Tensor]) -> Tensor:
-        if not parts:
-            return torch.zeros(n_pixels, 0)
-        return torch.cat(parts, 1).float().contiguous()
-
-    return Harmonics(
-        tuple(order), joined(columns[0]), joined(columns[1]), tuple(coefficients),
-        turning.reshape(len(psi), -1).float().contiguous(),
-    )  # fmt: skip
 
 
-def is_possible(optics: Optics, group: int) -> bool:
-    """Tell whether slices of a direction are turned copies of each other for an optics group."""
+def is_possible(optics: Optics, group: int, grid: PoseGrid) -> bool:
+    """Tell whether slices of a direction are turned copies of each other, all the way round."""
     plain = torch.eye(2, dtype=optics.magnification.dtype)
-    return bool(torch.allclose(optics.magnification[group], plain, atol=1e-9))
-
-
-def cross(
-    b: Complex[Tensor, "i px"],
-    slices: Harmonics,
-    out: Float[Tensor, "p i d"],
-    terms: Float[Tensor, "h i d"],
-) -> None:
-    """Fill `out` with Re(b conj P) of every in-plane angle, image and direction.
-
-    Parameters
-    ----------
-    b
-        Images, already shifted: a row for every image and shift.
-    slices
-        What they are compared with.
-    out, terms
-        Memory for the result and for what it is summed from.
-    """
-    row = 0
-    for products, coefficients in slices.terms(b):
-        torch.mm(products, coefficients[0], out=terms[row])
-        torch.mm(products, coefficients[1], out=terms[row + 1])
-        row += 2
-    torch.mm(slices.turning, terms.flatten(1), out=out.view(len(out), -1))
+    steps = torch.diff(grid.psi_deg.double()) - 360 / len(grid.psi_deg)
+    round_ = len(steps) > 0 and float(steps.abs().max()) < _HAIR_DEG
+    return round_ and bool(torch.allclose(optics.magnification[group], plain, atol=1e-9))
