@@ -15,6 +15,7 @@ from vitreous.gui.drafts import Drafts
 from vitreous.gui.events import Hub
 from vitreous.gui.once import Once
 from vitreous.gui.refusals import RefusedError, not_found
+from vitreous.project.pipeline import Status
 
 if TYPE_CHECKING:
     from vitreous.gui.display import Display
@@ -63,6 +64,14 @@ class Server:
             if process.number == n:
                 return Job(self.project, process.name)
         raise not_found(f"There is no job {n} in this project. It may have been deleted.")
+
+    def settled(self, n: int) -> Job:
+        """Return the job of a number for a change, once it is written down how it ended."""
+        self.writable()
+        job = self.job(n)
+        if job.process.status is Status.RUNNING:
+            self.project.refresh(patient=False)
+        return self.job(n)
 
     def writable(self) -> None:
         """Refuse where nothing may be changed."""

@@ -81,7 +81,7 @@ def put_note(server: Here, n: int, change: NoteChange) -> NoteBody | Response:
 @router.post("/{n}/alias")
 def set_alias(server: Here, n: int, alias: Alias) -> Done:
     """Give a job an alias, or take it away."""
-    job = server.job(n)
+    job = server.settled(n)
     with server.writing:
         process = server.project.alias(job, alias.alias or None)
     server.changed("jobs", "graph")
@@ -94,8 +94,7 @@ def set_alias(server: Here, n: int, alias: Alias) -> Done:
 @router.post("/{n}/abort")
 def abort(server: Here, n: int) -> Done:
     """Stop a running or queued job: ask, wait, insist, kill."""
-    server.writable()
-    job = server.project.abort(server.job(n))
+    job = server.project.abort(server.settled(n))
     server.changed("jobs")
     return Done(message=f"Job {n} is {job.status.lower()}.")
 
@@ -103,9 +102,8 @@ def abort(server: Here, n: int) -> Done:
 @router.post("/{n}/start")
 def start(server: Here, n: int) -> Done:
     """Start a scheduled job."""
-    server.writable()
     with server.writing:
-        job = server.project.start(server.job(n))
+        job = server.project.start(server.settled(n))
     server.changed("jobs")
     return Done(message=f"Job {n} is {job.status.lower()}.")
 
@@ -113,7 +111,7 @@ def start(server: Here, n: int) -> Done:
 @router.post("/{n}/mark")
 def mark(server: Here, n: int, how: Mark) -> Done:
     """Mark a job as finished or failed by hand."""
-    job = server.job(n)
+    job = server.settled(n)
     with server.writing:
         done = server.project.mark(job, how.state)
     server.changed("jobs", "graph")
@@ -124,7 +122,7 @@ def mark(server: Here, n: int, how: Mark) -> Done:
 @router.post("/{n}/clean")
 def clean(server: Here, n: int, how: Clean) -> CleanReport:
     """Move intermediate files of a job to the Trash, or say which would go."""
-    job = server.job(n)
+    job = server.settled(n)
     plans = server.project.plan_clean(job, harsh=how.harsh)
     return clean_report(server, plans, dry_run=how.dry_run)
 
@@ -132,7 +130,7 @@ def clean(server: Here, n: int, how: Clean) -> CleanReport:
 @router.post("/{n}/delete")
 def delete(server: Here, n: int, how: Delete) -> DeleteReport:
     """Move a job and all that depend on it to the Trash, or say which would go."""
-    job = server.job(n)
+    job = server.settled(n)
     if how.dry_run:
         plan = server.project.plan_delete(job)
     else:

@@ -163,6 +163,7 @@ def _make(server: Server, new: NewJob) -> MadeJob:
     if new.mode in ("continue", "overwrite"):
         if new.job is None:
             raise InputError(f"say which job to {new.mode}")
+        server.settled(new.job)
         field = "continue_job" if new.mode == "continue" else "overwrite_job"
         check = check.model_copy(update={field: new.job})
     request = request_of(server, job_type, check)
