@@ -49,6 +49,7 @@ def test_killed_and_continued_it_leaves_the_map_that_another_job_takes(particles
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # 80 seconds of a processor, which a busy machine stretches
 def test_the_map_is_like_the_truth_and_not_like_another_molecule(tmp_path):
     made.simulated(tmp_path / "made", 250, snr=2.0)
     made.simulated(tmp_path / "other", 2, states=2)
