@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 
-.PHONY: help install test test-slow lint typing tests docs bench bench-ctf demo kernels clean
+.PHONY: help install test test-slow lint typing tests docs bench bench-ctf demo kernels front clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,7 +18,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $@
 
-install: $(VENV)/.installed ## make .venv and install the package for development
+install: $(VENV)/.installed front ## make .venv and install the package for development
+
+front: ## build the pages of the browser where they changed
+	@$(BIN)/python tools/build_backend/vitreous_build.py || true
 
 test: install lint typing tests docs ## everything that CI checks
 
@@ -56,5 +59,5 @@ kernels: install ## rebuild the C++ modules beside their sources
 	$(BIN)/cmake --build build/dev
 
 clean: ## remove what was built
-	rm -rf build site $(VENV)
+	rm -rf build site $(VENV) src/vitreous/gui/static frontend/node_modules
 	find src -name '*.so' -delete
