@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from tools.class_ranker import molecules
+
 from vitreous.engine.ranking.features import LEAST_PARTICLES
 from vitreous.engine.ranking.network import LARGEST, Network
 
@@ -55,9 +55,7 @@ def train(table: Table, rows: np.ndarray, members: int = MEMBERS) -> Network:
     return Network.from_arrays({"mean": mean, "deviation": deviation, **arrays}, table.names)
 
 
-def _member(
-    x: torch.Tensor, y: torch.Tensor, owners: np.ndarray, seed: int
-) -> list[torch.Tensor]:
+def _member(x: torch.Tensor, y: torch.Tensor, owners: np.ndarray, seed: int) -> list[torch.Tensor]:
     rng = np.random.default_rng(seed)
     names = np.unique(owners)
     seen = np.isin(owners, rng.permutation(names)[: max(1, round(0.75 * len(names)))])
@@ -67,8 +65,9 @@ def _member(
     source = torch.Generator().manual_seed(seed)
     shapes = ((x.shape[1] + 1, HIDDEN), (HIDDEN + 1, HIDDEN), (HIDDEN + 1,))
     layers = [
-        (torch.randn(shape, generator=source, dtype=torch.float64) / shape[0] ** 0.5)
-        .requires_grad_()
+        (
+            torch.randn(shape, generator=source, dtype=torch.float64) / shape[0] ** 0.5
+        ).requires_grad_()
         for shape in shapes
     ]
     optimiser = torch.optim.AdamW(layers, lr=RATE, weight_decay=DECAY)

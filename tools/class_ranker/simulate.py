@@ -13,9 +13,10 @@ from pathlib import Path
 import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
+from tools.class_ranker import molecules
 
 import vitreous
-from tools.class_ranker import molecules
+from vitreous.actions.job import Job
 from vitreous.io import Table, read_star, write_mrc, write_star
 from vitreous.io.coordinates import read_coordinates
 from vitreous.testing.simulate.ice import Surroundings
@@ -23,7 +24,7 @@ from vitreous.testing.simulate.images import Imaging
 from vitreous.testing.simulate.layout import Crowd
 from vitreous.testing.simulate.micrographs import MicrographSet, write_micrographs
 from vitreous.testing.simulate.scene import View
-from vitreous.testing.simulate.specimens import Inputs, read_states
+from vitreous.testing.simulate.specimens import Inputs, State, read_states
 
 SIDE_PX = 1024
 MOST_ATOMS = 300_000
@@ -102,7 +103,7 @@ def make(recipe: Recipe, model: Path, folder: Path, n_threads: int = 1) -> None:
         log_max_diameter_A=recipe.blob_A,
         log_threshold_sigma=-0.3,
     )
-    picks = _choose(recipe, folder, picked.outputs["coordinates"], micrographs, truth)
+    picks = _choose(recipe, folder, finished(picked).outputs["coordinates"], micrographs, truth)
     _write_picks(folder, picks)
     extracted = project.run(
         "extract",
@@ -112,7 +113,7 @@ def make(recipe: Recipe, model: Path, folder: Path, n_threads: int = 1) -> None:
     )
     job = project.run(
         "class2d",
-        particles=extracted.outputs["particles"],
+        particles=finished(extracted).outputs["particles"],
         n_classes=recipe.n_classes,
         use_em=not recipe.vdam,
         use_vdam=recipe.vdam,
@@ -125,8 +126,16 @@ def make(recipe: Recipe, model: Path, folder: Path, n_threads: int = 1) -> None:
         n_threads=n_threads,
         other_arguments=f"--random_seed {recipe.seed + 1}",
     )
-    record = asdict(recipe) | {"optimiser": str(job.outputs["optimiser"])}
+    record = asdict(recipe) | {"optimiser": str(finished(job).outputs["optimiser"])}
     done.write_text(json.dumps(record, indent=1))
+
+
+def finished(job: Job) -> Job:
+    """Return a job that has succeeded, or raise what it said."""
+    if job.status != "Succeeded":
+        message = f"{job.name} ended as {job.status}: {(job.path / 'run.err').read_text()[-400:]}"
+        raise RuntimeError(message)
+    return job
 
 
 def generator(molecule: str, seed: int, purpose: str) -> np.random.Generator:
@@ -158,7 +167,8 @@ def _below(table: Table, folder: Path) -> Table:
     return table.with_columns({"rlnMicrographName": names})
 
 
-def true_states(recipe: Recipe, model: Path, folder: Path):  # noqa: ANN202 - the simulator's own
+def true_states(recipe: Recipe, model: Path, folder: Path) -> tuple[State, ...]:
+    """Return the molecule, and half of it where it comes in pieces too."""
     files, weights, mass = [str(model)], [1 - recipe.fragment_share], 0.0
     if len(_positions(model)) > MOST_ATOMS:
         files, weights, mass = [str(folder / "model.mrc")], [1.0], _as_map(model, folder)
@@ -181,10 +191,12 @@ def _as_map(model: Path, folder: Path) -> float:
     return float(masses.sum() / 1000)
 
 
-def _field(recipe: Recipe, kind: str, number: int, states) -> MicrographSet:  # noqa: ANN001
+def _field(recipe: Recipe, kind: str, number: int, states: tuple[State, ...]) -> MicrographSet:
     overlap = 0.45 if kind == "crowded" else 0.0
     room = (SIDE_PX * recipe.pixel_A / (recipe.diameter_A * 1.15)) ** 2
-    wanted = {"empty": 0, "crowded": int(min(room * 0.8, 250))}.get(kind, int(min(room * 0.35, 130)))
+    wanted = {"empty": 0, "crowded": int(min(room * 0.8, 250))}.get(
+        kind, int(min(room * 0.35, 130))
+    )
     surroundings = Surroundings(
         recipe.ice_A,
         carbon=0.3 if kind == "carbon" else 0.0,
@@ -251,10 +263,7 @@ def _choose(
 def true_centres_px(table: Table, pixel_A: float) -> np.ndarray:
     """Return where particles lie, ``(n, 2)``: coordinate minus origin."""
     return np.stack(
-        [
-            table[f"rlnCoordinate{axis}"] - table[f"rlnOrigin{axis}Angst"] / pixel_A
-            for axis in "XY"
-        ],
+        [table[f"rlnCoordinate{axis}"] - table[f"rlnOrigin{axis}Angst"] / pixel_A for axis in "XY"],
         axis=1,
     )
 

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 from tools.class_ranker import molecules
 from tools.class_ranker.simulate import Recipe, draw, true_states
 from tools.class_ranker.truth import judge
+
 from vitreous.dataset.ranked_classes import read_classes
 from vitreous.engine.ranking.features import features
+from vitreous.testing.simulate.specimens import State
 
 ITERATION_SHARES = (0.25, 0.5, 1.0)
 
@@ -48,7 +49,9 @@ def _optimisers(folder: Path, *, last_only: bool) -> list[str]:
     return [str(path.relative_to(folder)) for path in chosen]
 
 
-def _rows(recipe: Recipe, states, folder: Path, optimiser: str):  # noqa: ANN001, ANN202
+def _rows(
+    recipe: Recipe, states: tuple[State, ...], folder: Path, optimiser: str
+) -> list[dict[str, float]]:
     truths = judge(recipe, states, folder, optimiser)
     classes = read_classes(optimiser, folder)
     measured = features(

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
-
 from tools.class_ranker.simulate import Recipe, true_centres_px
+
 from vitreous.dataset.chosen_classes import read_classification
 from vitreous.engine.masking import sphere
 from vitreous.io import Table, read_images, read_star
@@ -123,7 +123,7 @@ def _best_frc(recipe: Recipe, state: State, average: np.ndarray, members: Table)
     mask = _mask(recipe)
     views = (views - views.mean((1, 2), keepdims=True)) * mask
     coarse = np.arange(0, 360, _COARSE_DEG)
-    value, view, turn = max(
+    _, view, turn = max(
         (*_best_view(_turned(average, float(angle)), views), float(angle)) for angle in coarse
     )
     near = turn + np.arange(-_COARSE_DEG, _COARSE_DEG + 0.1, _FINE_DEG)

@@ -1,4 +1,4 @@
-"""A finished 2D classification as what a ranker looks at, and scores written back into its model."""
+"""A finished 2D classification as what a ranker looks at: averages and what is said of them."""
 
 from __future__ import annotations
 

@@ -26,14 +26,13 @@ from vitreous.jobs.select import Select
 from vitreous.programs.extra_flags import Flags
 from vitreous.programs.select_by_eye import select_by_eye
 from vitreous.programs.select_ordinary import ordinary_rows
+from vitreous.programs.select_ranked import select_ranked
 from vitreous.project.node_types import MICROGRAPHS, MOVIES, PARTICLES
 
 DEFAULT_SEED = 1
 _NOT_YET = {
     "filaments": "Selecting filaments by dendrogram is not part of this version of vitreous; "
     "choose classes by eye instead.",
-    "ranker": "Selecting 2D classes automatically is not part of this version of vitreous; choose "
-    "classes by eye, or with --classes 1,3-5 as additional arguments.",
 }
 
 
@@ -43,8 +42,9 @@ def run(options: Select, run: Run) -> None:
     if mode in _NOT_YET:
         raise InputError(_NOT_YET[mode])
     extra = _flags().read(options.running.other_arguments)
-    if mode == "display":
-        select_by_eye(options, extra, run)
+    if mode in ("display", "ranker"):
+        by = select_by_eye if mode == "display" else select_ranked
+        by(options, extra, run)
         return
     source = options.particles if mode == "duplicates" else options.micrographs or options.particles
     star = read_with_optics(run.project / source)
@@ -68,6 +68,8 @@ def _flags() -> Flags:
     flags.add_argument("--select_include", default="", metavar="TEXT")
     flags.add_argument("--select_exclude", default="", metavar="TEXT")
     flags.add_argument("--random_seed", type=int, default=DEFAULT_SEED, metavar="N")
+    flags.add_argument("--scorer", default="", metavar="COMMAND")
+    flags.add_argument("--ranker", default="", metavar="COMMAND")
     flags.add_argument("--keep_best", default="", metavar="LABEL")
     return flags
 

@@ -11,6 +11,7 @@ turned or mirrored.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -132,7 +133,7 @@ def _of_image(images: Prepared, masks: Bool[Tensor, "n y x"], index: int) -> dic
     image, smooth, mask = images.images[index], images.low_passed[index], masks[index]
     inside = disc(1.0)
     values = image[inside]
-    found = {
+    return {
         **_grey_values(image, mask, inside),
         **_outside_protein(smooth, mask, inside),
         "low_pass_mean": float(smooth[inside].mean()),
@@ -146,7 +147,6 @@ def _of_image(images: Prepared, masks: Bool[Tensor, "n y x"], index: int) -> dic
         **_spectrum(image),
         **_granulometry(smooth, inside),
     }
-    return found
 
 
 def _grey_values(image: Tensor, mask: Tensor, inside: Tensor) -> dict[str, float]:
@@ -172,9 +172,7 @@ def _outside_protein(smooth: Tensor, mask: Tensor, inside: Tensor) -> dict[str, 
     bright = smooth.clamp(min=0) * inside
     total = max(float(bright.sum()), 1e-9)
     positive = smooth.clamp(min=0)[inside]
-    y, x = (
-        torch.arange(size, dtype=torch.float64) - size // 2 for size in smooth.shape
-    )
+    y, x = (torch.arange(size, dtype=torch.float64) - size // 2 for size in smooth.shape)
     centre = torch.stack([(bright.sum(0) * x).sum(), (bright.sum(1) * y).sum()]) / total
     return {
         "scattered": float((bright * ~mask).sum()) / total,
@@ -187,7 +185,7 @@ def _outside_protein(smooth: Tensor, mask: Tensor, inside: Tensor) -> dict[str, 
 
 def _profile(image: Tensor) -> dict[str, float]:
     found = {}
-    for number, (low, high) in enumerate(zip(_RINGS[:-1], _RINGS[1:], strict=True), start=1):
+    for number, (low, high) in enumerate(pairwise(_RINGS), start=1):
         ring = image[disc(high, low)]
         found[f"profile_mean_{number}"] = float(ring.mean())
         found[f"profile_sigma_{number}"] = float(ring.std())
@@ -218,7 +216,7 @@ def _spectrum(image: Tensor) -> dict[str, float]:
     elements = torch.arange(len(power)) * (2 * RADIUS_PX / image.shape[-1])
     total = power.sum().clamp(min=1e-12)
     found = {}
-    for number, (low, high) in enumerate(zip(_BANDS[:-1], _BANDS[1:], strict=True), start=1):
+    for number, (low, high) in enumerate(pairwise(_BANDS), start=1):
         share = power[(elements >= low) & (elements < high)].sum() / total
         found[f"band_{number}"] = float(share.clamp(min=1e-6).log())
     return found

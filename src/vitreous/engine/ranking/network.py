@@ -1,6 +1,6 @@
 """The ranker: the mean of several small neural networks over standardised features.
 
-What it knows is a handful of plain arrays, made by ``tools/class_ranker`` (see docs/class-ranker.md).
+What it knows is a handful of plain arrays, made by ``tools/class_ranker``.
 """
 
 from __future__ import annotations

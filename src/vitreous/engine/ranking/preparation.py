@@ -39,9 +39,7 @@ class Prepared:
     pixel_A: float
 
 
-def prepare(
-    averages: Float[Tensor, "n y x"], pixel_size_A: float, diameter_A: float
-) -> Prepared:
+def prepare(averages: Float[Tensor, "n y x"], pixel_size_A: float, diameter_A: float) -> Prepared:
     """Bring averages to one size and one strength.
 
     Parameters
