@@ -78,6 +78,31 @@ def test_the_sums_of_an_insertion_do_not_depend_on_the_number_of_threads():
 
 
 @needs_compiled
+def test_many_slices_of_a_grid_beyond_the_caches_are_what_few_are():
+    size, n = 112, 190  # so many are worked through in tiles, and ten are not
+    grid = grid_for(size, 2)
+    planes = 2 * random_planes(n)
+    planes[0], planes[1] = 2 * torch.eye(3)[:, :2], 2 * torch.eye(3)[:, 1:]  # along tiles
+    planes[n // 2 :] *= 1.07  # beyond the sphere
+    values, weights = slices_for(n, size)
+    values[3, 5, 7], weights[3, 5, 7] = torch.nan, 0  # carries nothing
+    wanted, sums = torch.zeros(*grid.shape, 4), []
+    slices_wanted = []
+    for part in torch.arange(n).split(10):
+        slices_wanted.append(slices.gather(grid, planes[part], size, size // 2, size))
+        slices.insert_(wanted, planes[part], values[part], weights[part], size // 2, size)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found = slices.gather(grid, planes, size, size // 2, size)
+        torch.testing.assert_close(found, torch.cat(slices_wanted), rtol=0, atol=1e-4)
+        sums.append(torch.zeros_like(wanted))
+        slices.insert_(sums[-1], planes, values, weights, size // 2, size)
+    assert torch.equal(*sums)
+    torch.testing.assert_close(sums[0], wanted, rtol=0, atol=3e-4)
+    assert not torch.equal(sums[0], wanted)  # another order of the sums, so this was in tiles
+
+
+@needs_compiled
 def test_slices_taken_together_or_one_by_one_are_the_same():
     grid = grid_for(100, 2)
     planes = 2 * random_planes(24)

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "_plan.h"
+#include "_share.h"
 
 namespace nb = nanobind;
 using namespace vitreous;
@@ -29,10 +29,7 @@ void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<fl
   const float* p = planes.data();
   float* target = out.data();
   nb::gil_scoped_release release;
-  const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-  for (int64_t first = 0; first < n; first += chunk)
-    kernels().gather(g, source, p, first, std::min(first + chunk, n), target);
+  gather_all(g, source, p, n, target, threads);
 }
 
 void insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const float, 4> values,
@@ -45,11 +42,7 @@ void insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const floa
   float* target = grid.data();
   const float *p = planes.data(), *v = values.data(), *w = weights.data();
   nb::gil_scoped_release release;
-  const std::vector<int> cuts = borders(g, threads > 1 ? 2 * threads : 1);
-  const int64_t n_slabs = int64_t(cuts.size()) - 1;
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-  for (int64_t slab = 0; slab < n_slabs; ++slab)
-    kernels().insert(g, target, p, n, cuts[slab], cuts[slab + 1], every_pixel, v, w);
+  insert_all(g, target, p, n, every_pixel, v, w, threads);
 }
 
 void symmetrise(Array<const float, 4> grid, Array<const float, 3> operators, Array<float, 4> out,

@@ -14,6 +14,9 @@ struct Kernels {
   const char* name;
   decltype(&generic::gather_slices) gather;
   decltype(&generic::insert_slab) insert;
+  decltype(&generic::list_runs) list_runs;
+  decltype(&generic::gather_runs) gather_runs;
+  decltype(&generic::insert_runs) insert_runs;
   decltype(&generic::symmetrise_plane) symmetrise;
   decltype(&generic::touch) touch;
   decltype(&generic::list_pixels) list_pixels;
@@ -30,12 +33,15 @@ inline const Kernels& kernels() {
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::symmetrise_plane,
+    if (v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::list_runs, v4::gather_runs,
+                      v4::insert_runs, v4::symmetrise_plane,
                       v4::touch, v4::list_pixels, v4::score_image, v4::sum_rotation, v4::select, v4::add_priors};
-    if (v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::symmetrise_plane,
+    if (v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::list_runs, v3::gather_runs,
+                      v3::insert_runs, v3::symmetrise_plane,
                       v3::touch, v3::list_pixels, v3::score_image, v3::sum_rotation, v3::select, v3::add_priors};
 #endif
-    return Kernels{"generic", generic::gather_slices, generic::insert_slab, generic::symmetrise_plane,
+    return Kernels{"generic", generic::gather_slices, generic::insert_slab, generic::list_runs, generic::gather_runs,
+                      generic::insert_runs, generic::symmetrise_plane,
                       generic::touch, generic::list_pixels, generic::score_image, generic::sum_rotation, generic::select, generic::add_priors};
   }();
   return chosen;
@@ -81,19 +87,5 @@ struct Plan {
     return *this;
   }
 };
-
-// Slab borders with equal shares of pixels: slices of random direction put (R - |z|) in a plane.
-inline std::vector<int> borders(const Geometry& g, int n_slabs) {
-  std::vector<int> cuts{0};
-  const double radius = g.centre + 1.0;
-  for (int i = 1; i < n_slabs; ++i) {
-    const double share = 2.0 * i / n_slabs - 1.0;  // -1 .. 1
-    const double z = (share < 0 ? -1 : 1) * radius * (1.0 - std::sqrt(1.0 - std::fabs(share)));
-    const int cut = std::clamp(int(std::lround(z)) + g.centre, 1, g.side - 1);
-    if (cut > cuts.back()) cuts.push_back(cut);
-  }
-  cuts.push_back(g.side);
-  return cuts;
-}
 
 }  // namespace vitreous

@@ -10,7 +10,7 @@
 #include <optional>
 #include <utility>
 
-#include "_plan.h"
+#include "_share.h"
 
 namespace nb = nanobind;
 using namespace vitreous;
@@ -98,10 +98,7 @@ void gather_packed(Array<const float, 4> volume, Array<const float, 3> planes, A
   const float *source = volume.data(), *p = planes.data();
   float* target = out.data();
   nb::gil_scoped_release release;
-  const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-  for (int64_t first = 0; first < n; first += chunk)
-    kernels().gather(g, source, p, first, std::min(first + chunk, n), target);
+  gather_all(g, source, p, n, target, threads);
 }
 
 // Samples along lines through the origin: sample s of line n at s times its direction.
@@ -137,11 +134,7 @@ void insert_packed(Array<float, 4> grid, Array<const float, 3> planes, Array<con
   float* target = grid.data();
   const float *p = planes.data(), *v = values.data(), *w = weights.data();
   nb::gil_scoped_release release;
-  const std::vector<int> cuts = borders(g, threads > 1 ? 2 * threads : 1);
-  const int64_t n_slabs = int64_t(cuts.size()) - 1;
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-  for (int64_t slab = 0; slab < n_slabs; ++slab)
-    kernels().insert(g, target, p, n, cuts[slab], cuts[slab + 1], false, v, w);
+  insert_all(g, target, p, n, false, v, w, threads);
 }
 
 Phases phases_of(const Array<const float, 3>& x, const Array<const float, 3>& y) {

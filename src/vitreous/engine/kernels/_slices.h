@@ -4,6 +4,9 @@
 
 namespace vitreous {
 
+constexpr int kTile = 32;      // planes of z, and rows of y, of a tile
+constexpr int kLongest = 256;  // pixels of a run
+
 struct Geometry {
   int centre;          // grid planes on each side of the origin
   int side, width;     // 2 * centre + 1, centre + 1
@@ -18,12 +21,29 @@ struct Geometry {
   bool once;                   // gather leaves out the pixels of kx = 0 that are there twice
 };
 
+struct Run {  // pixels [begin, end) of a row of an image, all in one tile
+  uint32_t image, tile;
+  uint16_t row, begin, end;
+};
+
+static inline int tiles_across(const Geometry& g) { return (g.side + kTile - 1) / kTile; }
+
+// No image has more runs: a row is cut at x = 0, and each part leaves as many tiles as there are.
+static inline int64_t most_runs(const Geometry& g) {
+  return int64_t(g.rows) * (2 * (2 * tiles_across(g) + 1) + g.width_image / kLongest + 1);
+}
+
 #define VITREOUS_DECLARE(isa)                                                                    \
   namespace isa {                                                                                \
   void gather_slices(const Geometry&, const float* volume, const float* planes, int64_t first,  \
                      int64_t last, float* out);                                                  \
   void insert_slab(const Geometry&, float* grid, const float* planes, int64_t n, int low,       \
-                   int high, bool every_pixel, const float* values, const float* weights);                         \
+                   int high, bool every_pixel, const float* values, const float* weights);      \
+  int64_t list_runs(const Geometry&, const float* planes, int64_t image, bool once, Run* runs); \
+  void gather_runs(const Geometry&, const float* volume, const float* planes, const Run* runs,  \
+                   int64_t n, float* out);                                                       \
+  void insert_runs(const Geometry&, float* grid, const float* planes, const Run* runs, int64_t n, \
+                   const float* values, const float* weights);                                   \
   void symmetrise_plane(const float* grid, int centre, const float* operators,                  \
                         int64_t n_operators, int z, float* out);                                \
   float touch(const Geometry&, const uint32_t* index, int64_t n, int numbers, float* grid);      \

@@ -10,11 +10,8 @@
 // Points with x < 0 are read at the opposite point and conjugated.
 //
 // The pixels of a few rows are located first, in vector registers, and then read or written, with
-// the addresses known far enough ahead to prefetch. For insertion the grid is cut into slabs of z
-// planes and each slab has one owner, which makes the sums independent of the number of threads
-// and needs no atomics; along a row x, y and z are linear in kx, so the stretch that lies in a slab
-// is an interval and no pixel needs a branch. (Working through a large grid slab by slab to keep it
-// in the cache was measured and gained nothing.)
+// the addresses known far enough ahead to prefetch. Insertion is in _insert.hpp; grids beyond the
+// caches are worked through in tiles, see _tiles.hpp.
 
 #include <algorithm>
 #include <cmath>
@@ -29,7 +26,7 @@
 namespace vitreous::VITREOUS_ISA {
 namespace {
 
-constexpr int kLanes = 16;    // pixels are located in groups of so many
+constexpr int kLanes = 16;    // pixels are located in groups of so many, at most
 constexpr int kBlock = 1024;  // pixels located before they are used
 constexpr int kAhead = 16;    // pixels between a prefetch and its use
 
@@ -66,6 +63,8 @@ struct Slice {
     const double largest = 0.5 * (uu + vv + std::sqrt((uu - vv) * (uu - vv) + 4 * uv * uv));
     inside = !curved && largest * g.image_radius * g.image_radius <= g.grid_radius2;
   }
+
+  explicit Slice(const float* m) : u{m[0], m[2], m[4]}, v{m[1], m[3], m[5]}, w{}, curved(false) {}
 
   static double dot(const float* a, const float* b) {
     return double(a[0]) * b[0] + double(a[1]) * b[1] + double(a[2]) * b[2];
@@ -104,34 +103,7 @@ inline int split_at_x0(const Slice& s, int ky, int begin, int end, Stretch* out)
   return 2;
 }
 
-// Narrow a stretch on one side of x = 0 to the pixels whose z may fall in [low, high); a little too many is allowed.
-inline void within_slab(const Slice& s, Stretch& t, float low, float high) {
-  const float middle = 0.5f * (t.begin + t.end - 1);
-  const float sign = middle * s.u[0] + s.v[0] * t.ky < 0.f ? -1.f : 1.f;
-  const float a = sign * s.u[2], b = sign * s.v[2] * t.ky;
-  const float z_first = t.begin * a + b, z_last = (t.end - 1) * a + b;
-  const float z_min = std::min(z_first, z_last), z_max = std::max(z_first, z_last);
-  if (z_min >= low && z_max < high) return;
-  if (z_max < low - 0.01f || z_min >= high + 0.01f) {
-    t.end = t.begin;
-  } else if (std::fabs(a) > 1e-6f) {
-    const float one = (low - b) / a, other = (high - b) / a;
-    const float from = std::floor(std::min(one, other)) - 1.f;
-    const float to = std::ceil(std::max(one, other)) + 2.f;
-    const float begin = static_cast<float>(t.begin), end = static_cast<float>(t.end);
-    t.begin = static_cast<int>(std::clamp(from, begin, end));
-    t.end = static_cast<int>(std::clamp(to, begin, end));
-  }
-}
-
-// Tell, cheaply, that no pixel of a row (nor its opposite point) lies in [low, high).
-inline bool misses_slab(const Slice& s, int ky, int end, float low, float high) {
-  const float one = s.v[2] * ky, other = one + s.u[2] * end;
-  const float bottom = std::min(one, other) - 0.01f, top = std::max(one, other) + 0.01f;
-  return (top < low || bottom >= high) && (-bottom < low || -top >= high);
-}
-
-template <bool kCurved>
+template <bool kCurved, int kGroup = kLanes>
 inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t pixel,
                    Block& block) {
   const float ux = s.u[0], uy = s.u[1], uz = s.u[2];
@@ -140,14 +112,14 @@ inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t 
   [[maybe_unused]] const float ky2 = static_cast<float>(t.ky) * t.ky;
   const int count = t.end - t.begin;
   const uint32_t plane = static_cast<uint32_t>(g.side) * g.width, width = g.width;
-  for (int group = 0; group < count; group += kLanes) {
+  for (int group = 0; group < count; group += kGroup) {
     const int at = block.used + group, start = t.begin + group;
     uint32_t* __restrict index = block.index + at;
     float* __restrict fx = block.fx + at;
     float* __restrict fy = block.fy + at;
     float* __restrict fz = block.fz + at;
     float* __restrict signs = block.sign + at;
-    for (int i = 0; i < kLanes; ++i) {
+    for (int i = 0; i < kGroup; ++i) {
       const float kx = static_cast<float>(start + i);
       float x_signed = kx * ux + x0, y_signed = kx * uy + y0, z_signed = kx * uz + z0;
       if constexpr (kCurved) {
@@ -171,38 +143,32 @@ inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t 
   block.used += count;
 }
 
-// Locate every pixel of a slice that lies in planes [low, high) and hand it over in blocks.
+// What is read ahead, or together with the last pixels, must be an address of the grid.
+inline void close(Block& block) {
+  std::memset(block.index + block.used, 0, 2 * kLanes * sizeof(uint32_t));
+}
+
+// Locate every pixel of a slice and hand it over in blocks.
 template <class Use>
-inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, int low, int high,
-                           bool once_at_kx0, Block& block, const Use& use) {
-  // A paraboloid crosses slabs in ways that no interval tells: each slab looks at all its pixels.
-  const bool whole = s.curved || (low <= 0 && high >= g.side);
-  const float z_low = static_cast<float>(low - g.centre), z_high = static_cast<float>(high - g.centre);
+inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, bool once_at_kx0,
+                           Block& block, const Use& use) {
   auto hand_over = [&] {
-    // What is read ahead, or together with the last pixels, must be an address of the grid.
-    std::memset(block.index + block.used, 0, 2 * kLanes * sizeof(uint32_t));
+    close(block);
     use(block);
     block.used = block.n_parts = 0;
   };
   block.used = block.n_parts = 0;
   for (int y = 0; y < g.rows; ++y) {
     const int ky = y <= g.rows / 2 ? y : y - g.rows;
-    int begin = once_at_kx0 && ky < 0 ? 1 : 0, end = g.row_ends[y];
-    if (!whole && misses_slab(s, ky, end, z_low, z_high)) continue;
-    if (!s.inside) within_sphere(g, s, ky, begin, end);
-    Stretch stretches[2] = {{begin, end, ky}};
-    const int n = whole ? 1 : split_at_x0(s, ky, begin, end, stretches);
-    for (int i = 0; i < n; ++i) {
-      Stretch t = stretches[i];
-      if (!whole) within_slab(s, t, z_low, z_high);
-      while (t.begin < t.end) {
-        if (block.used == kBlock || block.n_parts == kBlock) hand_over();
-        Stretch part = t;
-        part.end = std::min(t.end, t.begin + kBlock - block.used);
-        const int64_t pixel = image * g.image_stride + g.row_offsets[y] + part.begin;
-        s.curved ? locate<true>(g, s, part, pixel, block) : locate<false>(g, s, part, pixel, block);
-        t.begin = part.end;
-      }
+    Stretch t = {once_at_kx0 && ky < 0 ? 1 : 0, g.row_ends[y], ky};
+    if (!s.inside) within_sphere(g, s, ky, t.begin, t.end);
+    while (t.begin < t.end) {
+      if (block.used == kBlock || block.n_parts == kBlock) hand_over();
+      Stretch part = t;
+      part.end = std::min(t.end, t.begin + kBlock - block.used);
+      const int64_t pixel = image * g.image_stride + g.row_offsets[y] + part.begin;
+      s.curved ? locate<true>(g, s, part, pixel, block) : locate<false>(g, s, part, pixel, block);
+      t.begin = part.end;
     }
   }
   if (block.n_parts > 0) hand_over();
@@ -283,67 +249,6 @@ inline void gather_part(const Geometry& g, const float* volume, const Block& blo
   }
 }
 
-// Add the two voxels (near, far along x), four numbers each, to a row of the grid.
-struct Pair {
-#if defined(__AVX__)
-  __m256 both;
-  Pair(float4v value, float fx) {
-    const __m256 v = _mm256_set_m128(__m128(value), __m128(value));
-    const __m256 w = _mm256_blend_ps(_mm256_set1_ps(1.f - fx), _mm256_set1_ps(fx), 0xf0);
-    both = _mm256_mul_ps(v, w);
-  }
-  explicit Pair(__m256 b) : both(b) {}
-  Pair times(float f) const { return Pair(_mm256_mul_ps(both, _mm256_set1_ps(f))); }
-  Pair minus(const Pair& o) const { return Pair(_mm256_sub_ps(both, o.both)); }
-  void add_to(float* p) const { _mm256_storeu_ps(p, _mm256_add_ps(_mm256_loadu_ps(p), both)); }
-#else
-  float4v near, far;
-  Pair(float4v value, float fx) : near((1.f - fx) * value), far(fx * value) {}
-  Pair(float4v n, float4v f) : near(n), far(f) {}
-  Pair times(float f) const { return Pair(f * near, f * far); }
-  Pair minus(const Pair& o) const { return Pair(near - o.near, far - o.far); }
-  void add_to(float* p) const {
-    const float4v a = load(p) + near, b = load(p + 4) + far;
-    std::memcpy(p, &a, sizeof a);
-    std::memcpy(p + 4, &b, sizeof b);
-  }
-#endif
-};
-
-// Add the pixels of a part to the planes [low, high) of the accumulator.
-inline void insert_part(const Geometry& g, float* grid, const Block& block, const Located& part,
-                        const float* values, const float* weights, int low, int high) {
-  const int64_t y_step = 4 * int64_t(g.width), z_step = y_step * g.side;
-  const int64_t plane = int64_t(g.side) * g.width;
-  // A pixel between two planes belongs to both; here only what this slab owns is added.
-  const int64_t near_from = low * plane, near_to = high * plane;
-  const int64_t far_from = near_from - plane, far_to = near_to - plane;
-  const uint32_t* index = block.index + part.first;
-  const float *fx = block.fx + part.first, *fy = block.fy + part.first,
-              *fz = block.fz + part.first, *sign = block.sign + part.first;
-  values += 2 * part.pixel;
-  weights += part.pixel;
-  for (int i = 0; i < part.count; ++i) {
-    prefetch<1>(grid + 4 * int64_t(index[i + kAhead]), y_step, z_step);
-    const float weight = weights[i];
-    if (!(weight > 0.f)) continue;
-    const int64_t voxel = index[i];
-    const float4v value = {values[2 * i], sign[i] * values[2 * i + 1], weight, 0.f};
-    const Pair x(value, fx[i]);
-    const Pair y1 = x.times(fy[i]), y0 = x.minus(y1);
-    const Pair y0z1 = y0.times(fz[i]), y1z1 = y1.times(fz[i]);
-    float* at = grid + 4 * voxel;
-    if (voxel >= near_from && voxel < near_to) {
-      y0.minus(y0z1).add_to(at);
-      y1.minus(y1z1).add_to(at + y_step);
-    }
-    if (voxel >= far_from && voxel < far_to) {
-      y0z1.add_to(at + z_step);
-      y1z1.add_to(at + z_step + y_step);
-    }
-  }
-}
-
 }  // namespace
 
 void gather_slices(const Geometry& g, const float* volume, const float* planes,
@@ -351,23 +256,9 @@ void gather_slices(const Geometry& g, const float* volume, const float* planes,
   Block block;
   for (int64_t n = first_slice; n < last_slice; ++n) {
     const Slice slice(g, planes, n);
-    for_each_block(g, slice, n, 0, g.side, g.once, block,
+    for_each_block(g, slice, n, g.once, block,
                    [&](const Block& b) {
                      for (int i = 0; i < b.n_parts; ++i) gather_part(g, volume, b, b.parts[i], out);
-                   });
-  }
-}
-
-void insert_slab(const Geometry& g, float* grid, const float* planes, int64_t n_slices, int low,
-                 int high, bool every_pixel, const float* values, const float* weights) {
-  Block block;
-  for (int64_t n = 0; n < n_slices; ++n) {
-    const Slice slice(g, planes, n);
-    // A point in the plane below reaches into the first plane of the slab.
-    for_each_block(g, slice, n, low - 1, high, !every_pixel, block,
-                   [&](const Block& b) {
-                     for (int i = 0; i < b.n_parts; ++i)
-                       insert_part(g, grid, b, b.parts[i], values, weights, low, high);
                    });
   }
 }
@@ -412,7 +303,7 @@ int64_t list_pixels(const Geometry& g, const float* planes, int64_t n_slices, ui
   Block block;
   int64_t count = 0;
   for (int64_t n = 0; n < n_slices; ++n)
-    for_each_block(g, Slice(g, planes, n), n, 0, g.side, false, block, [&](const Block& b) {
+    for_each_block(g, Slice(g, planes, n), n, false, block, [&](const Block& b) {
       std::copy(b.index, b.index + b.used, index + count);
       count += b.used;
     });
