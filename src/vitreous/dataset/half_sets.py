@@ -81,7 +81,9 @@ def _n_near(
     if not first.any() or not second.any():
         return 0
     apart = np.column_stack([places, micrographs * (10.0 * near_A + 1.0)])
-    distances, _ = KDTree(apart[second]).query(apart[first], distance_upper_bound=near_A * (1 + 1e-9))
+    distances, _ = KDTree(apart[second]).query(
+        apart[first], distance_upper_bound=near_A * (1 + 1e-9)
+    )
     return int(np.isfinite(distances).sum())
 
 

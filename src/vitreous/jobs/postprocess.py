@@ -152,3 +152,36 @@ class PostProcess(Options):
         yield Result("plot", "fsc", "Fourier shell correlation")
         yield Result("plot", "guinier", "Guinier plot")
         yield Result("plot", "slices", "Central slices of the sharpened map")
+        yield from _validation()
+
+
+def _validation() -> Iterator[Result]:
+    """Yield what is told of the map beyond its FSC (`programs.validation`)."""
+    for name, label, unit in (
+        ("resolution_error", "Standard error of the resolution", "Å"),
+        ("best_direction", "Resolution of the best tenth of directions", "Å"),
+        ("worst_direction", "Resolution of the worst tenth of directions", "Å"),
+        ("anisotropy", "Worst over best tenth of directions", ""),
+        ("anisotropy_by_chance", "Worst over best tenth, an isotropic map", ""),
+        ("sphericity", "Sphericity of the resolution", ""),
+        ("sphericity_by_chance", "Sphericity, an isotropic map", ""),
+        ("mask_correlation", "FSC made by the mask at the resolution", ""),
+        ("mask_gain", "Resolution in a wider mask over that expected", ""),
+        ("shared_noise", "FSC beyond the resolution", ""),
+        ("scf", "Sampling compensation factor", ""),
+        ("scf_by_chance", "Sampling compensation factor, as many even views", ""),
+        ("unsampled", "Directions without any view", "%"),
+        ("split_resolution", "Resolution of random half splits, mean", "Å"),
+        ("split_deviation", "Resolution of random half splits, deviation", "Å"),
+    ):
+        yield Result("headline", name, label, unit)
+    for name, label in (
+        ("mask", "Tightness of the mask"),
+        ("spread", "FSC and how far it may be off"),
+        ("directional_fsc", "FSC by direction"),
+        ("occupancy", "Fourier shell occupancy"),
+        ("directions", "Resolution by direction"),
+        ("views", "Views and sampling"),
+        ("splits", "FSC of random half splits of the particles"),
+    ):
+        yield Result("plot", name, label)

@@ -15,10 +15,12 @@ from vitreous.io import read_star
 from vitreous.jobs.postprocess import PostProcess
 from vitreous.programs.extra_flags import Flags
 
+_COUNTS = {"filter_edge_width": 2, "random_seed": 0, "n_random": 1, "n_splits": 0}
+
 
 @dataclass(frozen=True)
 class Extra:
-    """Additional arguments, named as RELION names them; `n_random` is ours.
+    """Additional arguments, named as RELION names them; `n_random` and the last four are ours.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ class Extra:
         Of the low-pass filter, in shells.
     random_seed, n_random
         Of the random phases, and how many sets of them are averaged.
+    skip_validation, particles, sym, n_splits
+        See `vitreous.programs.validation.Wanted`.
     """
 
     i2: str = ""
@@ -53,19 +57,24 @@ class Extra:
     filter_edge_width: int = 2
     random_seed: int = 0
     n_random: int = 1
+    skip_validation: bool = False
+    particles: str = ""
+    sym: str = ""
+    n_splits: int = 0
 
 
 def read_extra(options: PostProcess) -> Extra:
     """Parse the additional arguments."""
     flags = Flags("PostProcess")
-    for name in ("half_maps", "force_mask"):
+    for name in ("half_maps", "force_mask", "skip_validation"):
         flags.add_argument(f"--{name}", action="store_true")
-    flags.add_argument("--i2", default="")
+    for name in ("i2", "particles", "sym"):
+        flags.add_argument(f"--{name}", default="")
     for name in ("molweight", "autob_highres", "low_pass"):
         flags.add_argument(f"--{name}", type=float, default=0.0)
     flags.add_argument("--randomize_at_fsc", type=float, default=0.8)
     flags.add_argument("--randomize_at_A", type=float, default=-1.0)
-    for name, default in (("filter_edge_width", 2), ("random_seed", 0), ("n_random", 1)):
+    for name, default in _COUNTS.items():
         flags.add_argument(f"--{name}", type=int, default=default)
     extra = Extra(**vars(flags.read(options.running.other_arguments)))
     for name in ("molweight", "autob_highres"):
@@ -79,6 +88,8 @@ def read_extra(options: PostProcess) -> Extra:
         )
     if extra.n_random < 1:
         raise InputError(f"Additional arguments: --n_random is {extra.n_random}; wanted 1 or more.")
+    if extra.n_splits < 0:
+        raise InputError(f"Additional arguments: --n_splits is {extra.n_splits}; wanted 0 or more.")
     return extra
 
 

@@ -1,0 +1,344 @@
+"""What post-processing tells of a map beyond its FSC.
+
+Is it as good in all directions, do the views cover it, how sure is the curve, did the mask make it,
+are the halves independent? Methods and papers stand in `vitreous.engine.validation`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vitreous.engine import fourier, resolution
+from vitreous.engine.validation import (
+    cells,
+    directional,
+    independence,
+    spread,
+    tightness,
+    views,
+    window,
+)
+from vitreous.engine.validation.tightness import InMask
+from vitreous.jobs.context import Run
+from vitreous.programs import validation_particles as particles_of
+from vitreous.programs import validation_plots as plots
+from vitreous.programs import validation_splits as splits
+from vitreous.programs.half_maps import HalfMaps
+from vitreous.programs.validation_particles import Origin
+
+WIDER_PX = (2.0, 4.0, 8.0)
+_DIRECTIONS_DIFFER = 1.15
+_MASK_MAKES = 1.05
+_MASK_CUTS = 1.05
+_BLANK = 0.1
+_UNSAMPLED = 0.01
+_POOR_FACTOR = 0.8
+_COARSEST_SHELL = 3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is validated, beyond the maps themselves.
+
+    Parameters
+    ----------
+    particles, point_group
+        Of the refinement; empty looks beside the half-maps.
+    n_splits
+        Random half splits of the particles to reconstruct; 0 for none.
+    random_seed
+        Of random phases and splits.
+    """
+
+    particles: str = ""
+    point_group: str = ""
+    n_splits: int = 0
+    random_seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """Half-maps, also with randomised phases, inside the window of the mask."""
+
+    halves: tuple[Tensor, Tensor]
+    randomised: tuple[Tensor, Tensor]
+    mask: Tensor
+    randomised_from: int
+    side_A: float
+    pixel_size_A: float
+
+    @property
+    def diameter_A(self) -> float:
+        """Diameter of the ball with the volume of the mask."""
+        volume = float((self.mask > 0.5).sum()) * self.pixel_size_A**3
+        return 2 * math.cbrt(3 * volume / (4 * math.pi))
+
+    def in_A(self, shell: float) -> float:
+        """Return the resolution of a shell of the window."""
+        return self.side_A / shell if shell > 0 else math.inf
+
+
+def report(
+    run: Run, halves: HalfMaps, mask: Tensor, curves: resolution.FscCurves, wanted: Wanted
+) -> None:
+    """Examine two half-maps; hand in numbers, plots and warnings.
+
+    Parameters
+    ----------
+    run
+        The job.
+    halves
+        The unfiltered half-maps.
+    mask
+        0 to 1, ``z y x``.
+    curves
+        The correlation of the half-maps without a mask and inside it.
+    wanted
+        What else.
+    """
+    origin = particles_of.find(run, halves.names[0], wanted.particles, wanted.point_group)
+    n_checks = 5 + (wanted.n_splits > 0)
+    with run.phase("Validating", n_checks, "checks") as progress:
+        maps = _prepare(halves, mask, curves, wanted.random_seed)
+        progress.advance()
+        run.check_abort()
+        masks = _tightness(run, maps)
+        progress.advance()
+        run.check_abort()
+        _directions(run, maps, masks[0])
+        progress.advance()
+        run.check_abort()
+        _independence(run, halves, maps, curves, origin)
+        progress.advance()
+        _views(run, maps, masks[0], origin)
+        progress.advance()
+        run.check_abort()
+        if wanted.n_splits:
+            splits.report(run, origin, halves, mask, curves, wanted.n_splits, wanted.random_seed)
+            progress.advance()
+
+
+def _prepare(halves: HalfMaps, mask: Tensor, curves: resolution.FscCurves, seed: int) -> _Maps:
+    """Randomise phases of the whole maps, and cut out what the mask and wider ones fill."""
+    margin_px = math.ceil(WIDER_PX[-1] + tightness.wanted_edge_px(mask))
+    part = window.around(mask > 0.5, margin_px)
+    generator = torch.Generator().manual_seed(seed + 1)
+    start = curves.randomised_from or len(curves.unmasked) - 1
+    cut, randomised = [], []
+    for half in (halves.first, halves.second):
+        transform = resolution.randomise_phases(fourier.forward(half, 3), start, generator, 3)
+        randomised.append(part.cut(fourier.inverse(transform, 3, halves.box_px)))
+        cut.append(part.cut(half))
+    return _Maps(
+        (cut[0], cut[1]),
+        (randomised[0], randomised[1]),
+        part.cut(mask),
+        math.ceil(start * part.side_px / halves.box_px),
+        part.side_px * halves.pixel_size_A,
+        halves.pixel_size_A,
+    )
+
+
+def _tightness(run: Run, maps: _Maps) -> list[InMask]:
+    """Correlate inside the mask and wider ones, and compare with what solvent alone would do."""
+    edge_px = tightness.wanted_edge_px(maps.mask)
+    wider = tightness.wider(maps.mask, WIDER_PX, edge_px)
+    steps = (0.0, *WIDER_PX)
+    found = [
+        tightness.in_mask(maps.halves, maps.randomised, one, maps.randomised_from, step)
+        for step, one in zip(steps, (maps.mask, *wider), strict=True)
+    ]
+    given, widest = found[0], found[-1]
+    expected = tightness.with_solvent(given.corrected, maps.mask, wider[-1])
+    run.plot("mask", "line", "Tightness of the mask", plots.in_masks(found, expected, maps.side_A))
+    if given.shell < _COARSEST_SHELL:
+        return found
+    by_mask = given.by_mask(given.shell)
+    run.headline("mask_correlation", by_mask, "", "FSC made by the mask at the resolution")
+    should, does = (maps.in_A(directional.crossing(one)) for one in (expected, widest.corrected))
+    run.headline("mask_gain", does / should, "", "Resolution in a wider mask over that expected")
+    was = maps.in_A(given.shell)
+    if does > _MASK_MAKES * should:
+        run.warn(
+            f"The resolution depends on the mask: inside it {was:.2f} Å, in one "
+            f"{widest.wider_px:g} pixels wider {does:.2f} Å, where the solvent let in explains "
+            f"only {should:.2f} Å. The mask is too tight or too hard, and part of the resolution "
+            "is its doing; make a wider, softer one."
+        )
+    elif does * _MASK_CUTS < should:
+        run.warn(
+            f"A wider mask is better than it should be: {does:.2f} Å {widest.wider_px:g} pixels "
+            f"further out, {should:.2f} Å expected. The mask leaves out part of what the "
+            "half-maps have in common; extend it."
+        )
+    return found
+
+
+def _directions(run: Run, maps: _Maps, given: InMask) -> None:
+    """Measure the resolution by direction, and how far the whole curve may be off."""
+    if given.shell < _COARSEST_SHELL:
+        return
+    pairs = [
+        cells.cell_sums(fourier.forward(one * maps.mask, 3), fourier.forward(other * maps.mask, 3))
+        for one, other in (maps.halves, maps.randomised)
+    ]
+    _spread(run, maps, given, pairs[0])
+    conical, by_chance = (directional.conical_fsc(pair) for pair in pairs)
+    conical = directional.corrected(conical, given.randomised, maps.randomised_from)
+    curve = given.corrected
+    chance = directional.by_chance(curve, by_chance, maps.randomised_from)
+    reached, reached_by_chance = (directional.shells_reached(one) for one in (conical, chance))
+    found, even = (directional.anisotropy(one) for one in (reached, reached_by_chance))
+    side_A = maps.side_A
+    run.plot(
+        "directional_fsc", "line", "FSC by direction", plots.cones(curve, conical, chance, side_A)
+    )
+    run.plot(
+        "occupancy",
+        "line",
+        "Fourier shell occupancy",
+        plots.occupied(reached, reached_by_chance, len(curve), side_A),
+    )
+    in_A = side_A / reached.clamp(min=0.5)
+    run.plot("directions", "image", "Resolution by direction", plots.by_direction(in_A))
+    best_A, worst_A = maps.in_A(found.best), maps.in_A(found.worst)
+    run.headline("best_direction", best_A, "Å", "Resolution of the best tenth of directions")
+    run.headline("worst_direction", worst_A, "Å", "Resolution of the worst tenth of directions")
+    run.headline("anisotropy", found.ratio, "", "Worst over best tenth of directions")
+    run.headline("anisotropy_by_chance", even.ratio, "", "Worst over best tenth, an isotropic map")
+    run.headline("sphericity", found.sphericity, "", "Sphericity of the resolution")
+    label = "Sphericity, an isotropic map"
+    run.headline("sphericity_by_chance", even.sphericity, "", label)
+    if found.ratio > _DIRECTIONS_DIFFER * even.ratio:
+        x, y, z = directional.axes()[int(reached.argmin())].tolist()
+        run.warn(
+            f"Resolution depends on direction: {best_A:.2f} Å in the best tenth, {worst_A:.2f} Å "
+            f"in the worst, which lies around ({x:.2f}, {y:.2f}, {z:.2f}) (x, y, z). The map is "
+            "smeared out along it. Views at right angles to that axis are missing or poor: look at "
+            "the sampling of views; tilted micrographs or another grid may help."
+        )
+
+
+def _spread(run: Run, maps: _Maps, given: InMask, sums: cells.CellSums) -> None:
+    def corrected(curve: Tensor) -> Tensor:
+        return resolution.correct(curve, given.randomised, maps.randomised_from)
+
+    found = spread.jackknife(sums, corrected)
+    if found.shell <= 0:
+        return
+    error_A = maps.in_A(found.shell) * found.shell_error / found.shell
+    run.headline("resolution_error", error_A, "Å", "Standard error of the resolution")
+    note = (
+        f"{maps.in_A(found.shell):.2f} ± {error_A:.2f} Å (standard error: 24 sectors of directions "
+        "left out in turn)."
+    )
+    plot = plots.banded(found.curve, found.error, maps.side_A, note)
+    run.plot("spread", "line", "FSC and how far it may be off", plot)
+
+
+def _independence(
+    run: Run, halves: HalfMaps, maps: _Maps, curves: resolution.FscCurves, origin: Origin
+) -> None:
+    """Warn of what makes two half-maps alike."""
+    blank = independence.blank_share(halves.first, halves.second)
+    if blank > _BLANK:
+        run.warn(
+            f"The half-maps were masked: {100 * blank:.0f} % of the middle of the box is blank in "
+            "both. A mask that both went through makes them correlate, and “without mask” is not "
+            "true then. Give the unmasked half-maps (Refine3D's …_unfil.mrc).",
+            halves.names[0],
+        )
+    empty_from = independence.filtered_from(halves.first)
+    if empty_from is not None:
+        finest_A = halves.box_px * halves.pixel_size_A / empty_from
+        run.warn(
+            f"The half-maps were filtered: beyond {finest_A:.2f} Å they hold nothing, and the FSC "
+            "there is that of rounding errors. Give the unfiltered half-maps.",
+            halves.names[0],
+        )
+    tail = independence.tail(curves.unmasked, resolution.resolution_shell(curves.best))
+    shared = tail.mean if tail else math.nan
+    if tail:
+        run.headline("shared_noise", shared, "", "FSC beyond the resolution")
+    if tail and tail.is_lifted:
+        run.warn(
+            f"Beyond the resolution the half-maps still correlate by {shared:.3f} (± "
+            f"{tail.error:.3f}), where independent halves scatter around 0. They share noise: "
+            "particles in both halves, one reference for both, or one filter or mask. The "
+            "resolution is too good by an unknown amount."
+        )
+    elif tail and tail.rises_again:
+        run.warn(
+            f"The FSC rises again to {tail.highest:.2f} after it fell: the half-maps share "
+            "something fine, such as duplicated particles, a hard mask, or artefacts of the "
+            "pixel grid. Do not trust the resolution."
+        )
+    if origin.split_halves is False:
+        run.warn(
+            "The half-maps come from a refinement without independent halves (one reference for "
+            "both), so that noise which was fitted to it correlates too. This is not the gold "
+            "standard: the resolution is too good. Refine with Refine3D."
+        )
+    _half_sets(run, maps, origin)
+
+
+def _half_sets(run: Run, maps: _Maps, origin: Origin) -> None:
+    sets = particles_of.half_sets(origin, maps.diameter_A)
+    if sets is None:
+        return
+    if not sets.are_known:
+        run.warn(
+            "The particles name no half set (rlnRandomSubset), so nobody can tell whether the "
+            "half-maps are independent.",
+            origin.particles,
+        )
+        return
+    if sets.same_image:
+        run.warn(
+            f"{sets.same_image:,} images stand in both half sets. The halves are not independent, "
+            "and the resolution is too good. Was the file joined or symmetry-expanded after "
+            "the halves were drawn?",
+            origin.particles,
+        )
+    if sets.near > 0:
+        run.warn(
+            f"{sets.near:,} particles of half 1 lie nearer than a fifth of a particle to one of "
+            "half 2 in the same micrograph: the same particle in both halves. Remove duplicates in "
+            "a Select job and refine again.",
+            origin.particles,
+        )
+
+
+def _views(run: Run, maps: _Maps, given: InMask, origin: Origin) -> None:
+    """Show views, and how they sample Fourier space at the resolution."""
+    found = particles_of.views(origin)
+    if found is None or len(found) == 0 or given.shell < _COARSEST_SHELL:
+        if found is None:
+            run.say(
+                "Sampling of views: no particles beside the half-maps; --particles run_data.star "
+                "in the additional arguments names them."
+            )
+        return
+    thickness = min(maps.in_A(given.shell) / maps.diameter_A, 1.0)
+    sampled = views.sampling(found, thickness, origin.point_group)
+    run.headline("scf", sampled.factor, "", "Sampling compensation factor")
+    label = "Sampling compensation factor, as many even views"
+    run.headline("scf_by_chance", sampled.by_chance, "", label)
+    run.headline("unsampled", 100 * sampled.unsampled, "%", "Directions without any view")
+    run.plot("views", "image", "Views and sampling", plots.by_view(found, sampled.density))
+    if sampled.unsampled > _UNSAMPLED:
+        run.warn(
+            f"{100 * sampled.unsampled:.0f} % of the directions of Fourier space are seen by no "
+            "particle: the map lacks them and is smeared out along them, whatever the FSC says. "
+            "More views are needed: tilted micrographs, another grid or detergent."
+        )
+    elif sampled.factor < _POOR_FACTOR * sampled.by_chance:
+        run.warn(
+            f"Views are uneven: the sampling compensation factor is {sampled.factor:.2f} (1 is "
+            f"even, {sampled.by_chance:.2f} expected of so many particles), so that as many even "
+            f"views would have {1 / max(sampled.factor, 1e-3):.1f} times the signal to noise."
+        )
