@@ -17,11 +17,12 @@ from vitreous.errors import InputError
 from vitreous.io import write_volume
 from vitreous.jobs.context import Run
 from vitreous.jobs.postprocess import PostProcess
-from vitreous.programs import postprocess_report
+from vitreous.programs import postprocess_report, validation
 from vitreous.programs.half_maps import HalfMaps, read_halves, read_mask
 from vitreous.programs.pdf_log import write_log
 from vitreous.programs.postprocess_files import Guinier, Measured, write_fsc_xml, write_report
 from vitreous.programs.postprocess_settings import Extra, read_extra, read_mtf
+from vitreous.programs.validation import Wanted
 
 _ROOT = "postprocess"
 _MASK_ADDS = 0.1
@@ -82,6 +83,9 @@ def run(options: PostProcess, run: Run) -> None:
     write_fsc_xml(run.path / f"{_ROOT}_fsc.xml", measured)
     shown = fourier.inverse(result.transform, 3)
     postprocess_report.tell(run, measured, result.guinier, result.b_factor_A2, shown)
+    if not extra.skip_validation:
+        wanted_checks = Wanted(extra.particles, extra.sym, extra.n_splits, extra.random_seed)
+        validation.report(run, halves, mask, measured.curves, wanted_checks)
     write_log(run.path)
 
 
