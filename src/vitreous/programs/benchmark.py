@@ -18,6 +18,7 @@ from vitreous import __version__
 from vitreous.programs import (
     benchmark_ctf,
     benchmark_extract,
+    benchmark_iteration,
     benchmark_motion,
     benchmark_picking,
     benchmark_projection,
@@ -29,6 +30,7 @@ from vitreous.programs.tool import report
 NAMES = {
     "ctf": "CTF estimation: errors on simulated micrographs, seconds for each",
     "extract": "particles cut out of micrographs, per micrograph, beside the disk's rate",
+    "iteration": "one iteration of refinement at five samplings, per particle",
     "motion": "movies aligned and added up: seconds for each, and the error of the motion",
     "picking": "blobs and templates in micrographs, seconds and quality",
     "projection": "slices of a volume: taking them and inserting them, per pixel",
@@ -59,6 +61,9 @@ def run(arguments: argparse.Namespace) -> list[str]:
     elif arguments.name == "refine":
         result |= benchmark_refine.run(against=arguments.against)
         lines = list(benchmark_refine.lines(result))
+    elif arguments.name == "iteration":
+        result |= benchmark_iteration.run(against=arguments.against)
+        lines = list(benchmark_iteration.lines(result))
     elif arguments.name == "picking":
         result |= benchmark_picking.run(against=arguments.against)
         lines = list(benchmark_picking.lines(result))

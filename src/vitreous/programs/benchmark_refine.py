@@ -116,12 +116,12 @@ def _measure(folder: Path, case: Case, against: str | None) -> Iterator[dict[str
     made = [*_vitreous(case), "--schedule"]
     subprocess.run(made, cwd=folder, check=True, capture_output=True)
     execute = [sys.executable, "-m", "vitreous", "exec", f"{FOLDERS[case.job]}/job001/"]
-    own = _timed(execute, folder) | {"command": " ".join(["vitreous", *_vitreous(case)[3:]])}
+    own = timed(execute, folder) | {"command": " ".join(["vitreous", *_vitreous(case)[3:]])}
     yield own | {"case": case.name, "particles": case.n, "quality": _quality(folder, case, "ours")}
     if not against:
         return
     n = case.relion_n or case.n
-    theirs = _timed(_relion(folder, case), folder)
+    theirs = timed(_relion(folder, case), folder)
     scaled = theirs["core_s"] * case.n / n / max(own["core_s"], 1e-9)
     yield theirs | {
         "case": case.name,
@@ -190,7 +190,7 @@ def _relion(folder: Path, case: Case) -> list[str]:
     return [*mpirun, "relion_refine_mpi", *common, *three, *refine, *local, *case.theirs]
 
 
-def _timed(command: list[str], folder: Path) -> dict[str, Any]:
+def timed(command: list[str], folder: Path) -> dict[str, Any]:
     """Run a command; return wall and processor seconds."""
     environment = os.environ | {
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
