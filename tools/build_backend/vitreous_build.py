@@ -39,18 +39,6 @@ def get_requires_for_build_sdist(settings: Settings = None) -> list[str]:
     return found
 
 
-def prepare_metadata_for_build_wheel(folder: str, settings: Settings = None) -> str:
-    """Write the metadata."""
-    name: str = _rest().prepare_metadata_for_build_wheel(folder, settings)
-    return name
-
-
-def prepare_metadata_for_build_editable(folder: str, settings: Settings = None) -> str:
-    """Write the metadata of an editable install."""
-    name: str = _rest().prepare_metadata_for_build_editable(folder, settings)
-    return name
-
-
 def build_wheel(folder: str, settings: Settings = None, metadata: str | None = None) -> str:
     """Build the front end and the wheel."""
     build_front_end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,6 +110,7 @@ def _tell(running: Running, *, json: bool, is_new: bool) -> None:
                 "new": is_new,
             }
         )
+        sys.stdout.flush()
         return
     what = "is served" if is_new else f"is served already, by process {running.pid}"
     print(f"{running.project} {what}. Open")
@@ -117,7 +119,8 @@ def _tell(running: Running, *, json: bool, is_new: bool) -> None:
     print(f"    {running.read_only_url}")
     print(f"From another machine, first: {_tunnel(running)}")
     if is_new:
-        print("Ctrl-C stops the server; jobs go on.", flush=True)
+        print("Ctrl-C stops the server; jobs go on.")
+    sys.stdout.flush()
 
 
 def _tunnel(running: Running) -> str:

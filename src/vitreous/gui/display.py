@@ -88,7 +88,8 @@ class Display:
             try:
                 text = json.dumps([number, what, arguments], default=_plain).encode()
                 await self._send(process, text)
-                return await asyncio.wait_for(answer, _PATIENCE_S)
+                async with asyncio.timeout(_PATIENCE_S):
+                    return await answer
             except TimeoutError:
                 raise RefusedError(
                     408, f"The picture was not ready in {_PATIENCE_S:g} s."
@@ -113,7 +114,8 @@ class Display:
         if process.stdin:
             process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), 3.0)
+            async with asyncio.timeout(3.0):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()

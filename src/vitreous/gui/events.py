@@ -100,7 +100,9 @@ class Hub:
             await asyncio.sleep(seconds)
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), seconds)
+            # Not wait_for, which loses a cancellation that comes with the event (Python 3.11).
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
         self._hurry.clear()
 
     def missed(self, boot: str, since: int | None) -> list[Mapping[str, Any]] | None:

@@ -13,6 +13,7 @@ import ipaddress
 import json
 import os
 import secrets
+import signal
 import socket
 import stat
 import tempfile
@@ -138,9 +139,25 @@ def serve(
             server.should_exit = True
 
         app.state.stop = stop
-        with _file_of(root, told):
+        with _file_of(root, told), _ended_in_order():
             on_start(told)
             server.run([listener])
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM, which the server passes on when it has ended, end the block."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def running(root: Path) -> Running | None:

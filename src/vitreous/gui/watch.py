@@ -153,7 +153,8 @@ class Watcher:
             )
             size = _size(path)
             start = listener.log_at.get(stream, max(0, size - _FIRST_LOG))
-            if size == start and stream in listener.log_at:
+            if size == start and (size == 0 or stream in listener.log_at):
+                listener.log_at[stream] = size
                 continue
             if size < start:  # emptied, or begun again
                 start = 0
