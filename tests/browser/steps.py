@@ -1,0 +1,54 @@
+"""What users do, in the words of the page."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def go(page: Page, address: str) -> None:
+    """Open an address behind the hash."""
+    page.evaluate("(to) => { location.hash = to }", address)
+
+
+def field(page: Page, name: str) -> Locator:
+    """Return the row of an option by our name."""
+    return page.locator(f"[data-option={name}]")
+
+
+def fill(page: Page, name: str, text: str) -> None:
+    """Type into an option."""
+    field(page, name).locator("input.in").fill(text)
+
+
+def answer(page: Page, name: str, word: str) -> None:
+    """Answer a Yes/No option."""
+    field(page, name).get_by_role("radio", name=word, exact=True).click()
+
+
+def state(page: Page, word: str, *, timeout: float = 30_000) -> None:
+    """Wait until the open job is in a state."""
+    expect(page.locator(".head .pill")).to_have_text(word, timeout=timeout)
+
+
+def tab(page: Page, name: str) -> None:
+    """Open a tab of the job."""
+    page.get_by_role("tablist", name="Tabs of the job").get_by_role("tab", name=name).click()
+
+
+def action(page: Page, name: str) -> None:
+    """Choose an entry of Job actions."""
+    page.get_by_role("button", name="Job actions").click()
+    page.get_by_role("menuitem", name=name).click()
+
+
+def run_external(page: Page, script: str, *, button: str = "Run", alias: str = "") -> int:
+    """Start an External job by its form and return its number."""
+    go(page, "#/new/external")
+    fill(page, "executable", f"./{script}")
+    if alias:
+        page.get_by_label("Alias").fill(alias)
+    page.locator(".foot").get_by_role("button", name=button, exact=True).click()
+    expect(page).to_have_url(re.compile(r"#/job/\d+"))
+    return int(page.url.rpartition("/")[2])

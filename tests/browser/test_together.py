@@ -1,0 +1,98 @@
+"""Several windows and broken connections: one truth, and nothing that was typed is lost."""
+
+import json
+import urllib.parse
+
+import pytest
+from playwright.sync_api import expect
+
+from browser import gui_process, steps
+
+
+def kept(page, key):
+    """Return what the server keeps under a key."""
+    answer = page.request.get(urllib.parse.urljoin(page.url, f"/api/drafts/{key}"))
+    return json.loads(answer.text())
+
+
+def test_a_job_started_in_one_window_is_seen_in_the_other(window):
+    one, other = window(), window()
+    n = steps.run_external(one, "make_particles.sh")
+    expect(other.locator(".side .job")).to_have_count(1, timeout=5000)
+    steps.go(other, f"#/job/{n}")
+    steps.state(other, "Finished")
+    steps.state(one, "Finished")
+
+
+def test_what_one_window_types_appears_in_an_untouched_form(window):
+    one, other = window(), window()
+    for page in (one, other):
+        steps.go(page, "#/new/maskcreate")
+        page.get_by_role("tab", name="Mask", exact=True).click()
+        expect(steps.field(page, "threshold")).to_be_visible()
+    steps.fill(one, "threshold", "0.07")
+    expect(steps.field(other, "threshold").locator("input.in")).to_have_value("0.07")
+
+
+def test_two_windows_never_overwrite_each_other_unseen(window):
+    one, other = window(), window()
+    for page in (one, other):
+        steps.go(page, "#/new/postprocess")
+        page.get_by_role("tab", name="Sharpen").click()
+        expect(steps.field(page, "fit_bfactor")).to_be_visible()
+    other.route("**/api/drafts/**", lambda route: route.abort())
+    steps.fill(one, "fit_from_A", "12")
+    expect(one.locator(".foot")).to_contain_text("Draft saved")
+    steps.fill(other, "fit_from_A", "9")
+    other.unroute("**/api/drafts/**")
+    bar = other.locator(".bar-note")
+    expect(bar).to_contain_text("Changed elsewhere")
+    expect(other.locator(".foot").get_by_role("button", name="Run", exact=True)).to_be_disabled()
+    bar.get_by_role("button", name="Compare").click()
+    row = other.locator("dialog tbody tr")
+    expect(row.locator("td")).to_have_text(["Lowest resolution for auto-B fit (A)", "9", "12"])
+    other.locator("dialog").get_by_role("button", name="Keep mine").click()
+    expect(steps.field(one, "fit_from_A").locator("input.in")).to_have_value("9")
+
+
+def test_a_reload_keeps_what_was_typed(page):
+    steps.go(page, "#/new/class3d")
+    page.get_by_role("tab", name="Optimisation").click()
+    steps.fill(page, "n_classes", "7")
+    page.reload()
+    page.get_by_role("tab", name="Optimisation").click()
+    expect(steps.field(page, "n_classes").locator("input.in")).to_have_value("7")
+
+
+@pytest.fixture(scope="module")
+def tunnel(gui):
+    link = gui_process.Link(gui.port)
+    yield link
+    link.close()
+
+
+@pytest.fixture(scope="module")
+def gui(project, tmp_path_factory):
+    """Return a server that knows the name of the tunnel's end."""
+    runtime = tmp_path_factory.mktemp("runtime") / "r"
+    words = ("--allow-host", "localhost", "--allow-host", "127.0.0.1")
+    with gui_process.serve(project.root, runtime, *words) as running:
+        yield running
+
+
+def test_a_cut_connection_loses_nothing(window, gui, tunnel):
+    page = window(gui.url.replace(f":{gui.port}/", f":{tunnel.port}/"))
+    steps.go(page, "#/new/localres")
+    expect(steps.field(page, "half_map")).to_be_visible()
+    expect(page.locator(".status")).to_contain_text("Connected")
+    tunnel.cut()
+    expect(page.locator(".status")).to_contain_text("Not connected for")
+    steps.fill(page, "half_map", "Refine3D/job020/run_half1_class001_unfil.mrc")
+    expect(page.locator(".status")).to_contain_text("1 not yet sent")
+    expect(page.locator(".foot").get_by_role("button", name="Run", exact=True)).to_be_disabled()
+    page.wait_for_timeout(3000)
+    tunnel.mend()
+    expect(page.locator(".status")).to_contain_text("Connected")
+    expect(page.locator(".foot")).to_contain_text("Draft saved")
+    value = kept(page, "form/localres")["value"]
+    assert value["values"]["half_map"] == "Refine3D/job020/run_half1_class001_unfil.mrc"
