@@ -4,355 +4,102 @@
  */
 
 export interface paths {
-    "/x1": {
+    "/api/autorun": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x1_get"];
+        /**
+         * Get Autoruns
+         * @description Return the runs of scheduled jobs that go on, and those that left a log.
+         */
+        get: operations["get_autoruns"];
         put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x2": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x2_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x3": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x3_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x4": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x4_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x5": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x5_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x6": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x6_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x7": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x7_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x8": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x8_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x9": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x9_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x10": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x10_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x11": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x11_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x12": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x12_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x13": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x13_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x14": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x14_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x15": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x15_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x16": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x16_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/x17": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** F */
-        get: operations["f_x17_get"];
-        put?: never;
-        post?: never;
+        /**
+         * Start Autorun
+         * @description Run scheduled jobs one after the other in a process of its own.
+         */
+        post: operations["start_autorun"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x18": {
+    "/api/autorun/export": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x18_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Export Scheduled
+         * @description Write all scheduled jobs to ExportJobs/NAME.
+         */
+        post: operations["export_scheduled"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x19": {
+    "/api/autorun/import": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x19_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Import Scheduled
+         * @description Add the jobs of an export as scheduled jobs with new numbers.
+         */
+        post: operations["import_scheduled"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x20": {
+    "/api/autorun/stop": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x20_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Stop Autorun
+         * @description End a run of scheduled jobs; the job that is running goes on.
+         */
+        post: operations["stop_autorun"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x21": {
+    "/api/display": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x21_get"];
+        /**
+         * Get Display
+         * @description Return what a file is and how it can be shown.
+         */
+        get: operations["get_display"];
         put?: never;
         post?: never;
         delete?: never;
@@ -361,32 +108,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x22": {
+    "/api/drafts/{key}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x22_get"];
-        put?: never;
+        /**
+         * Get Draft
+         * @description Return what is kept under a key; version 0 where there is nothing.
+         */
+        get: operations["get_draft"];
+        /**
+         * Put Draft
+         * @description Keep a value; 409 with theirs where another window changed it.
+         */
+        put: operations["put_draft"];
         post?: never;
-        delete?: never;
+        /**
+         * Delete Draft
+         * @description Forget a draft.
+         */
+        delete: operations["delete_draft"];
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x23": {
+    "/api/files": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x23_get"];
+        /**
+         * Get Files
+         * @description Return what lies in a folder of the project.
+         */
+        get: operations["get_files"];
         put?: never;
         post?: never;
         delete?: never;
@@ -395,15 +156,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x24": {
+    "/api/files/raw": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x24_get"];
+        /**
+         * Get Raw File
+         * @description Return a file: PDF, pictures and text to be shown in place, all others to be kept.
+         */
+        get: operations["get_raw_file"];
         put?: never;
         post?: never;
         delete?: never;
@@ -412,15 +176,21 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x25": {
+    "/api/graph": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x25_get"];
+        /**
+         * Get Graph
+         * @description Return all jobs and what passes between them.
+         *
+         *     `with_layout` gives each job a place; `counts` looks into the files for how many particles
+         *     or micrographs go along an edge.
+         */
+        get: operations["get_graph"];
         put?: never;
         post?: never;
         delete?: never;
@@ -429,15 +199,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x26": {
+    "/api/graph.pdf": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x26_get"];
+        /**
+         * Get Graph Pdf
+         * @description Return the same as a PDF, drawn by the display worker.
+         */
+        get: operations["get_graph_pdf"];
         put?: never;
         post?: never;
         delete?: never;
@@ -446,15 +219,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x27": {
+    "/api/graph.svg": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x27_get"];
+        /**
+         * Get Graph Svg
+         * @description Return a picture of the whole project, or of how one job came about.
+         */
+        get: operations["get_graph_svg"];
         put?: never;
         post?: never;
         delete?: never;
@@ -463,32 +239,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x28": {
+    "/api/images/average": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x28_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Get Average
+         * @description Return the mean, or the standard deviation, of some images as PNG; nothing is written.
+         */
+        post: operations["get_average"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x29": {
+    "/api/images/fft": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x29_get"];
+        /**
+         * Get Fft
+         * @description Return the Fourier transform of an image as PNG, zero frequency in the middle.
+         */
+        get: operations["get_fft"];
         put?: never;
         post?: never;
         delete?: never;
@@ -497,15 +279,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x30": {
+    "/api/images/histogram": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x30_get"];
+        /**
+         * Get Histogram
+         * @description Return how a column of numbers is spread.
+         */
+        get: operations["get_histogram"];
         put?: never;
         post?: never;
         delete?: never;
@@ -514,15 +299,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x31": {
+    "/api/images/meta": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x31_get"];
+        /**
+         * Get Image Meta
+         * @description Return the size of an image and of its tiles, and what its row says.
+         */
+        get: operations["get_image_meta"];
         put?: never;
         post?: never;
         delete?: never;
@@ -531,15 +319,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x32": {
+    "/api/images/one": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x32_get"];
+        /**
+         * Get Image
+         * @description Return one image as PNG, at its own size or with a longer side of `size`.
+         */
+        get: operations["get_image"];
         put?: never;
         post?: never;
         delete?: never;
@@ -548,15 +339,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x33": {
+    "/api/images/profile": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x33_get"];
+        /**
+         * Get Profile
+         * @description Return the layer lines of a helix, or the radial average of the power spectrum.
+         */
+        get: operations["get_profile"];
         put?: never;
         post?: never;
         delete?: never;
@@ -565,15 +359,21 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x34": {
+    "/api/images/sprite": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x34_get"];
+        /**
+         * Get Sprite
+         * @description Return a sheet of thumbnails, `across` in a line, as JPEG.
+         *
+         *     Either of the places in `rows`, or of `count` places from `from` on in the order that `sort`
+         *     gives. Each thumbnail is `size` pixels square; places past the end are left black.
+         */
+        get: operations["get_sprite"];
         put?: never;
         post?: never;
         delete?: never;
@@ -582,15 +382,21 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x35": {
+    "/api/images/table": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x35_get"];
+        /**
+         * Get Table
+         * @description Return columns of a table as arrays, in file order or sorted.
+         *
+         *     `sort` is a column of numbers or texts, or RANDOMLY. A `count` of 0 returns the order of all
+         *     rows, and the columns for all of them.
+         */
+        get: operations["get_table"];
         put?: never;
         post?: never;
         delete?: never;
@@ -599,15 +405,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x36": {
+    "/api/images/tile": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x36_get"];
+        /**
+         * Get Tile
+         * @description Return a tile of 512 pixels; row 0 of the file is at the top, as coordinates count.
+         */
+        get: operations["get_tile"];
         put?: never;
         post?: never;
         delete?: never;
@@ -616,15 +425,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x37": {
+    "/api/images/value": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x37_get"];
+        /**
+         * Get Value
+         * @description Return the value of a pixel.
+         */
+        get: operations["get_value"];
         put?: never;
         post?: never;
         delete?: never;
@@ -633,32 +445,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x38": {
+    "/api/jobs": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x38_get"];
+        /**
+         * Get Jobs
+         * @description Return every job by number.
+         */
+        get: operations["get_jobs"];
         put?: never;
-        post?: never;
+        /**
+         * Make Job
+         * @description Make a job and start it, schedule it, go on with one, or make one again.
+         */
+        post: operations["make_job"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x39": {
+    "/api/jobs/{n}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x39_get"];
+        /**
+         * Get Job
+         * @description Return everything about a job.
+         */
+        get: operations["get_job"];
         put?: never;
         post?: never;
         delete?: never;
@@ -667,100 +489,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x40": {
+    "/api/jobs/{n}/abort": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x40_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Abort
+         * @description Stop a running or queued job: ask, wait, insist, kill.
+         */
+        post: operations["abort"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x41": {
+    "/api/jobs/{n}/alias": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x41_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Set Alias
+         * @description Give a job an alias, or take it away.
+         */
+        post: operations["set_alias"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x42": {
+    "/api/jobs/{n}/clean": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x42_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Clean
+         * @description Move intermediate files of a job to the Trash, or say which would go.
+         */
+        post: operations["clean"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x43": {
+    "/api/jobs/{n}/clear-errors": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x43_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Clear Errors
+         * @description Empty run.err, so that only new errors are seen.
+         */
+        post: operations["clear_errors"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x44": {
+    "/api/jobs/{n}/delete": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x44_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Delete
+         * @description Move a job and all that depend on it to the Trash, or say which would go.
+         */
+        post: operations["delete"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x45": {
+    "/api/jobs/{n}/files": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x45_get"];
+        /**
+         * Get Job Files
+         * @description Return the files of a job, or of a folder of it, with all that lies below.
+         */
+        get: operations["get_job_files"];
         put?: never;
         post?: never;
         delete?: never;
@@ -769,15 +609,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x46": {
+    "/api/jobs/{n}/inputs": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x46_get"];
+        /**
+         * Get Inputs
+         * @description Return the jobs whose output a job reads, and the files that go between.
+         */
+        get: operations["get_inputs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -786,15 +629,20 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x47": {
+    "/api/jobs/{n}/log": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x47_get"];
+        /**
+         * Get Log
+         * @description Return a part of run.out or run.err, at most 256 kB.
+         *
+         *     `from` is the byte to begin with; a negative one counts from the end.
+         */
+        get: operations["get_log"];
         put?: never;
         post?: never;
         delete?: never;
@@ -803,33 +651,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x48": {
+    "/api/jobs/{n}/mark": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x48_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Mark
+         * @description Mark a job as finished or failed by hand.
+         */
+        post: operations["mark"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x49": {
+    "/api/jobs/{n}/note": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x49_get"];
-        put?: never;
+        /**
+         * Get Note
+         * @description Return the note of a job.
+         */
+        get: operations["get_note"];
+        /**
+         * Put Note
+         * @description Replace the note of a job; 409 with theirs where somebody else changed it.
+         */
+        put: operations["put_note"];
         post?: never;
         delete?: never;
         options?: never;
@@ -837,15 +695,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x50": {
+    "/api/jobs/{n}/outputs": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x50_get"];
+        /**
+         * Get Outputs
+         * @description Return the jobs that read an output of a job, and the files that go between.
+         */
+        get: operations["get_outputs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -854,15 +715,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x51": {
+    "/api/jobs/{n}/plots/{name}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x51_get"];
+        /**
+         * Get Plot
+         * @description Return the data of a plot, with its kind, title and axes.
+         */
+        get: operations["get_plot"];
         put?: never;
         post?: never;
         delete?: never;
@@ -871,15 +735,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x52": {
+    "/api/jobs/{n}/results": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x52_get"];
+        /**
+         * Get Results
+         * @description Return what a job found so far: headline, timing, plots, warnings.
+         */
+        get: operations["get_results"];
         put?: never;
         post?: never;
         delete?: never;
@@ -888,32 +755,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x53": {
+    "/api/jobs/{n}/start": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x53_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Start
+         * @description Start a scheduled job.
+         */
+        post: operations["start"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x54": {
+    "/api/nodes": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x54_get"];
+        /**
+         * Get Nodes
+         * @description Return the files that an input of a type takes, those of the newest jobs first.
+         */
+        get: operations["get_nodes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -922,15 +795,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x55": {
+    "/api/nodes/types": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x55_get"];
+        /**
+         * Get Node Types
+         * @description Return the types of the nodes that this project has.
+         */
+        get: operations["get_node_types"];
         put?: never;
         post?: never;
         delete?: never;
@@ -939,49 +815,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x56": {
+    "/api/picks/{n}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x56_get"];
+        /**
+         * Get Pick List
+         * @description Return the micrographs of a picking job with how many picks each has.
+         */
+        get: operations["get_pick_list"];
         put?: never;
-        post?: never;
+        /**
+         * Save Picks
+         * @description Write the lists that other jobs read; `close` marks the job as finished too.
+         */
+        post: operations["save_picks"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x57": {
+    "/api/picks/{n}/{row}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x57_get"];
+        /**
+         * Get Picks
+         * @description Return the picks of the micrograph at a place of the list.
+         */
+        get: operations["get_picks"];
         put?: never;
-        post?: never;
+        /**
+         * Change Picks
+         * @description Change the picks of a micrograph; 409 with theirs where somebody else did meanwhile.
+         */
+        post: operations["change_picks"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x58": {
+    "/api/project": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x58_get"];
+        /**
+         * Get Project
+         * @description Return what every page shows of the project.
+         */
+        get: operations["get_project"];
         put?: never;
         post?: never;
         delete?: never;
@@ -990,33 +883,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x59": {
+    "/api/project/clean-all": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x59_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Clean All
+         * @description Clean every finished job, or say what would go.
+         */
+        post: operations["clean_all"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x60": {
+    "/api/project/note": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x60_get"];
-        put?: never;
+        /**
+         * Get Project Note
+         * @description Return the note of the project.
+         */
+        get: operations["get_project_note"];
+        /**
+         * Put Project Note
+         * @description Replace the note of the project; 409 with theirs where somebody else changed it.
+         */
+        put: operations["put_project_note"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1024,100 +927,122 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x61": {
+    "/api/project/notes": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x61_get"];
+        /**
+         * Get All Notes
+         * @description Return the notes of all jobs as one text, for reading and printing; nothing is written.
+         */
+        get: operations["get_all_notes"];
         put?: never;
-        post?: never;
+        /**
+         * Write All Notes
+         * @description Join the notes of all jobs in one file of the project.
+         */
+        post: operations["write_all_notes"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x62": {
+    "/api/project/remake-nodes": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x62_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Remake Nodes
+         * @description Make the .Nodes folder anew, which RELION's own window looks through.
+         */
+        post: operations["remake_nodes"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x63": {
+    "/api/project/reread": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x63_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Reread
+         * @description Look at all job folders and take up what others did.
+         */
+        post: operations["reread"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x64": {
+    "/api/project/stop-server": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x64_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Stop Server
+         * @description End the server; running jobs go on.
+         */
+        post: operations["stop_server"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x65": {
+    "/api/project/unlock": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x65_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Unlock
+         * @description Remove the lock of a process that died.
+         */
+        post: operations["unlock"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x66": {
+    "/api/search": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x66_get"];
+        /**
+         * Search
+         * @description Return what fits a text, best first.
+         */
+        get: operations["search"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1126,32 +1051,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x67": {
+    "/api/selections/{n}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x67_get"];
+        /**
+         * Get Selection
+         * @description Return what is chosen in a Select job.
+         */
+        get: operations["get_selection"];
         put?: never;
-        post?: never;
+        /**
+         * Change Selection
+         * @description Keep a choice, or save it, which makes the files of the job.
+         */
+        post: operations["change_selection"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x68": {
+    "/api/trash": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x68_get"];
+        /**
+         * Get Trash
+         * @description Return the deleted jobs that can come back, and the files cleaned from others.
+         */
+        get: operations["get_trash"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1160,49 +1095,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x69": {
+    "/api/trash/empty": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x69_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Empty Trash
+         * @description Remove the Trash for good.
+         */
+        post: operations["empty_trash"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x70": {
+    "/api/trash/undelete": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x70_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Undelete
+         * @description Bring deleted jobs back, or the files that were cleaned from a job.
+         */
+        post: operations["undelete"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x71": {
+    "/api/types": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x71_get"];
+        /**
+         * Get Types
+         * @description Return every job type in RELION's order.
+         */
+        get: operations["get_types"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1211,32 +1155,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x72": {
+    "/api/types/{word}/check": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x72_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Check Values
+         * @description Say what stands against a job, and what it would execute; nothing is made.
+         */
+        post: operations["check_values"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/x73": {
+    "/api/types/{word}/form": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x73_get"];
+        /**
+         * Get Form
+         * @description Return the form of a job type, filled in from a job or from what was last used.
+         */
+        get: operations["get_form"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1245,15 +1195,21 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x74": {
+    "/api/volumes/data": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x74_get"];
+        /**
+         * Get Volume Data
+         * @description Return a volume as bytes, z slowest, gzip-packed; Fourier-cropped to a side of `box`.
+         *
+         *     The headers X-Box (z, y, x), X-Low and X-High (the values of 0 and 255) and X-Pixel-Size (Å)
+         *     tell what the bytes mean.
+         */
+        get: operations["get_volume_data"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1262,15 +1218,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x75": {
+    "/api/volumes/meta": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x75_get"];
+        /**
+         * Get Volume Meta
+         * @description Return shape, values and a likely threshold of a volume.
+         */
+        get: operations["get_volume_meta"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1279,15 +1238,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x76": {
+    "/api/volumes/slice": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x76_get"];
+        /**
+         * Get Slice
+         * @description Return a slice as PNG; contrast is common to all slices.
+         */
+        get: operations["get_slice"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1296,15 +1258,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/x77": {
+    "/api/volumes/surface.png": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** F */
-        get: operations["f_x77_get"];
+        /**
+         * Get Surface
+         * @description Return a shaded surface as PNG, for a browser without WebGL2.
+         */
+        get: operations["get_surface"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1330,35 +1295,30 @@ export interface components {
          * @description One run of scheduled jobs; `log` are its last lines.
          */
         AutorunRow: {
-            /** Name */
-            name: string;
             /** Is Running */
             is_running: boolean;
             /** Log */
             log: string[];
+            /** Name */
+            name: string;
         };
         /**
          * Bytes
          * @description A number of files and their size.
          */
         Bytes: {
-            /** N Files */
-            n_files: number;
             /** N Bytes */
             n_bytes: number;
+            /** N Files */
+            n_files: number;
         };
         /**
          * Check
          * @description Values to check, as a new job, a continued or an overwritten one.
          */
         Check: {
-            /**
-             * Values
-             * @default {}
-             */
-            values: {
-                [key: string]: unknown;
-            };
+            /** Alias */
+            alias?: string | null;
             /** Continue Job */
             continue_job?: number | null;
             /** Overwrite Job */
@@ -1368,43 +1328,45 @@ export interface components {
              * @default false
              */
             schedule: boolean;
-            /** Alias */
-            alias?: string | null;
+            /** Values */
+            values?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * Checked
          * @description What stands against a job, and what it would execute.
          */
         Checked: {
-            /** Ok */
-            ok: boolean;
-            /** Problems */
-            problems: components["schemas"]["ProblemRow"][];
-            /** Warnings */
-            warnings: components["schemas"]["ProblemRow"][];
             /** Commands */
             commands: string[];
-            /** Script */
-            script: string;
-            /** Label */
-            label: string;
-            /**
-             * Job
-             * @description The folder that the job has, or would get now.
-             */
-            job: string | null;
-            /** Outputs */
-            outputs: string[];
             /**
              * Dependents
              * @description Jobs that use what is overwritten.
              */
             dependents: number[];
-            /** Waits For You */
-            waits_for_you: boolean;
+            estimate: components["schemas"]["Estimate"];
             /** Inputs */
             inputs: components["schemas"]["InputFact"][];
-            estimate: components["schemas"]["Estimate"];
+            /**
+             * Job
+             * @description The folder that the job has, or would get now.
+             */
+            job: string | null;
+            /** Label */
+            label: string;
+            /** Ok */
+            ok: boolean;
+            /** Outputs */
+            outputs: string[];
+            /** Problems */
+            problems: components["schemas"]["ProblemRow"][];
+            /** Script */
+            script: string;
+            /** Waits For You */
+            waits_for_you: boolean;
+            /** Warnings */
+            warnings: components["schemas"]["ProblemRow"][];
         };
         /**
          * Clean
@@ -1412,15 +1374,15 @@ export interface components {
          */
         Clean: {
             /**
-             * Harsh
-             * @default false
-             */
-            harsh: boolean;
-            /**
              * Dry Run
              * @default true
              */
             dry_run: boolean;
+            /**
+             * Harsh
+             * @default false
+             */
+            harsh: boolean;
         };
         /**
          * CleanReport
@@ -1429,34 +1391,20 @@ export interface components {
         CleanReport: {
             /** Dry Run */
             dry_run: boolean;
-            /** N Files */
-            n_files: number;
-            /** N Bytes */
-            n_bytes: number;
             /** Jobs */
             jobs: components["schemas"]["CleanedJob"][];
+            /** N Bytes */
+            n_bytes: number;
+            /** N Files */
+            n_files: number;
         };
         /**
          * CleanedJob
          * @description What cleaning moves, or moved, from one job; `refused` says why it is left alone.
          */
         CleanedJob: {
-            /** N */
-            n: number;
-            /** Name */
-            name: string;
             /** Alias */
             alias: string | null;
-            /** Gui Name */
-            gui_name: string;
-            /** Harsh */
-            harsh: boolean;
-            /** N Files */
-            n_files: number;
-            /** N Bytes */
-            n_bytes: number;
-            /** N Bytes Before */
-            n_bytes_before: number;
             /**
              * Files
              * @description The first 500: path and bytes.
@@ -1465,6 +1413,10 @@ export interface components {
                 string,
                 number
             ][];
+            /** Gui Name */
+            gui_name: string;
+            /** Harsh */
+            harsh: boolean;
             /**
              * Kept
              * @description The first 500: path and why it stays.
@@ -1473,6 +1425,16 @@ export interface components {
                 string,
                 string
             ][];
+            /** N */
+            n: number;
+            /** N Bytes */
+            n_bytes: number;
+            /** N Bytes Before */
+            n_bytes_before: number;
+            /** N Files */
+            n_files: number;
+            /** Name */
+            name: string;
             /** Refused */
             refused: string | null;
         };
@@ -1483,25 +1445,25 @@ export interface components {
         CleanedRow: {
             /** N */
             n: number;
-            /** Name */
-            name: string;
-            /** N Files */
-            n_files: number;
             /** N Bytes */
             n_bytes: number;
+            /** N Files */
+            n_files: number;
+            /** Name */
+            name: string;
         };
         /**
          * Column
          * @description A column of a table: numbers, texts, or names of images.
          */
         Column: {
-            /** Label */
-            label: string;
             /**
              * Kind
              * @enum {string}
              */
             kind: "number" | "text" | "image";
+            /** Label */
+            label: string;
         };
         /**
          * Delete
@@ -1524,38 +1486,38 @@ export interface components {
          * @description What a delete moves to the Trash; `blocked` says what stands against it.
          */
         DeleteReport: {
+            /** Blocked */
+            blocked: string[];
             /** Dry Run */
             dry_run: boolean;
             /** Jobs */
             jobs: components["schemas"]["DeletedJob"][];
-            /** N Files */
-            n_files: number;
             /** N Bytes */
             n_bytes: number;
-            /** Blocked */
-            blocked: string[];
+            /** N Files */
+            n_files: number;
         };
         /**
          * DeletedJob
          * @description One job that goes to the Trash; `because_of` names the job whose output it reads.
          */
         DeletedJob: {
-            /** N */
-            n: number;
-            /** Name */
-            name: string;
             /** Alias */
             alias: string | null;
-            /** Gui Name */
-            gui_name: string;
-            /** Status */
-            status: string;
-            /** N Files */
-            n_files: number;
-            /** N Bytes */
-            n_bytes: number;
             /** Because Of */
             because_of: string | null;
+            /** Gui Name */
+            gui_name: string;
+            /** N */
+            n: number;
+            /** N Bytes */
+            n_bytes: number;
+            /** N Files */
+            n_files: number;
+            /** Name */
+            name: string;
+            /** Status */
+            status: string;
         };
         /**
          * Disk
@@ -1572,60 +1534,60 @@ export interface components {
          * @description What a file is and how it can be shown. `version` changes whenever the file does.
          */
         DisplayInfo: {
-            /** Path */
-            path: string;
-            /**
-             * Kind
-             * @enum {string}
-             */
-            kind: "micrographs" | "movies" | "particles" | "classes" | "images" | "volume" | "coordinates" | "pdf" | "picture" | "table" | "text" | "other";
-            /** Version */
-            version: string;
-            /**
-             * N
-             * @description Images, rows or sections.
-             */
-            n: number;
-            /** Columns */
-            columns: components["schemas"]["Column"][];
-            /**
-             * Image Column
-             * @description The column that is shown if none is chosen.
-             */
-            image_column: string | null;
-            /** Width Px */
-            width_px: number | null;
-            /** Height Px */
-            height_px: number | null;
-            /** Pixel Size A */
-            pixel_size_A: number | null;
-            /** Job */
-            job: number | null;
-            /**
-             * Table
-             * @description Name of the STAR table that is shown.
-             */
-            table: string;
-            /** Iteration */
-            iteration: number | null;
             /**
              * Classes Of
              * @description Particles file of the classes, if they are some.
              */
             classes_of: string | null;
+            /** Columns */
+            columns: components["schemas"]["Column"][];
+            /** Default Reverse */
+            default_reverse: boolean;
+            /** Default Sort */
+            default_sort: string | null;
+            /** Height Px */
+            height_px: number | null;
+            /**
+             * Image Column
+             * @description The column that is shown if none is chosen.
+             */
+            image_column: string | null;
+            /** Iteration */
+            iteration: number | null;
+            /** Job */
+            job: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "micrographs" | "movies" | "particles" | "classes" | "images" | "volume" | "coordinates" | "pdf" | "picture" | "table" | "text" | "other";
+            /**
+             * N
+             * @description Images, rows or sections.
+             */
+            n: number;
+            /** N Bytes */
+            n_bytes: number;
             /** N Particles */
             n_particles: number | null;
+            /** Path */
+            path: string;
             /**
              * Picks Job
              * @description The job whose picks a list of coordinates holds.
              */
             picks_job: number | null;
-            /** Default Sort */
-            default_sort: string | null;
-            /** Default Reverse */
-            default_reverse: boolean;
-            /** N Bytes */
-            n_bytes: number;
+            /** Pixel Size A */
+            pixel_size_A: number | null;
+            /**
+             * Table
+             * @description Name of the STAR table that is shown.
+             */
+            table: string;
+            /** Version */
+            version: string;
+            /** Width Px */
+            width_px: number | null;
         };
         /**
          * Done
@@ -1634,19 +1596,20 @@ export interface components {
         Done: {
             /** Message */
             message: string;
-            /**
-             * Warnings
-             * @default []
-             */
-            warnings: string[];
+            /** Warnings */
+            warnings?: string[];
         };
         /**
          * DraftBody
          * @description What was kept under a key; version 0 and no value where there is nothing.
          */
         DraftBody: {
+            /** By */
+            by?: string | null;
             /** Key */
             key: string;
+            /** Saved */
+            saved?: string | null;
             /** Value */
             value?: unknown;
             /**
@@ -1654,16 +1617,17 @@ export interface components {
              * @default 0
              */
             version: number;
-            /** Saved */
-            saved?: string | null;
-            /** By */
-            by?: string | null;
         };
         /**
          * DraftChange
          * @description A new value; `version` is that of the value it is based on (0: there was none).
          */
         DraftChange: {
+            /**
+             * By
+             * @description Who: the name of a window.
+             */
+            by?: string | null;
             /** Value */
             value: unknown;
             /**
@@ -1671,11 +1635,6 @@ export interface components {
              * @default 0
              */
             version: number;
-            /**
-             * By
-             * @description Who: the name of a window.
-             */
-            by?: string | null;
         };
         /**
          * DraftConflict
@@ -1691,6 +1650,8 @@ export interface components {
          * @description What the job will need, as far as anybody knows.
          */
         Estimate: {
+            /** Basis */
+            basis: string;
             /** Disk Bytes */
             disk_bytes: number | null;
             /** Free Bytes */
@@ -1699,8 +1660,14 @@ export interface components {
             memory_bytes: number | null;
             /** Seconds */
             seconds: number | null;
-            /** Basis */
-            basis: string;
+        };
+        /**
+         * ExportName
+         * @description Name of an export of scheduled jobs.
+         */
+        ExportName: {
+            /** Name */
+            name: string;
         };
         /**
          * Failure
@@ -1709,50 +1676,46 @@ export interface components {
         Failure: {
             /** Error */
             error: string;
-            /**
-             * Problems
-             * @default []
-             */
-            problems: components["schemas"]["ProblemRow"][];
+            /** Problems */
+            problems?: components["schemas"]["ProblemRow"][];
         };
         /**
          * FileList
          * @description Files of a folder, folders first.
          */
         FileList: {
-            /** Path */
-            path: string;
             /** Files */
             files: components["schemas"]["FileRow"][];
             /** N All */
             n_all: number;
             /** Parent */
             parent: string | null;
+            /** Path */
+            path: string;
         };
         /**
          * FileRow
          * @description One file or folder below a job.
          */
         FileRow: {
-            /** Path */
-            path: string;
             /** Is Folder */
             is_folder: boolean;
-            /** N Bytes */
-            n_bytes: number;
-            /** Modified */
-            modified: string;
             /** Kind */
             kind: string;
+            /** Modified */
+            modified: string;
+            /** N Bytes */
+            n_bytes: number;
+            /** Path */
+            path: string;
         };
         /**
          * Form
          * @description A job type with all its options. Values are by name.
          */
         Form: {
-            type: components["schemas"]["TypeRow"];
-            /** Tabs */
-            tabs: components["schemas"]["FormTab"][];
+            /** Gpu */
+            gpu: boolean;
             /**
              * Last Used
              * @description Values by name that such a job was last started with in this project.
@@ -1760,13 +1723,15 @@ export interface components {
             last_used: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Values
-             * @description Values to fill in: of the job that was asked for, else last used, else the defaults of this site.
-             */
-            values: {
-                [key: string]: unknown;
-            };
+            /** Mpi */
+            mpi: boolean;
+            /** Queue */
+            queue: boolean;
+            /** Tabs */
+            tabs: components["schemas"]["FormTab"][];
+            /** Threads */
+            threads: boolean;
+            type: components["schemas"]["TypeRow"];
             /**
              * Unknown
              * @description Keys of that job which are no options here.
@@ -1774,163 +1739,157 @@ export interface components {
             unknown: {
                 [key: string]: string;
             };
-            /** Mpi */
-            mpi: boolean;
-            /** Threads */
-            threads: boolean;
-            /** Gpu */
-            gpu: boolean;
-            /** Queue */
-            queue: boolean;
+            /**
+             * Values
+             * @description Values to fill in: of the job that was asked for, else last used, else the defaults of this site.
+             */
+            values: {
+                [key: string]: unknown;
+            };
         };
         /**
          * FormGroup
          * @description Options that stand together; with a title they share one line.
          */
         FormGroup: {
-            /** Title */
-            title: string;
             /** Options */
             options: components["schemas"]["FormOption"][];
+            /** Title */
+            title: string;
         };
         /**
          * FormOption
          * @description One option. `when` says when it has an effect, `when_text` the same in labels.
          */
         FormOption: {
-            /** Name */
-            name: string;
+            /** At Least */
+            at_least: number | null;
+            /** At Most */
+            at_most: number | null;
+            /** Choices */
+            choices: string[];
+            /** Default */
+            default: unknown;
+            /** Default Text */
+            default_text: string;
+            /** Directory */
+            directory: string;
+            /** Help */
+            help: string;
+            /** High */
+            high: number | null;
             /** Key */
             key: string;
-            /** Label */
-            label: string;
-            /** Relion Label */
-            relion_label: string;
             /**
              * Kind
              * @enum {string}
              */
             kind: "boolean" | "slider" | "text" | "radio" | "file" | "node";
-            /**
-             * Type
-             * @enum {string}
-             */
-            type: "bool" | "int" | "float" | "str";
-            /** Default */
-            default: unknown;
-            /** Default Text */
-            default_text: string;
-            /** Required */
-            required: boolean;
-            /** Optional */
-            optional: boolean;
-            /** Choices */
-            choices: string[];
+            /** Label */
+            label: string;
+            /** Locked Here */
+            locked_here: boolean;
             /** Low */
             low: number | null;
-            /** High */
-            high: number | null;
-            /** Step */
-            step: number | null;
-            /** At Least */
-            at_least: number | null;
-            /** At Most */
-            at_most: number | null;
-            /** Off */
-            off: number | null;
-            /** Unit */
-            unit: string;
-            /** Help */
-            help: string;
-            /** Range */
-            range: string;
-            /** Pattern */
-            pattern: string | null;
-            /** Directory */
-            directory: string;
+            /** Name */
+            name: string;
             /** Node Type */
             node_type: string;
-            when: components["schemas"]["Rule"] | null;
-            /** When Text */
-            when_text: string;
+            /** Off */
+            off: number | null;
             /**
              * On Continue
              * @enum {string}
              */
             on_continue: "free" | "locked" | "only";
-            /** Locked Here */
-            locked_here: boolean;
+            /** Optional */
+            optional: boolean;
+            /** Pattern */
+            pattern: string | null;
+            /** Range */
+            range: string;
+            /** Relion Label */
+            relion_label: string;
+            /** Required */
+            required: boolean;
+            /** Step */
+            step: number | null;
             /**
-             * Level
+             * Type
              * @enum {string}
              */
-            level: "usual" | "expert";
+            type: "bool" | "int" | "float" | "str";
+            /** Unit */
+            unit: string;
+            when: components["schemas"]["Rule"] | null;
+            /** When Text */
+            when_text: string;
         };
         /**
          * FormTab
          * @description A tab; `switch` is the option that turns nearly all of it on, where there is one.
          */
         FormTab: {
-            /** Title */
-            title: string;
-            /** Switch */
-            switch: string | null;
             /** Groups */
             groups: components["schemas"]["FormGroup"][];
+            /** Switch */
+            switch: string | null;
+            /** Title */
+            title: string;
         };
         /**
          * Graph
          * @description All jobs and what passes between them.
          */
         Graph: {
-            /** Jobs */
-            jobs: components["schemas"]["GraphNode"][];
             /** Edges */
             edges: components["schemas"]["GraphEdge"][];
-            /** Width */
-            width?: number | null;
             /** Height */
             height?: number | null;
+            /** Jobs */
+            jobs: components["schemas"]["GraphNode"][];
+            /** Width */
+            width?: number | null;
         };
         /**
          * GraphEdge
          * @description Files that go from one job to another.
          */
         GraphEdge: {
+            /** Count */
+            count?: number | null;
+            /** Nodes */
+            nodes: string[];
             /** Source */
             source: number;
             /** Target */
             target: number;
-            /** Nodes */
-            nodes: string[];
             /** What */
             what: string;
-            /** Count */
-            count?: number | null;
         };
         /**
          * GraphNode
          * @description A job in the graph; `x`, `y` (its centre) and the layer where a layout was asked for.
          */
         GraphNode: {
+            /** Alias */
+            alias: string | null;
+            /** Family */
+            family: string;
+            /** Gui Name */
+            gui_name: string;
+            /** Layer */
+            layer?: number | null;
             /** N */
             n: number;
             /** Name */
             name: string;
-            /** Alias */
-            alias: string | null;
-            /** Word */
-            word: string;
-            /** Gui Name */
-            gui_name: string;
-            /** Family */
-            family: string;
             /** Status */
             status: string;
             /** Waits For You */
             waits_for_you: boolean;
-            /** Layer */
-            layer?: number | null;
+            /** Word */
+            word: string;
             /** X */
             x?: number | null;
             /** Y */
@@ -1941,26 +1900,26 @@ export interface components {
          * @description A number that a job is judged by.
          */
         HeadlineRow: {
-            /** Name */
-            name: string;
             /** Label */
             label: string;
-            /** Value */
-            value: number | string | null;
+            /** Name */
+            name: string;
             /** Unit */
             unit: string;
+            /** Value */
+            value: number | string | null;
         };
         /**
          * Histogram
          * @description How a column of numbers is spread.
          */
         Histogram: {
-            /** Label */
-            label: string;
-            /** Edges */
-            edges: number[];
             /** Counts */
             counts: number[];
+            /** Edges */
+            edges: number[];
+            /** Label */
+            label: string;
             /** N Missing */
             n_missing: number;
         };
@@ -1969,152 +1928,145 @@ export interface components {
          * @description One thing that a search found; `target` says where to go: a job number, word, path or act.
          */
         Hit: {
+            /** Detail */
+            detail: string;
             /**
              * Kind
              * @enum {string}
              */
             kind: "job" | "type" | "node" | "action";
-            /** Title */
-            title: string;
-            /** Detail */
-            detail: string;
-            /** Target */
-            target: string;
             /** Score */
             score: number;
+            /** Target */
+            target: string;
+            /** Title */
+            title: string;
         };
         /**
          * ImageMeta
          * @description A large image as tiles: level 0 has every pixel, each next one half as many a side.
          */
         ImageMeta: {
-            /** Path */
-            path: string;
-            /** Row */
-            row: number;
+            /** Ctf Image */
+            ctf_image?: string | null;
+            /** Deviation */
+            deviation: number;
+            /** Height Px */
+            height_px: number;
+            /** Levels */
+            levels: number;
+            /** Maximum */
+            maximum: number;
+            /** Mean */
+            mean: number;
+            /** Minimum */
+            minimum: number;
             /** Name */
             name: string;
+            /** Path */
+            path: string;
+            /** Pixel Size A */
+            pixel_size_A: number | null;
+            /** Row */
+            row: number;
+            /** Tile Px */
+            tile_px: number;
+            /** Values */
+            values?: {
+                [key: string]: unknown;
+            };
             /** Version */
             version: string;
             /** Width Px */
             width_px: number;
-            /** Height Px */
-            height_px: number;
-            /** Tile Px */
-            tile_px: number;
-            /** Levels */
-            levels: number;
-            /** Pixel Size A */
-            pixel_size_A: number | null;
-            /** Mean */
-            mean: number;
-            /** Deviation */
-            deviation: number;
-            /** Minimum */
-            minimum: number;
-            /** Maximum */
-            maximum: number;
-            /** Ctf Image */
-            ctf_image?: string | null;
-            /**
-             * Values
-             * @default {}
-             */
-            values: {
-                [key: string]: unknown;
-            };
+        };
+        /**
+         * ImportPath
+         * @description Where an export is, below the project.
+         */
+        ImportPath: {
+            /** Path */
+            path: string;
         };
         /**
          * InputFact
          * @description What the header of an input says.
          */
         InputFact: {
+            /** Box Px */
+            box_px: number | null;
+            /** Count */
+            count: number | null;
+            /** N Bytes */
+            n_bytes: number | null;
             /** Option */
             option: string;
             /** Path */
             path: string;
-            /** What */
-            what: string;
-            /** Count */
-            count: number | null;
-            /** Box Px */
-            box_px: number | null;
             /** Pixel Size A */
             pixel_size_A: number | null;
-            /** N Bytes */
-            n_bytes: number | null;
+            /** What */
+            what: string;
         };
         /**
          * JobDetail
          * @description Everything about one job.
          */
         JobDetail: {
-            /** N */
-            n: number;
-            /** Name */
-            name: string;
+            /** About */
+            about: string;
             /** Alias */
             alias: string | null;
-            /** Word */
-            word: string;
-            /** Gui Name */
-            gui_name: string;
-            /** Family */
-            family: string;
-            /** Type */
-            type: string;
             /**
-             * Status
-             * @enum {string}
+             * Can
+             * @description What may be done: continue, overwrite, abort, mark, clean, harsh_clean, delete, start, edit.
              */
-            status: "Running" | "Scheduled" | "Succeeded" | "Failed" | "Aborted";
-            /** Waits For You */
-            waits_for_you: boolean;
-            /** Queued Since */
-            queued_since: string | null;
-            /** Queue Id */
-            queue_id: string | null;
-            /** Host */
-            host: string | null;
-            /** Reason */
-            reason: string;
+            can: string[];
+            /** Commands */
+            commands: string[];
             /** Created */
             created: string | null;
-            /** Started */
-            started: string | null;
             /** Ended */
             ended: string | null;
-            progress: components["schemas"]["ProgressRow"] | null;
+            failure: components["schemas"]["Reason"] | null;
+            /** Family */
+            family: string;
+            /** Folder */
+            folder: string;
+            /** Gui Name */
+            gui_name: string;
             /** Headline */
             headline: components["schemas"]["HeadlineRow"][];
-            /** N Warnings */
-            n_warnings: number;
+            /** Host */
+            host: string | null;
+            /** Input Nodes */
+            input_nodes: components["schemas"]["NodeRow"][];
             /**
              * Inputs
              * @description Jobs whose output it reads, by number.
              */
             inputs: number[];
+            /** N */
+            n: number;
+            /** N Warnings */
+            n_warnings: number;
+            /** Name */
+            name: string;
+            /** Note First Line */
+            note_first_line: string;
+            /** Options */
+            options: components["schemas"]["OptionRow"][];
+            /** Output Nodes */
+            output_nodes: components["schemas"]["NodeRow"][];
             /**
              * Outputs
              * @description Jobs that read its output, by number.
              */
             outputs: number[];
-            /** Note First Line */
-            note_first_line: string;
-            /** Folder */
-            folder: string;
-            /** About */
-            about: string;
-            /** Options */
-            options: components["schemas"]["OptionRow"][];
-            /** Unknown */
-            unknown: {
-                [key: string]: string;
-            };
-            /** Input Nodes */
-            input_nodes: components["schemas"]["NodeRow"][];
-            /** Output Nodes */
-            output_nodes: components["schemas"]["NodeRow"][];
+            /** Plots */
+            plots: {
+                [key: string]: unknown;
+            }[];
             /**
              * Process
              * @description process.json, where the job has one.
@@ -2122,94 +2074,96 @@ export interface components {
             process: {
                 [key: string]: unknown;
             } | null;
-            /** Commands */
-            commands: string[];
+            progress: components["schemas"]["ProgressRow"] | null;
+            /** Queue Id */
+            queue_id: string | null;
+            /** Queued Since */
+            queued_since: string | null;
+            /** Reason */
+            reason: string;
+            /** Started */
+            started: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "Running" | "Scheduled" | "Succeeded" | "Failed" | "Aborted";
             /** Timing */
             timing: {
                 [key: string]: unknown;
             }[];
+            /** Type */
+            type: string;
+            /** Unknown */
+            unknown: {
+                [key: string]: string;
+            };
+            /** Waits For You */
+            waits_for_you: boolean;
             /** Warning List */
             warning_list: {
                 [key: string]: unknown;
             }[];
-            /** Plots */
-            plots: {
-                [key: string]: unknown;
-            }[];
-            failure: components["schemas"]["Reason"] | null;
-            /**
-             * Can
-             * @description What may be done: continue, overwrite, abort, mark, clean, harsh_clean, delete, start, edit.
-             */
-            can: string[];
+            /** Word */
+            word: string;
         };
         /**
          * JobRow
          * @description One job of the list. Times are ISO 8601 in UTC.
          */
         JobRow: {
-            /** N */
-            n: number;
-            /** Name */
-            name: string;
             /** Alias */
             alias: string | null;
-            /** Word */
-            word: string;
-            /** Gui Name */
-            gui_name: string;
-            /** Family */
-            family: string;
-            /** Type */
-            type: string;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "Running" | "Scheduled" | "Succeeded" | "Failed" | "Aborted";
-            /** Waits For You */
-            waits_for_you: boolean;
-            /** Queued Since */
-            queued_since: string | null;
-            /** Queue Id */
-            queue_id: string | null;
-            /** Host */
-            host: string | null;
-            /** Reason */
-            reason: string;
             /** Created */
             created: string | null;
-            /** Started */
-            started: string | null;
             /** Ended */
             ended: string | null;
-            progress: components["schemas"]["ProgressRow"] | null;
+            /** Family */
+            family: string;
+            /** Gui Name */
+            gui_name: string;
             /** Headline */
             headline: components["schemas"]["HeadlineRow"][];
-            /** N Warnings */
-            n_warnings: number;
+            /** Host */
+            host: string | null;
             /**
              * Inputs
              * @description Jobs whose output it reads, by number.
              */
             inputs: number[];
+            /** N */
+            n: number;
+            /** N Warnings */
+            n_warnings: number;
+            /** Name */
+            name: string;
+            /** Note First Line */
+            note_first_line: string;
             /**
              * Outputs
              * @description Jobs that read its output, by number.
              */
             outputs: number[];
-            /** Note First Line */
-            note_first_line: string;
-        };
-        /**
-         * Lock
-         * @description Who holds the project, and why.
-         */
-        Lock: {
-            /** Owner */
-            owner: string;
+            progress: components["schemas"]["ProgressRow"] | null;
+            /** Queue Id */
+            queue_id: string | null;
+            /** Queued Since */
+            queued_since: string | null;
             /** Reason */
             reason: string;
+            /** Started */
+            started: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "Running" | "Scheduled" | "Succeeded" | "Failed" | "Aborted";
+            /** Type */
+            type: string;
+            /** Waits For You */
+            waits_for_you: boolean;
+            /** Word */
+            word: string;
         };
         /**
          * LogText
@@ -2218,17 +2172,17 @@ export interface components {
         LogText: {
             /** N */
             n: number;
+            /** Next */
+            next: number;
+            /** Size */
+            size: number;
+            /** Start */
+            start: number;
             /**
              * Stream
              * @enum {string}
              */
             stream: "out" | "err";
-            /** Start */
-            start: number;
-            /** Next */
-            next: number;
-            /** Size */
-            size: number;
             /** Text */
             text: string;
         };
@@ -2267,30 +2221,30 @@ export interface components {
          * @description A job next to another one, through these files.
          */
         Neighbour: {
+            /** Alias */
+            alias: string | null;
+            /** Family */
+            family: string;
+            /** Gui Name */
+            gui_name: string;
             /** N */
             n: number;
             /** Name */
             name: string;
-            /** Alias */
-            alias: string | null;
-            /** Gui Name */
-            gui_name: string;
-            /** Family */
-            family: string;
-            /** Status */
-            status: string;
             /** Nodes */
             nodes: components["schemas"]["NodeRow"][];
+            /** Status */
+            status: string;
         };
         /**
          * Neighbours
          * @description The jobs before or after a job; `outside` are files that no job made.
          */
         Neighbours: {
-            /** N */
-            n: number;
             /** Jobs */
             jobs: components["schemas"]["Neighbour"][];
+            /** N */
+            n: number;
             /** Outside */
             outside: components["schemas"]["NodeRow"][];
         };
@@ -2302,67 +2256,61 @@ export interface components {
          *     the answer of the first and does nothing.
          */
         NewJob: {
-            /** Word */
-            word: string;
+            /** Alias */
+            alias?: string | null;
             /**
-             * Values
-             * @default {}
+             * Job
+             * @description The job that is continued or overwritten.
              */
-            values: {
-                [key: string]: unknown;
-            };
+            job?: number | null;
             /**
              * Mode
              * @default run
              * @enum {string}
              */
             mode: "run" | "schedule" | "continue" | "overwrite";
-            /**
-             * Job
-             * @description The job that is continued or overwritten.
-             */
-            job?: number | null;
-            /** Alias */
-            alias?: string | null;
+            /** Request Id */
+            request_id: string;
             /**
              * Schedule
              * @description Only schedule what is continued or overwritten.
              * @default false
              */
             schedule: boolean;
-            /** Request Id */
-            request_id: string;
+            /** Values */
+            values?: {
+                [key: string]: unknown;
+            };
+            /** Word */
+            word: string;
         };
         /**
          * NodeRow
          * @description A file between jobs; `what` is what people call it, `count` its rows where it is a list.
          */
         NodeRow: {
-            /** Path */
-            path: string;
-            /** Type */
-            type: string;
-            /** What */
-            what: string;
-            /** Job */
-            job: number | null;
-            /** Exists */
-            exists: boolean;
-            /** Count */
-            count?: number | null;
             /** Box Px */
             box_px?: number | null;
-            /** Pixel Size A */
-            pixel_size_A?: number | null;
-            /** N Bytes */
-            n_bytes?: number | null;
+            /** Count */
+            count?: number | null;
+            /** Exists */
+            exists: boolean;
+            /** Job */
+            job: number | null;
             /** Modified */
             modified?: string | null;
-            /**
-             * Used By
-             * @default []
-             */
-            used_by: number[];
+            /** N Bytes */
+            n_bytes?: number | null;
+            /** Path */
+            path: string;
+            /** Pixel Size A */
+            pixel_size_A?: number | null;
+            /** Type */
+            type: string;
+            /** Used By */
+            used_by?: number[];
+            /** What */
+            what: string;
         };
         /**
          * NoteBody
@@ -2392,44 +2340,44 @@ export interface components {
          * @description One option of a job as it was set.
          */
         OptionRow: {
-            /** Name */
-            name: string;
+            /** Changed */
+            changed: boolean;
+            /** Default */
+            default: string;
             /** Key */
             key: string;
             /** Label */
             label: string;
+            /** Name */
+            name: string;
             /** Tab */
             tab: string;
-            /** Value */
-            value: unknown;
             /** Text */
             text: string;
-            /** Default */
-            default: string;
-            /** Changed */
-            changed: boolean;
             /** Used */
             used: boolean;
+            /** Value */
+            value: unknown;
         };
         /**
          * PickChange
          * @description Changes to the picks of one micrograph, based on `version`.
          */
         PickChange: {
-            /** Version */
-            version: string;
             /**
              * Edits
              * @default []
              */
             edits: components["schemas"]["PickEdit"][];
-            /** Selected */
-            selected?: boolean | null;
             /**
              * Force
              * @default false
              */
             force: boolean;
+            /** Selected */
+            selected?: boolean | null;
+            /** Version */
+            version: string;
         };
         /**
          * PickConflict
@@ -2454,24 +2402,36 @@ export interface components {
              * @enum {string}
              */
             act: "add" | "delete" | "move" | "type" | "clear";
-            /** X */
-            x?: number | null;
-            /** Y */
-            y?: number | null;
-            /** Radius */
-            radius?: number | null;
             /** Index */
             index?: number | null;
             /** Indices */
             indices?: number[] | null;
+            /** Radius */
+            radius?: number | null;
             /** Type */
             type?: number | null;
+            /** X */
+            x?: number | null;
+            /** Y */
+            y?: number | null;
         };
         /**
          * PickList
          * @description The micrographs of a picking job.
          */
         PickList: {
+            /** Diameter A */
+            diameter_A: number | null;
+            /** Display */
+            display: {
+                [key: string]: unknown;
+            };
+            /** Editable */
+            editable: boolean;
+            /** Filaments */
+            filaments: boolean;
+            /** Micrographs */
+            micrographs: components["schemas"]["PickedMicrograph"][];
             /** N */
             n: number;
             /**
@@ -2484,24 +2444,12 @@ export interface components {
              * @description The list of micrographs, for tiles.
              */
             path: string;
-            /** Filaments */
-            filaments: boolean;
-            /** Editable */
-            editable: boolean;
-            /** Why Not */
-            why_not: string | null;
             /** Pixel Size A */
             pixel_size_A: number | null;
-            /** Diameter A */
-            diameter_A: number | null;
-            /** Display */
-            display: {
-                [key: string]: unknown;
-            };
             /** Total */
             total: number;
-            /** Micrographs */
-            micrographs: components["schemas"]["PickedMicrograph"][];
+            /** Why Not */
+            why_not: string | null;
         };
         /**
          * PickSave
@@ -2521,62 +2469,44 @@ export interface components {
          * @description What was written; `left_out` are micrographs that lack an end of a filament.
          */
         PickSaved: {
-            /** N */
-            n: number;
-            /** Total */
-            total: number;
-            /** N Micrographs */
-            n_micrographs: number;
-            /** Left Out */
-            left_out: string[];
             /** Closed */
             closed: boolean;
+            /** Left Out */
+            left_out: string[];
+            /** N */
+            n: number;
+            /** N Micrographs */
+            n_micrographs: number;
+            /** Total */
+            total: number;
         };
         /**
          * PickedMicrograph
          * @description One micrograph of a picking job; `row` is its place in the list.
          */
         PickedMicrograph: {
-            /** Row */
-            row: number;
-            /** Name */
-            name: string;
-            /** Selected */
-            selected: boolean;
             /** Count */
             count: number;
-            /** Version */
-            version: string;
-            /** Defocus A */
-            defocus_A: number | null;
-            /** Ctf Max Resolution A */
-            ctf_max_resolution_A: number | null;
             /** Ctf Image */
             ctf_image: string | null;
+            /** Ctf Max Resolution A */
+            ctf_max_resolution_A: number | null;
+            /** Defocus A */
+            defocus_A: number | null;
+            /** Name */
+            name: string;
+            /** Row */
+            row: number;
+            /** Selected */
+            selected: boolean;
+            /** Version */
+            version: string;
         };
         /**
          * Picks
          * @description The picks of one micrograph as columns, in pixels from its first one.
          */
         Picks: {
-            /** N */
-            n: number;
-            /** Row */
-            row: number;
-            /** Name */
-            name: string;
-            /** Version */
-            version: string;
-            /** Count */
-            count: number;
-            /** X */
-            x: number[];
-            /** Y */
-            y: number[];
-            /** Fom */
-            fom: (number | null)[];
-            /** Type */
-            type: (number | null)[];
             /**
              * Columns
              * @description All other columns of numbers.
@@ -2584,6 +2514,24 @@ export interface components {
             columns: {
                 [key: string]: unknown[];
             };
+            /** Count */
+            count: number;
+            /** Fom */
+            fom: (number | null)[];
+            /** N */
+            n: number;
+            /** Name */
+            name: string;
+            /** Row */
+            row: number;
+            /** Type */
+            type: (number | null)[];
+            /** Version */
+            version: string;
+            /** X */
+            x: number[];
+            /** Y */
+            y: number[];
         };
         /**
          * ProblemRow
@@ -2593,8 +2541,6 @@ export interface components {
          *     `message` says what was found, what was wanted and what to do.
          */
         ProblemRow: {
-            /** Where */
-            where: string;
             /** Message */
             message: string;
             /**
@@ -2603,6 +2549,8 @@ export interface components {
              * @enum {string}
              */
             severity: "error" | "warning";
+            /** Where */
+            where: string;
         };
         /**
          * Profile
@@ -2613,59 +2561,64 @@ export interface components {
             kind: string;
             /** X */
             x: number[];
-            /** Y */
-            y: number[];
             /** X Unit */
             x_unit: string;
+            /** Y */
+            y: number[];
         };
         /**
          * ProgressRow
          * @description How far a running job is; `total` is 0 and `seconds_left` null where nobody knows.
          */
         ProgressRow: {
-            /** Phase */
-            phase: string;
             /** Done */
             done: number;
-            /** Total */
-            total: number;
-            /** Unit */
-            unit: string;
+            /** Phase */
+            phase: string;
             /** Rate */
             rate: number;
             /** Seconds Left */
             seconds_left: number | null;
+            /** Total */
+            total: number;
+            /** Unit */
+            unit: string;
         };
         /**
          * ProjectInfo
          * @description What every page shows of the project.
          */
         ProjectInfo: {
-            /** Name */
-            name: string;
-            /** Root */
-            root: string;
-            /** Host */
-            host: string;
-            /** User */
-            user: string;
-            /** Version */
-            version: string;
-            /** Read Only */
-            read_only: boolean;
+            disk: components["schemas"]["Disk"];
             /**
              * Form
              * @enum {string}
              */
             form: "3.1" | "4.0" | "5.0";
+            /**
+             * Front End
+             * @description Whether the pages themselves are part of this install.
+             */
+            front_end: boolean;
+            /** Host */
+            host: string;
             /** N Jobs */
             n_jobs: number;
+            /** Name */
+            name: string;
             /** Next Number */
             next_number: number;
             /** Note */
             note: string;
-            disk: components["schemas"]["Disk"];
-            trash: components["schemas"]["Bytes"];
+            /**
+             * Problems
+             * @description What was wrong in the pipeline file and survived.
+             */
+            problems: string[];
+            /** Read Only */
+            read_only: boolean;
+            /** Root */
+            root: string;
             /**
              * Settings
              * @description The draft `settings`: display settings kept.
@@ -2673,16 +2626,11 @@ export interface components {
             settings: {
                 [key: string]: unknown;
             };
-            /**
-             * Problems
-             * @description What was wrong in the pipeline file and survived.
-             */
-            problems: string[];
-            /**
-             * Front End
-             * @description Whether the pages themselves are part of this install.
-             */
-            front_end: boolean;
+            trash: components["schemas"]["Bytes"];
+            /** User */
+            user: string;
+            /** Version */
+            version: string;
         };
         /**
          * Reason
@@ -2691,10 +2639,10 @@ export interface components {
         Reason: {
             /** Cause */
             cause: string;
-            /** Remedies */
-            remedies: string[];
             /** Last Lines */
             last_lines: string[];
+            /** Remedies */
+            remedies: string[];
         };
         /**
          * Rhythm
@@ -2714,6 +2662,11 @@ export interface components {
              */
             times: number;
             /**
+             * Wait After S
+             * @default 10
+             */
+            wait_after_s: number;
+            /**
              * Wait Before Min
              * @default 0
              */
@@ -2723,34 +2676,29 @@ export interface components {
              * @default 15
              */
             wait_between_min: number;
-            /**
-             * Wait After S
-             * @default 10
-             */
-            wait_after_s: number;
         };
         /**
          * Rows
          * @description Some images of a table, by their places in the file.
          */
         Rows: {
-            /** Path */
-            path: string;
             /** Column */
             column?: string | null;
+            /** Path */
+            path: string;
             /** Rows */
             rows: number[];
+            /**
+             * Size
+             * @default 256
+             */
+            size: number;
             /**
              * What
              * @default mean
              * @enum {string}
              */
             what: "mean" | "deviation";
-            /**
-             * Size
-             * @default 256
-             */
-            size: number;
         };
         /**
          * Rule
@@ -2760,55 +2708,55 @@ export interface components {
          *     empty, not 0) or is not.
          */
         Rule: {
-            /** Any */
-            any?: components["schemas"]["Rule"][] | null;
             /** All */
             all?: components["schemas"]["Rule"][] | null;
-            /** Key */
-            key?: string | null;
+            /** Any */
+            any?: components["schemas"]["Rule"][] | null;
             /** Equals */
             equals?: boolean | null;
+            /** Key */
+            key?: string | null;
         };
         /**
          * SearchResult
          * @description What fits, best first.
          */
         SearchResult: {
-            /** Query */
-            query: string;
             /** Hits */
             hits: components["schemas"]["Hit"][];
+            /** Query */
+            query: string;
         };
         /**
          * Selection
          * @description What is chosen in a Select job: for each row 0, or its type from 1 to 6.
          */
         Selection: {
-            /** N */
-            n: number;
-            /** Path */
-            path: string;
+            /** Can Save */
+            can_save: boolean;
+            /** Is Saved */
+            is_saved: boolean;
             /**
              * Kind
              * @enum {string}
              */
             kind: "classes" | "micrographs" | "particles" | "movies";
+            /** N */
+            n: number;
             /** N Rows */
             n_rows: number;
+            /** Path */
+            path: string;
+            /** Recentre */
+            recentre: boolean;
+            /** Regroup */
+            regroup: number | null;
             /** Types */
             types: number[];
             /** Version */
             version: string;
-            /** Is Saved */
-            is_saved: boolean;
-            /** Can Save */
-            can_save: boolean;
             /** Why Not */
             why_not: string | null;
-            /** Regroup */
-            regroup: number | null;
-            /** Recentre */
-            recentre: boolean;
         };
         /**
          * SelectionChange
@@ -2822,6 +2770,20 @@ export interface components {
              * @enum {string}
              */
             action: "backup" | "save";
+            /** Max Per Class */
+            max_per_class?: number | null;
+            /**
+             * Recentre
+             * @default false
+             */
+            recentre: boolean;
+            /** Regroup */
+            regroup?: number | null;
+            /**
+             * Save Type
+             * @default 0
+             */
+            save_type: number;
             /** Types */
             types: number[];
             /**
@@ -2829,36 +2791,22 @@ export interface components {
              * @default
              */
             version: string;
-            /**
-             * Save Type
-             * @default 0
-             */
-            save_type: number;
-            /** Regroup */
-            regroup?: number | null;
-            /**
-             * Recentre
-             * @default false
-             */
-            recentre: boolean;
-            /** Max Per Class */
-            max_per_class?: number | null;
         };
         /**
          * SelectionSaved
          * @description What was kept.
          */
         SelectionSaved: {
-            /** N */
-            n: number;
-            /** Version */
-            version: string;
-            /** N Selected */
-            n_selected: number;
             /** Is Saved */
             is_saved: boolean;
             /** Message */
             message: string;
+            /** N */
+            n: number;
+            /** N Selected */
+            n_selected: number;
+            /** Version */
+            version: string;
         };
         /**
          * StopAutorun
@@ -2873,82 +2821,82 @@ export interface components {
          * @description Rows of a table, in the order asked for. `rows` are their places in the file, from 0.
          */
         TablePart: {
-            /** Path */
-            path: string;
-            /** Version */
-            version: string;
-            /** N */
-            n: number;
-            /** Start */
-            start: number;
-            /** Rows */
-            rows: number[];
             /** Columns */
             columns: {
                 [key: string]: unknown[];
             };
+            /** N */
+            n: number;
+            /** Path */
+            path: string;
+            /** Rows */
+            rows: number[];
+            /** Start */
+            start: number;
+            /** Version */
+            version: string;
         };
         /**
          * TrashInfo
          * @description The Trash.
          */
         TrashInfo: {
-            /** N Files */
-            n_files: number;
-            /** N Bytes */
-            n_bytes: number;
-            /** Jobs */
-            jobs: components["schemas"]["TrashedJobRow"][];
             /** Cleaned */
             cleaned: components["schemas"]["CleanedRow"][];
+            /** Jobs */
+            jobs: components["schemas"]["TrashedJobRow"][];
+            /** N Bytes */
+            n_bytes: number;
+            /** N Files */
+            n_files: number;
         };
         /**
          * TrashedJobRow
          * @description A deleted job that can come back; `group` are all jobs of the same delete.
          */
         TrashedJobRow: {
-            /** N */
-            n: number;
-            /** Name */
-            name: string;
             /** Alias */
             alias: string | null;
-            /** Word */
-            word: string;
-            /** Gui Name */
-            gui_name: string;
             /** Family */
             family: string;
-            /** Status */
-            status: string;
             /** Group */
             group: string[];
-            /** N Files */
-            n_files: number;
+            /** Gui Name */
+            gui_name: string;
+            /** N */
+            n: number;
             /** N Bytes */
             n_bytes: number;
+            /** N Files */
+            n_files: number;
+            /** Name */
+            name: string;
+            /** Status */
+            status: string;
+            /** Word */
+            word: string;
         };
         /**
          * TypeRow
          * @description A job type, in RELION's order. `word` is its name everywhere.
          */
         TypeRow: {
-            /** Word */
-            word: string;
-            /** Label */
-            label: string;
-            /** Gui Name */
-            gui_name: string;
-            /** Family */
-            family: string;
-            /** Folder */
-            folder: string;
             /** About */
             about: string;
             /** Built */
             built: boolean;
+            /** Family */
+            family: string;
+            /** Folder */
+            folder: string;
+            /** Gui Name */
+            gui_name: string;
+            /** Label */
+            label: string;
             /** Why Not */
             why_not: string | null;
+            /** Word */
+            word: string;
         };
         /**
          * Undelete
@@ -2968,34 +2916,63 @@ export interface components {
          * @description What came back.
          */
         Undeleted: {
-            /** Jobs */
-            jobs: number[];
             /** Files */
             files: string[];
+            /** Jobs */
+            jobs: number[];
             /** Warnings */
             warnings: string[];
+        };
+        /**
+         * Unlock
+         * @description Whether to remove a lock whose owner cannot be judged.
+         */
+        Unlock: {
+            /**
+             * Force
+             * @default false
+             */
+            force: boolean;
         };
         /**
          * Value
          * @description The value of one pixel.
          */
         Value: {
+            /** Value */
+            value: number;
             /** X */
             x: number;
             /** Y */
             y: number;
-            /** Value */
-            value: number;
         };
         /**
          * VolumeMeta
          * @description A volume. `threshold` is a level at which the molecule is likely to show.
          */
         VolumeMeta: {
+            /**
+             * Boxes
+             * @description Sides that /data offers, smallest first.
+             */
+            boxes: number[];
+            /** Deviation */
+            deviation: number;
+            /** Half Map */
+            half_map: string | null;
+            histogram: components["schemas"]["Histogram"];
+            /** Is Mask */
+            is_mask: boolean;
+            /** Maximum */
+            maximum: number;
+            /** Mean */
+            mean: number;
+            /** Minimum */
+            minimum: number;
             /** Path */
             path: string;
-            /** Version */
-            version: string;
+            /** Pixel Size A */
+            pixel_size_A: number | null;
             /**
              * Shape
              * @description z, y, x
@@ -3005,30 +2982,12 @@ export interface components {
                 number,
                 number
             ];
-            /** Pixel Size A */
-            pixel_size_A: number | null;
-            /** Minimum */
-            minimum: number;
-            /** Maximum */
-            maximum: number;
-            /** Mean */
-            mean: number;
-            /** Deviation */
-            deviation: number;
-            /** Threshold */
-            threshold: number;
-            /** Is Mask */
-            is_mask: boolean;
-            /**
-             * Boxes
-             * @description Sides that /data offers, smallest first.
-             */
-            boxes: number[];
-            histogram: components["schemas"]["Histogram"];
-            /** Half Map */
-            half_map: string | null;
             /** Symmetry */
             symmetry: string | null;
+            /** Threshold */
+            threshold: number;
+            /** Version */
+            version: string;
         };
     };
     responses: never;
@@ -3039,7 +2998,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    f_x1_get: {
+    get_autoruns: {
         parameters: {
             query?: never;
             header?: never;
@@ -3054,19 +3013,131 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Bytes"];
+                    "application/json": components["schemas"]["AutorunRow"][];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x2_get: {
+    start_autorun: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rhythm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    export_scheduled: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportName"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    import_scheduled: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportPath"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    stop_autorun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopAutorun"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -3077,19 +3148,8 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-        };
-    };
-    f_x3_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description Refused, with the reason. */
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3099,49 +3159,11 @@ export interface operations {
             };
         };
     };
-    f_x4_get: {
+    get_display: {
         parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemRow"];
-                };
+            query: {
+                path: string;
             };
-        };
-    };
-    f_x5_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Column"];
-                };
-            };
-        };
-    };
-    f_x6_get: {
-        parameters: {
-            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -3157,13 +3179,24 @@ export interface operations {
                     "application/json": components["schemas"]["DisplayInfo"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x7_get: {
+    get_draft: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                key: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -3174,16 +3207,71 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Histogram"];
+                    "application/json": components["schemas"]["DraftBody"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x8_get: {
+    put_draft: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DraftChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftBody"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftConflict"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    delete_draft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -3194,674 +3282,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ImageMeta"];
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-        };
-    };
-    f_x9_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description Refused, with the reason. */
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PickChange"];
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x10_get: {
+    get_files: {
         parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PickConflict"];
-                };
+            query?: {
+                path?: string;
+                pattern?: string;
             };
-        };
-    };
-    f_x11_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PickEdit"];
-                };
-            };
-        };
-    };
-    f_x12_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PickList"];
-                };
-            };
-        };
-    };
-    f_x13_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PickSave"];
-                };
-            };
-        };
-    };
-    f_x14_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PickSaved"];
-                };
-            };
-        };
-    };
-    f_x15_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PickedMicrograph"];
-                };
-            };
-        };
-    };
-    f_x16_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Picks"];
-                };
-            };
-        };
-    };
-    f_x17_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Profile"];
-                };
-            };
-        };
-    };
-    f_x18_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Rows"];
-                };
-            };
-        };
-    };
-    f_x19_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Selection"];
-                };
-            };
-        };
-    };
-    f_x20_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SelectionChange"];
-                };
-            };
-        };
-    };
-    f_x21_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SelectionSaved"];
-                };
-            };
-        };
-    };
-    f_x22_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TablePart"];
-                };
-            };
-        };
-    };
-    f_x23_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Value"];
-                };
-            };
-        };
-    };
-    f_x24_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VolumeMeta"];
-                };
-            };
-        };
-    };
-    f_x25_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Check"];
-                };
-            };
-        };
-    };
-    f_x26_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Checked"];
-                };
-            };
-        };
-    };
-    f_x27_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Estimate"];
-                };
-            };
-        };
-    };
-    f_x28_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Form"];
-                };
-            };
-        };
-    };
-    f_x29_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FormGroup"];
-                };
-            };
-        };
-    };
-    f_x30_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FormOption"];
-                };
-            };
-        };
-    };
-    f_x31_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FormTab"];
-                };
-            };
-        };
-    };
-    f_x32_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InputFact"];
-                };
-            };
-        };
-    };
-    f_x33_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Rule"];
-                };
-            };
-        };
-    };
-    f_x34_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TypeRow"];
-                };
-            };
-        };
-    };
-    f_x35_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Alias"];
-                };
-            };
-        };
-    };
-    f_x36_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Clean"];
-                };
-            };
-        };
-    };
-    f_x37_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CleanReport"];
-                };
-            };
-        };
-    };
-    f_x38_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CleanedJob"];
-                };
-            };
-        };
-    };
-    f_x39_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Delete"];
-                };
-            };
-        };
-    };
-    f_x40_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DeleteReport"];
-                };
-            };
-        };
-    };
-    f_x41_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DeletedJob"];
-                };
-            };
-        };
-    };
-    f_x42_get: {
-        parameters: {
-            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -3877,11 +3317,22 @@ export interface operations {
                     "application/json": components["schemas"]["FileList"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x43_get: {
+    get_raw_file: {
         parameters: {
-            query?: never;
+            query: {
+                path: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3893,15 +3344,25 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
                 content: {
-                    "application/json": components["schemas"]["FileRow"];
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x44_get: {
+    get_graph: {
         parameters: {
-            query?: never;
+            query?: {
+                with_layout?: boolean;
+                counts?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3917,9 +3378,450 @@ export interface operations {
                     "application/json": components["schemas"]["Graph"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x45_get: {
+    get_graph_pdf: {
+        parameters: {
+            query?: {
+                job?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_graph_svg: {
+        parameters: {
+            query?: {
+                job?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_average: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rows"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_fft: {
+        parameters: {
+            query: {
+                path: string;
+                column?: string | null;
+                row?: number;
+                what?: "amplitude" | "phase";
+                size?: number;
+                /** @description That of /api/display: lets the browser keep it. */
+                version?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_histogram: {
+        parameters: {
+            query: {
+                path: string;
+                column: string;
+                bins?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Histogram"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_image_meta: {
+        parameters: {
+            query: {
+                path: string;
+                column?: string | null;
+                row?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageMeta"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_image: {
+        parameters: {
+            query: {
+                path: string;
+                column?: string | null;
+                row?: number;
+                size?: number;
+                /** @description That of /api/display: lets the browser keep it. */
+                version?: string;
+                sigma?: number;
+                black?: number;
+                white?: number;
+                lowpass_A?: number;
+                highpass_A?: number;
+                pixel_size_A?: number;
+                colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
+                oriented?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_profile: {
+        parameters: {
+            query: {
+                path: string;
+                column?: string | null;
+                row?: number;
+                what?: "layer_lines" | "radial";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_sprite: {
+        parameters: {
+            query: {
+                path: string;
+                column?: string | null;
+                /** @description Places: `0-99` or `4,8,15`. */
+                rows?: string;
+                sort?: string | null;
+                reverse?: boolean;
+                seed?: number;
+                from?: number;
+                count?: number;
+                size?: number;
+                across?: number;
+                /** @description That of /api/display: lets the browser keep it. */
+                version?: string;
+                sigma?: number;
+                black?: number;
+                white?: number;
+                lowpass_A?: number;
+                highpass_A?: number;
+                pixel_size_A?: number;
+                colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
+                oriented?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_table: {
+        parameters: {
+            query: {
+                path: string;
+                /** @description Labels, with commas. */
+                columns?: string;
+                sort?: string | null;
+                reverse?: boolean;
+                seed?: number;
+                from?: number;
+                count?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TablePart"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_tile: {
+        parameters: {
+            query: {
+                path: string;
+                level: number;
+                x: number;
+                y: number;
+                column?: string | null;
+                row?: number;
+                /** @description That of /api/display: lets the browser keep it. */
+                version?: string;
+                sigma?: number;
+                black?: number;
+                white?: number;
+                lowpass_A?: number;
+                highpass_A?: number;
+                pixel_size_A?: number;
+                colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
+                oriented?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_value: {
+        parameters: {
+            query: {
+                path: string;
+                x: number;
+                y: number;
+                column?: string | null;
+                row?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Value"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_jobs: {
         parameters: {
             query?: never;
             header?: never;
@@ -3934,56 +3836,60 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GraphEdge"];
+                    "application/json": components["schemas"]["JobRow"][];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x46_get: {
+    make_job: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewJob"];
+            };
+        };
         responses: {
             /** @description Successful Response */
-            200: {
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GraphNode"];
+                    "application/json": components["schemas"]["MadeJob"];
                 };
             };
-        };
-    };
-    f_x47_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description Refused, with the reason. */
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HeadlineRow"];
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x48_get: {
+    get_job: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                n: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -3997,13 +3903,24 @@ export interface operations {
                     "application/json": components["schemas"]["JobDetail"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x49_get: {
+    abort: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                n: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -4014,16 +3931,97 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["JobRow"];
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x50_get: {
+    set_alias: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Alias"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    clean: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Clean"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CleanReport"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    clear_errors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -4034,16 +4032,64 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LogText"];
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x51_get: {
+    delete: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Delete"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteReport"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_job_files: {
+        parameters: {
+            query?: {
+                under?: string;
+            };
+            header?: never;
+            path: {
+                n: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -4054,56 +4100,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MadeJob"];
+                    "application/json": components["schemas"]["FileList"];
                 };
             };
-        };
-    };
-    f_x52_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description Refused, with the reason. */
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Mark"];
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x53_get: {
+    get_inputs: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Neighbour"];
-                };
+            path: {
+                n: number;
             };
-        };
-    };
-    f_x54_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -4117,13 +4134,27 @@ export interface operations {
                     "application/json": components["schemas"]["Neighbours"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x55_get: {
+    get_log: {
         parameters: {
-            query?: never;
+            query?: {
+                stream?: "out" | "err";
+                from?: number;
+            };
             header?: never;
-            path?: never;
+            path: {
+                n: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -4134,19 +4165,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NewJob"];
+                    "application/json": components["schemas"]["LogText"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x56_get: {
+    mark: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                n: number;
+            };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Mark"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -4154,276 +4200,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NodeRow"];
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-        };
-    };
-    f_x57_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description Refused, with the reason. */
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OptionRow"];
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x58_get: {
+    get_note: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProgressRow"];
-                };
+            path: {
+                n: number;
             };
-        };
-    };
-    f_x59_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Reason"];
-                };
-            };
-        };
-    };
-    f_x60_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Undelete"];
-                };
-            };
-        };
-    };
-    f_x61_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Undeleted"];
-                };
-            };
-        };
-    };
-    f_x62_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AutorunRow"];
-                };
-            };
-        };
-    };
-    f_x63_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CleanedRow"];
-                };
-            };
-        };
-    };
-    f_x64_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Disk"];
-                };
-            };
-        };
-    };
-    f_x65_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DraftBody"];
-                };
-            };
-        };
-    };
-    f_x66_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DraftChange"];
-                };
-            };
-        };
-    };
-    f_x67_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DraftConflict"];
-                };
-            };
-        };
-    };
-    f_x68_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Hit"];
-                };
-            };
-        };
-    };
-    f_x69_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Lock"];
-                };
-            };
-        };
-    };
-    f_x70_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -4437,9 +4234,223 @@ export interface operations {
                     "application/json": components["schemas"]["NoteBody"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x71_get: {
+    put_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoteChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteBody"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteBody"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_outputs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Neighbours"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_plot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_results: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_nodes: {
+        parameters: {
+            query?: {
+                type?: string;
+                pattern?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeRow"][];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_node_types: {
         parameters: {
             query?: never;
             header?: never;
@@ -4454,12 +4465,164 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NoteChange"];
+                    "application/json": string[];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x72_get: {
+    get_pick_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickList"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    save_picks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickSave"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickSaved"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_picks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+                row: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picks"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    change_picks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+                row: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picks"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickConflict"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_project: {
         parameters: {
             query?: never;
             header?: never;
@@ -4477,9 +4640,51 @@ export interface operations {
                     "application/json": components["schemas"]["ProjectInfo"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x73_get: {
+    clean_all: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Clean"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CleanReport"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_project_note: {
         parameters: {
             query?: never;
             header?: never;
@@ -4494,14 +4699,245 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Rhythm"];
+                    "application/json": components["schemas"]["NoteBody"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x74_get: {
+    put_project_note: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoteChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteBody"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteBody"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_all_notes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    write_all_notes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    remake_nodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    reread: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    stop_server: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    unlock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Unlock"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    search: {
+        parameters: {
+            query?: {
+                q?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4517,13 +4953,24 @@ export interface operations {
                     "application/json": components["schemas"]["SearchResult"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x75_get: {
+    get_selection: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                n: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -4534,12 +4981,65 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StopAutorun"];
+                    "application/json": components["schemas"]["Selection"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
     };
-    f_x76_get: {
+    change_selection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SelectionChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelectionSaved"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Selection"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_trash: {
         parameters: {
             query?: never;
             header?: never;
@@ -4557,9 +5057,18 @@ export interface operations {
                     "application/json": components["schemas"]["TrashInfo"];
                 };
             };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
         };
     };
-    f_x77_get: {
+    empty_trash: {
         parameters: {
             query?: never;
             header?: never;
@@ -4574,7 +5083,290 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TrashedJobRow"];
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    undelete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Undelete"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Undeleted"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_types: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypeRow"][];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    check_values: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                word: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Check"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checked"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_form: {
+        parameters: {
+            query?: {
+                job?: number | null;
+                defaults?: boolean;
+            };
+            header?: never;
+            path: {
+                word: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Form"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_volume_data: {
+        parameters: {
+            query: {
+                path: string;
+                box?: number;
+                /** @description That of /api/display: lets the browser keep it. */
+                version?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_volume_meta: {
+        parameters: {
+            query: {
+                path: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeMeta"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_slice: {
+        parameters: {
+            query: {
+                path: string;
+                axis?: "x" | "y" | "z";
+                index?: number;
+                size?: number;
+                /** @description That of /api/display: lets the browser keep it. */
+                version?: string;
+                sigma?: number;
+                black?: number;
+                white?: number;
+                lowpass_A?: number;
+                highpass_A?: number;
+                pixel_size_A?: number;
+                colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
+                oriented?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_surface: {
+        parameters: {
+            query: {
+                path: string;
+                threshold: number;
+                rot?: number;
+                tilt?: number;
+                psi?: number;
+                size?: number;
+                /** @description A second map. */
+                colour_by?: string;
+                low?: number;
+                high?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };

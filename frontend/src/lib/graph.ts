@@ -7,6 +7,9 @@ import { stateOf, type State } from "./jobs";
 
 export const BOX = { width: 152, height: 42 };
 
+/** So many jobs are easier to see than to unfold. */
+const FEW = 14;
+
 /** One box: a job, or several in a row folded to one. */
 export type Box = {
   id: string;
@@ -104,7 +107,9 @@ export function draw(
   const few = reduced(links);
   const byNumber = new Map(graph.jobs.map((job) => [job.n, job]));
   const rows =
-    folds === "none" ? [] : chains(graph.jobs, few, 3).filter((row) => !open.has(row[0] ?? -1));
+    folds === "none" || graph.jobs.length <= FEW
+      ? []
+      : chains(graph.jobs, few, 3).filter((row) => !open.has(row[0] ?? -1));
   const boxOf = new Map<number, string>();
   for (const row of rows) for (const n of row) boxOf.set(n, `fold${row[0]}`);
   const groups = new Map<string, GraphNode[]>();

@@ -4,6 +4,7 @@ import type { NodeRow } from "../api/types";
 export type ViewerKind = "gallery" | "micrograph" | "volume";
 
 const VOLUMES = ["DensityMap", "Mask3D"];
+const COORDINATES = ["MicrographCoordsGroup"];
 const TABLES = [
   "MicrographGroupMetadata",
   "ParticleGroupMetadata",
@@ -27,6 +28,8 @@ export function mainOutput(word: string, outputs: readonly NodeRow[]): NodeRow |
     const optimiser = there.find((node) => node.path.endsWith("_optimiser.star"));
     if (optimiser) return optimiser;
   }
+  const picks = of(COORDINATES)[0];
+  if (picks && (word === "autopick" || word === "manualpick")) return picks;
   const lists = of(TABLES).filter((node) => node.path.endsWith(".star"));
   const classes = lists.find((node) => node.path.includes("class_averages"));
   return classes ?? lists[0] ?? null;

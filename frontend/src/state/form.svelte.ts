@@ -44,6 +44,7 @@ export class FormState {
 
   private timer: ReturnType<typeof setTimeout> | null = null;
   private asking: AbortController | null = null;
+  private isClosed = false;
   private requestId: string | null = null;
 
   constructor(word: string, mode: Mode, job: number | null) {
@@ -71,9 +72,9 @@ export class FormState {
   }
 
   set(name: string, value: unknown): void {
-    const typed = { ...this.typed, [name]: value };
-    if (value === this.form?.values[name]) delete typed[name];
-    this.keep(typed);
+    const { [name]: _before, ...others } = this.typed;
+    const isAsFilled = value === this.form?.values[name];
+    this.keep(isAsFilled ? others : { ...others, [name]: value });
   }
 
   setAlias(alias: string): void {
@@ -167,12 +168,14 @@ export class FormState {
   }
 
   checkSoon(after = CHECK_AFTER_MS): void {
+    if (this.isClosed) return;
     if (this.timer !== null) clearTimeout(this.timer);
     this.isChecking = true;
     this.timer = setTimeout(() => void this.check(), after);
   }
 
   close(): void {
+    this.isClosed = true;
     if (this.timer !== null) clearTimeout(this.timer);
     this.asking?.abort();
     this.draft.close();

@@ -19,6 +19,11 @@ export class JobState {
     this.n = n;
     this.stops.push(project.listen((event) => this.hear(event)));
     this.stops.push(project.onReload(() => void this.load()));
+    // Signs of life come every 30 s without an event of their own.
+    const timer = setInterval(() => {
+      if (this.detail?.status === "Running" && !document.hidden) void this.load();
+    }, 30_000);
+    this.stops.push(() => clearInterval(timer));
     void this.load();
   }
 

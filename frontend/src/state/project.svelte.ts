@@ -1,6 +1,7 @@
 /** The project as the server last told it: its facts, its jobs, its job types. */
 import { SvelteMap } from "svelte/reactivity";
 
+import { ApiError } from "../api/client";
 import * as api from "../api/endpoints";
 import { EventStream, type Link, type ServerEvent } from "../api/socket";
 import type { JobRow, ProjectInfo, TypeRow } from "../api/types";
@@ -20,6 +21,8 @@ class ProjectState {
   link = $state<Link>("connecting");
   /** When the connection was lost, in milliseconds; null while it is there. */
   lostAt = $state<number | null>(null);
+  /** The server does not know this window any more: it was started anew. */
+  isSignedOut = $state(false);
   /** How many changes wait for the connection, by who keeps them. */
   unsent = new SvelteMap<string, number>();
   /** The time, for all that shows how long something takes; moves every second. */
@@ -153,12 +156,26 @@ class ProjectState {
   }
 
   private setLink(link: Link): void {
-    if (link === "lost" && this.lostAt === null) this.lostAt = Date.now();
+    if (link === "lost") {
+      this.lostAt ??= Date.now();
+      void this.askWhy();
+    }
     if (link === "open") {
       if (this.lostAt !== null) void this.reload();
       this.lostAt = null;
+      this.isSignedOut = false;
     }
     this.link = link;
+  }
+
+  /** A WebSocket does not tell why it was refused; a plain question does. */
+  private async askWhy(): Promise<void> {
+    try {
+      await api.project();
+      this.isSignedOut = false;
+    } catch (error) {
+      this.isSignedOut = error instanceof ApiError && error.status === 401;
+    }
   }
 }
 
