@@ -286,25 +286,6 @@ def test_rows_of_relion_30_get_optics_groups(project, data):
     assert star["optics"].value("rlnImageSize") == 320
 
 
-@pytest.mark.parametrize(
-    ("option", "words"), [("do_class_ranker", "automatically"), ("do_filaments", "dendrogram")]
-)
-def test_modes_that_are_not_built_say_so(project, option, words):
-    with pytest.raises(InputError, match=f"{words}.*is not part of this version"):
-        select(project, fn_data="", fn_model="x_optimiser.star", **{option: True})
-
-
-def test_an_unknown_additional_argument_is_refused(project):
-    with pytest.raises(InputError, match=r"--frob.*--classes 1,3-5.*--random_seed N"):
-        select(project, do_split=True, other_args="--frob 3")
-
-
-def test_a_range_with_no_row_is_answered_with_the_range_there_is(project):
-    with pytest.raises(InputError, match=r"has a rlnDefocusU of 1 to 2; the values go from \d+ to"):
-        select(
-            project,
-            do_select_values=True,
-            select_label="rlnDefocusU",
-            select_minval=1,
-            select_maxval=2,
-        )
+def test_filaments_say_that_they_are_not_built(project):
+    with pytest.raises(InputError, match=r"dendrogram.*is not part of this version"):
+        select(project, fn_data="", fn_model="x_optimiser.star", do_filaments=True)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from dataset import tables
+from programs import real_classes
 from programs.jobs_made import run_job
+from programs.real_classes import OPTIMISER
 from vitreous.dataset.chosen_classes import selection_table
 from vitreous.dataset.recentring import centre_of_mass
 from vitreous.errors import FormatError, InputError
 from vitreous.io import read_images, read_star, write_star
-
-OPTIMISER = "Class2D/job002/run_it025_optimiser.star"
 
 
 @pytest.fixture
@@ -26,13 +26,7 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def class2d(project, data):
     """The classification as a job of the project."""
-    folder = project / "Class2D/job002"
-    folder.mkdir(parents=True)
-    for path in (data / "relion5_runs/class2d_em").glob("run_it025_*"):
-        content = path.read_bytes()
-        if path.suffix == ".star":
-            content = content.replace(b"c2em/", b"Class2D/job002/")
-        (folder / path.name).write_bytes(content)
+    real_classes.put(project, data)
     return project
 
 
