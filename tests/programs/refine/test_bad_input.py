@@ -103,8 +103,8 @@ def test_everything_that_is_wrong_is_told_at_once(project, refused):
     assert len(refused(map="empty.mrc").splitlines()) == 3
 
 
-@pytest.mark.parametrize("value", [np.nan, 1e30])
-def test_an_image_that_is_not_finite_is_named_skipped_and_counted(project, value):
+@pytest.mark.parametrize("value", [np.nan, 1e30, 3e3])
+def test_an_image_that_cannot_be_used_is_named_skipped_and_counted(project, value):
     stack, header = read_mrc(project.root / "sim/particles.mrcs")
     stack = np.array(stack)
     stack[6, 3, 4] = value

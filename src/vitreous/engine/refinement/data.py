@@ -14,6 +14,7 @@ from torch import Tensor
 from vitreous.engine.ctf import Defocus, Optics
 
 _BEYOND_MEASURE: Final = 1e9  # normalised images have a deviation of 1, others of some thousands
+_BRIGHTEST: Final = 0.25  # of an image's power, in one pixel
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Data:
 def usable(images: Float[Tensor, "n y x"]) -> Bool[Tensor, " n"]:
     """Tell which images hold nothing but numbers that an image can hold.
 
-    One value beyond all measure would reach every particle, through the noise and the mean norm.
+    One value beyond all measure would reach every particle, through the noise and the mean norm;
+    one pixel with a good part of an image's power (an X-ray, a broken row) is no picture of a
+    molecule and would shine through every map that the image goes into.
     """
-    return images.abs().amax((-1, -2)) < _BEYOND_MEASURE
+    squares = images.square().flatten(1)
+    brightest, power = squares.amax(1), squares.sum(1)
+    finite = brightest < _BEYOND_MEASURE**2
+    return finite & (brightest <= _BRIGHTEST * power)

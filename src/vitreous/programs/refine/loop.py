@@ -185,13 +185,14 @@ class Loop:
             if row not in self._bad:
                 self._bad.add(row)
                 self.run.warn(
-                    "The image holds values that are not numbers, or far too large; left out",
+                    "The image holds values that are not numbers or far too large, or one pixel holds "
+                    "a quarter of its power; left out",
                     names[row],
                 )
         if len(self._bad) == len(names):
             raise InputError(
                 f"None of the {len(names):,} images can be used: all hold values that are not "
-                "numbers, or far too large. Extract the particles again."
+                "numbers or far too large. Extract the particles again."
             )
 
     def _write(self, state: State, outcome: Outcome) -> None:
