@@ -60,7 +60,8 @@ def test_numbers_are_relions(tmp_path, relion):
 
     probe = Probe(8, 4, 5, int(size * A / 14))
     transform = fourier.forward((halves[0] + halves[1]) / 2, 3)
-    sharpened = fourier.inverse(sharpening.apply_b_factor(transform, -100, A), 3)
+    curve = sharpening.b_factor_curve(size, -100, A)
+    sharpened = fourier.inverse(sharpening.apply(transform, curve), 3)
     random = randomised(halves, probe.randomised_from)
     measurement = Measurement(halves, random, sharpened, A, probe, whole=True)
     sums = LocalSums(size)

@@ -27,7 +27,7 @@ def test_the_blur_of_points_is_found(size):
     line = sharpening.fit_line(axis, sharpening.guinier(transform), 10.0, 3.3)
     assert line is not None
     assert line.b_factor_A2 == pytest.approx(-80, rel=0.05)
-    sharpened = sharpening.apply_b_factor(transform, line.b_factor_A2, A)
+    sharpened = sharpening.apply(transform, sharpening.b_factor_curve(size, line.b_factor_A2, A))
     flat = sharpening.fit_line(axis, sharpening.guinier(sharpened), 10.0, 3.3)
     assert flat is not None
     assert abs(flat.b_factor_A2) < 4
@@ -59,7 +59,7 @@ def test_weights_stop_where_the_curve_is_lost():
 
 def test_weights_are_those_of_shells_and_nothing_beyond():
     transform = fourier.forward(torch.randn(16, 16, 16), 3)
-    weighted = sharpening.weight_by_fsc(transform, torch.full((9,), 0.5))
+    weighted = sharpening.apply(transform, sharpening.fsc_curve(16, torch.full((9,), 0.5)))
     shells = fourier.shell_index(16, 3)
     torch.testing.assert_close(weighted[shells <= 8], transform[shells <= 8] * (2 / 3) ** 0.5)
     assert not weighted[shells > 8].any()
@@ -68,7 +68,7 @@ def test_weights_are_those_of_shells_and_nothing_beyond():
 def test_the_mtf_belongs_to_the_pixels_of_the_detector():
     transform = torch.ones(16, 16, 9, dtype=torch.complex64)
     k, value = torch.tensor([0.0, 0.5]), torch.tensor([1.0, 0.5])
-    out = sharpening.divide_by_mtf(transform, k, value, 0.5)
+    out = sharpening.apply(transform, sharpening.mtf_curve(16, k, value, 0.5))
     # Frequency 4 / 16 a pixel of the map is 0.125 a pixel of the detector.
     assert float(out[0, 0, 4].real) == pytest.approx(1 / 0.875)
     assert float(out[0, 0, 8].real) == 1

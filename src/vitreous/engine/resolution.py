@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vitreous.engine import fourier
+from vitreous.engine import fourier, fourier_volume
+from vitreous.engine.kernels import shells
 
 THRESHOLD = 0.143
 RANDOMISE_BELOW = 0.8
@@ -76,15 +77,8 @@ def fsc_of_transforms(
     first: Complex[Tensor, "*half"], second: Complex[Tensor, "*half"], ndim: int
 ) -> Float[Tensor, "*s"]:
     """Correlate two half transforms of square arrays shell by shell; see `fsc`."""
-    products = torch.stack(
-        [
-            first.real * second.real + first.imag * second.imag,
-            first.real.square() + first.imag.square(),
-            second.real.square() + second.imag.square(),
-        ]
-    )
-    sums = fourier.shell_sum(products.to(torch.float64), ndim, stored=True)
-    common, power1, power2 = sums.unbind(0)
+    sums = shells.correlate(first, second, ndim)
+    common, power1, power2 = sums.unbind(-1)
     power = (power1 * power2).sqrt()
     return torch.where(power > 0, common / power.clamp(min=torch.finfo(power.dtype).tiny), 0.0)
 
@@ -101,6 +95,8 @@ def fsc_curves(
 ) -> FscCurves:
     """Correlate two half maps, also inside a mask, and take out what the mask itself adds.
 
+    Memory for one transform of each half map is used again and again.
+
     Parameters
     ----------
     half1, half2
@@ -115,21 +111,23 @@ def fsc_curves(
     n_random
         How many sets of random phases are averaged.
     """
-    transforms = fourier.forward(half1, 3), fourier.forward(half2, 3)
+    transforms = fourier_volume.forward(half1), fourier_volume.forward(half2)
     unmasked = fsc_of_transforms(*transforms, 3)
     if mask is None:
         return FscCurves(unmasked)
     found = first_below(unmasked, randomise_below)
     shell = randomise_from or found or len(unmasked) - 1
-    masked = fsc(half1 * mask, half2 * mask, 3)
-    size = half1.shape[-1]
-    randomised = torch.zeros_like(masked)
-    for _ in range(n_random):
-        noise1, noise2 = (
-            fourier.inverse(randomise_phases(transform, shell, generator, 3), 3, size) * mask
-            for transform in transforms
-        )
-        randomised += fsc(noise1, noise2, 3) / n_random
+    randomised = torch.zeros_like(unmasked)
+    for number in range(n_random):
+        for half, transform in zip((half1, half2), transforms, strict=True):
+            if number:
+                fourier_volume.forward(half, out=transform)
+            shells.randomise_(transform, shell, generator)
+            fourier_volume.through_mask_(transform, mask)
+        randomised += fsc_of_transforms(*transforms, 3) / n_random
+    for half, transform in zip((half1, half2), transforms, strict=True):
+        fourier_volume.forward(half, mask, out=transform)
+    masked = fsc_of_transforms(*transforms, 3)
     corrected = correct(masked, randomised, shell)
     never_fell = randomise_from is None and found is None
     return FscCurves(unmasked, masked, randomised, corrected, shell, never_fell)
@@ -149,13 +147,10 @@ def randomise_phases(
     Friedel pairs on the plane kx = 0 are drawn apart; the real inverse transform makes them agree,
     as in RELION.
     """
-    sizes = fourier.real_sizes(transform, ndim)
-    beyond = fourier.squared_radius(sizes, ndim, transform.device) >= from_shell**2
-    turns = torch.rand(
-        transform.shape, generator=generator, dtype=transform.real.dtype, device=generator.device
-    ).to(transform.device)
-    random = torch.polar(transform.abs(), 2 * torch.pi * turns)
-    return torch.where(beyond, random, transform)
+    random = transform.clone(memory_format=torch.contiguous_format)
+    for one in random.reshape(-1, *random.shape[-ndim:]):
+        shells.randomise_(one, from_shell, generator)
+    return random
 
 
 def correct(
@@ -166,9 +161,9 @@ def correct(
     The masked curve is kept below ``randomised_from + 2``; a value at shell 0 that is not positive
     becomes 1.
     """
-    shells = torch.arange(len(masked), device=masked.device)
+    shell = torch.arange(len(masked), device=masked.device)
     room = (1 - randomised).clamp(min=1e-12)
-    corrected = torch.where(shells < randomised_from + 2, masked, (masked - randomised) / room)
+    corrected = torch.where(shell < randomised_from + 2, masked, (masked - randomised) / room)
     corrected[0] = torch.where(corrected[0] > 0, corrected[0], torch.ones_like(corrected[0]))
     return corrected
 

@@ -1,7 +1,10 @@
 """Sharpening of a map: detector, FSC weight, Guinier plot, B-factor (postprocessing.md section 4).
 
-All work on the transform of the map (`fourier.forward`). Guinier plot, weight by the FSC and the
-fit of a B-factor: Rosenthal & Henderson, J. Mol. Biol. 333, 721 (2003).
+What is done to a map depends on the length of the frequency only: each step is a curve, given as a
+table by the squared length in whole numbers (``q``, float64, to the corners), and curves are
+multiplied before the map is touched once. It does not matter where a transform has its origin.
+Guinier plot, weight by the FSC and the fit of a B-factor: Rosenthal & Henderson, J. Mol. Biol. 333,
+721 (2003).
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vitreous.engine import aberrations, filtering, fourier
+from vitreous.engine import aberrations, filtering
+from vitreous.engine.kernels import shells
 
 LEAST_FSC = 1e-4
 EMPTY_SHELL = -99.0
@@ -46,40 +50,41 @@ class Line:
         return 4 * self.slope
 
 
-def divide_by_mtf(
-    transform: Complex[Tensor, "z y xh"],
+def flat(size: int) -> Float[Tensor, " q"]:
+    """Return the curve that changes nothing in a map of a size."""
+    return torch.ones(shells.squares_of(size, 3), dtype=torch.float64)
+
+
+def mtf_curve(
+    size: int,
     resolution_per_px: Float[Tensor, " m"],
     value: Float[Tensor, " m"],
     detector_px_per_px: float,
-) -> Complex[Tensor, "z y xh"]:
-    """Divide by the modulation transfer function of the detector, below Nyquist.
+) -> Float[Tensor, " q"]:
+    """Return what divides by the modulation transfer function of the detector, below Nyquist.
 
     Parameters
     ----------
-    transform
-        Of the map.
+    size
+        Side of the map.
     resolution_per_px, value
         The table; see `aberrations.mtf`.
     detector_px_per_px
         Pixel size of the detector over that of the map.
     """
-    k = filtering.radius(fourier.real_sizes(transform, 3), transform.real)
+    k = _radius(size)
     curve = aberrations.mtf(resolution_per_px.to(k), value.to(k), k * detector_px_per_px)
-    return transform / torch.where(k < filtering.NYQUIST, curve, 1.0)
+    return torch.where(k < filtering.NYQUIST, 1 / curve, 1.0)
 
 
-def weight_by_fsc(
-    transform: Complex[Tensor, "z y xh"], fsc: Float[Tensor, " s"]
-) -> Complex[Tensor, "z y xh"]:
-    """Multiply each shell by ``sqrt(2 FSC / (1 + FSC))``, as two halves make one map.
+def fsc_curve(size: int, fsc: Float[Tensor, " s"]) -> Float[Tensor, " q"]:
+    """Return ``sqrt(2 FSC / (1 + FSC))`` of each shell, as two halves make one map.
 
     Zero from the first shell whose correlation is below 0.0001, and beyond Nyquist.
     """
-    size = fourier.real_sizes(transform, 3)[0]
-    shells = fourier.shell_index(size, 3, transform.device)
-    weight = transform.real.new_zeros(int(shells.max()) + 1)
-    weight[: len(fsc)] = fsc_weights(fsc).to(weight)
-    return transform * weight[shells]
+    weight = fsc_weights(fsc.to(torch.float64))
+    shell = (_radius(size) * size + 0.5).floor().to(torch.int64)
+    return torch.cat([weight, weight.new_zeros(1)])[shell.clamp(max=len(weight))]
 
 
 def fsc_weights(fsc: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
@@ -89,12 +94,25 @@ def fsc_weights(fsc: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
     return torch.where(lost, 0.0, (2 * positive / (1 + positive)).sqrt())
 
 
-def guinier(transform: Complex[Tensor, "z y xh"]) -> Float[Tensor, " s"]:
+def guinier(
+    transform: Complex[Tensor, "z y xh"], curve: Float[Tensor, " q"] | None = None
+) -> Float[Tensor, " s"]:
     """Return the logarithm of the mean amplitude of each shell up to Nyquist, float64.
 
-    -99 where a shell is empty.
+    Parameters
+    ----------
+    transform
+        Of a map.
+    curve
+        That it is multiplied by; by default none.
+
+    Returns
+    -------
+    Tensor
+        -99 where a shell is empty.
     """
-    mean = fourier.shell_mean(transform.abs().to(torch.float64), 3, stored=True)
+    total = shells.amplitudes(transform, curve).cpu()
+    mean = total / shells.counts(transform.shape[-2], 3)
     return torch.where(mean > 0, mean.clamp(min=1e-300).log(), EMPTY_SHELL)
 
 
@@ -131,21 +149,29 @@ def fit_line(
     return Line(slope, float(y.mean() - slope * x.mean()), correlation, len(x))
 
 
-def apply_b_factor(
-    transform: Complex[Tensor, "z y xh"], b_factor_A2: float, pixel_size_A: float
-) -> Complex[Tensor, "z y xh"]:
-    """Multiply by ``exp(-B k² / 4)`` up to Nyquist and by 0 beyond; negative B sharpens."""
-    k = filtering.radius(fourier.real_sizes(transform, 3), transform.real)
+def b_factor_curve(size: int, b_factor_A2: float, pixel_size_A: float) -> Float[Tensor, " q"]:
+    """Return ``exp(-B k² / 4)`` up to Nyquist and 0 beyond; negative B sharpens."""
+    k = _radius(size)
     curve = torch.exp(-b_factor_A2 / 4 * (k / pixel_size_A) ** 2)
-    return transform * torch.where(k <= filtering.NYQUIST, curve, 0.0)
+    return torch.where(k <= filtering.NYQUIST, curve, 0.0)
 
 
-def low_pass(
-    transform: Complex[Tensor, "z y xh"], resolution_A: float, pixel_size_A: float, edge: int
-) -> Complex[Tensor, "z y xh"]:
-    """Keep what is coarser than a resolution; see `filtering.low_pass`."""
-    sizes = fourier.real_sizes(transform, 3)
+def low_pass_curve(
+    size: int, resolution_A: float, pixel_size_A: float, edge: int = filtering.EDGE_SHELLS
+) -> Float[Tensor, " q"]:
+    """Return what keeps all that is coarser than a resolution; see `filtering.low_pass`."""
     if not math.isfinite(resolution_A):
-        return transform
-    curve = filtering.low_pass_curve(sizes[0], resolution_A, pixel_size_A, edge)
-    return transform * curve(filtering.radius(sizes, transform.real))
+        return flat(size)
+    return filtering.low_pass_curve(size, resolution_A, pixel_size_A, edge)(_radius(size))
+
+
+def apply(
+    transform: Complex[Tensor, "z y xh"], curve: Float[Tensor, " q"]
+) -> Complex[Tensor, "z y xh"]:
+    """Multiply the transform of a map by a curve."""
+    return shells.multiply_(transform.clone(memory_format=torch.contiguous_format), curve)
+
+
+def _radius(size: int) -> Float[Tensor, " q"]:
+    """Return the length of each squared length in cycles per pixel, float64."""
+    return torch.arange(shells.squares_of(size, 3), dtype=torch.float64).sqrt_() / size

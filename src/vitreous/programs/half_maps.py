@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,12 +11,15 @@ from torch import Tensor
 
 from vitreous.engine import masking
 from vitreous.errors import InputError, MissingFileError
-from vitreous.io import Volume
+from vitreous.io import Volume, map_images, read_header
+from vitreous.io.mrc import require_finite
 from vitreous.jobs.context import Run
 from vitreous.programs.fsc import other_half
 from vitreous.programs.maps import PIXEL_TOLERANCE, pixel_size_of, read_cube, size_text
 
+_FLOAT32 = 2  # mode of an MRC file
 _SAME = 1 - 1e-7
+_LOOKED_AT = 16  # planes of two maps that are compared before all are
 _HARD = 0.02  # of the voxels of a mask: fewer lie between 0 and 1
 
 
@@ -74,11 +78,24 @@ def read_halves(run: Run, file: str, other: str, given_A: float) -> HalfMaps:
                 f"{names[0] if name == names[1] else names[1]} with. Give an unfiltered half-map "
                 "of a Refine3D job; the other is found beside it."
             )
-    volumes = read_cube(run.project, names[0]), read_cube(run.project, names[1])
+    volumes = _mapped(run.project, names[0]), _mapped(run.project, names[1])
     _check_pair(volumes, names)
     pixel_size_A = _pixel_size(run, volumes, names, given_A)
     first, second = (torch.from_numpy(volume.data) for volume in volumes)
     return HalfMaps(names, first, second, pixel_size_A)
+
+
+def _mapped(project: Path, name: str) -> Volume:
+    """Return a cube whose pages are read as they are needed, where the file is plain float32."""
+    path = project / name
+    header = read_header(path)
+    is_plain = path.suffix in (".mrc", ".map") and header.mode == _FLOAT32
+    if not is_plain or header.dtype != np.dtype("=f4") or len(set(header.shape)) > 1:
+        return read_cube(project, name)
+    stored = map_images(path)  # changes to a private copy never reach the file
+    data = np.memmap(path, stored.dtype, "c", header.offset, stored.shape)
+    require_finite(data, name)
+    return Volume(data, header.pixel_size_A)
 
 
 def _check_pair(volumes: tuple[Volume, Volume], names: tuple[str, str]) -> None:
@@ -89,24 +106,31 @@ def _check_pair(volumes: tuple[Volume, Volume], names: tuple[str, str]) -> None:
             f"{size_text(second.shape)}; the half-maps of one refinement have one size."
         )
     for name, data in zip(names, (first, second), strict=True):
-        if np.ptp(data) == 0:
+        if all(np.ptp(plane) == 0 for plane in data) and np.ptp(data[:, 0, 0]) == 0:
             raise InputError(
                 f"{name}: all voxels are {data.flat[0]:g}; there is nothing to correlate."
             )
-    if np.array_equal(first, second) or abs(_correlation(first, second)) > _SAME:
+    some = slice(None, None, max(1, len(first) // _LOOKED_AT))
+    if _alike(first[some], second[some]) and _alike(first, second):
         raise InputError(
             f"{names[0]} and {names[1]} hold the same map, so their FSC is 1 at all resolutions "
             "and says nothing. Is one a copy of the other? Give the two unfiltered half-maps."
         )
 
 
-def _correlation(
+def _alike(
     first: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
     second: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> float:
-    a, b = first.ravel() - first.mean(), second.ravel() - second.mean()
-    power = float(np.dot(a, a)) * float(np.dot(b, b))
-    return float(np.dot(a, b)) / power**0.5 if power > 0 else 0.0
+) -> bool:
+    """Tell whether one map is the other times a number plus a number; plane by plane in float64."""
+    sums = np.zeros(5)
+    for one, other in zip(first, second, strict=True):
+        a, b = (plane.ravel().astype(np.float64) for plane in (one, other))
+        sums += (a.sum(), b.sum(), (a * a).sum(), (b * b).sum(), (a * b).sum())
+    mean_a, mean_b, *products = sums / first.size
+    power_a, power_b = products[0] - mean_a**2, products[1] - mean_b**2
+    common = products[2] - mean_a * mean_b
+    return bool(abs(common) >= _SAME * np.sqrt(max(0.0, power_a) * max(0.0, power_b)))
 
 
 def _pixel_size(
@@ -135,14 +159,14 @@ def read_mask(run: Run, name: str, like: Tensor) -> Tensor:
     InputError
         It differs in size, is empty, or has values outside 0 to 1.
     """
-    volume = read_cube(run.project, name)
+    volume = _mapped(run.project, name)
     if volume.data.shape != tuple(like.shape):
         raise InputError(
             f"{name} has {size_text(volume.data.shape)} pixels and the half-maps "
             f"{size_text(tuple(like.shape))}; wanted a mask of the size of the maps."
         )
     mask = torch.from_numpy(volume.data)
-    low, high = float(mask.min()), float(mask.max())
+    low, high = (float(value) for value in torch.aminmax(mask))
     if low < -1e-6 or high > 1 + 1e-6:
         raise InputError(
             f"{name}: values run from {low:g} to {high:g}, but a mask runs from 0 (solvent) to 1 "
@@ -154,14 +178,19 @@ def read_mask(run: Run, name: str, like: Tensor) -> Tensor:
     return mask
 
 
+def share_inside(mask: Tensor) -> float:
+    """Return the share of the voxels where a mask is above one half."""
+    return sum(int((plane > 0.5).sum()) for plane in mask) / mask.numel()
+
+
 def _judge_mask(run: Run, name: str, mask: Tensor) -> None:
-    inside = float((mask > 0.5).float().mean())
+    inside = share_inside(mask)
     if inside == 1:
         run.warn(
             "The mask has the whole box inside, so the masked FSC is that without a mask.", name
         )
         return
-    between = float(((mask > 0.001) & (mask < 0.999)).float().mean())
+    between = sum(int(((plane > 0.001) & (plane < 0.999)).sum()) for plane in mask) / mask.numel()
     if between < _HARD * inside:
         run.warn(
             "The mask is binary: it has no soft edge. A hard edge correlates the half-maps at "

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.engine import fourier, resolution, sharpening
+from vitreous.engine import fourier_volume, sharpening
+from vitreous.engine.kernels import shells
 from vitreous.engine.local_resolution import LocalSums, Measurement, Place, Probe
 from vitreous.errors import InputError
 from vitreous.io import Table, write_star, write_volume
@@ -120,11 +121,8 @@ def _randomised(halves: HalfMaps, probe: Probe, seed: int) -> tuple[Tensor, Tens
     """Return the half-maps with random phases, drawn once for the whole maps."""
     generator = torch.Generator().manual_seed(seed)
     first, second = (
-        fourier.inverse(
-            resolution.randomise_phases(
-                fourier.forward(half, 3), probe.randomised_from, generator, 3
-            ),
-            3,
+        fourier_volume.inverse_(
+            shells.randomise_(fourier_volume.forward(half), probe.randomised_from, generator),
             halves.box_px,
         )
         for half in (halves.first, halves.second)
@@ -134,7 +132,8 @@ def _randomised(halves: HalfMaps, probe: Probe, seed: int) -> tuple[Tensor, Tens
 
 def _sharpened(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, run: Run) -> Tensor:
     """Return the mean of the half-maps, MTF divided out, with the given B-factor."""
-    transform = fourier.forward((halves.first + halves.second) / 2, 3)
+    size = halves.box_px
+    curve = sharpening.flat(size) / 2
     if options.mtf:
         detector_A = extra.mtf_angpix
         if detector_A <= 0:
@@ -146,10 +145,11 @@ def _sharpened(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, r
                 options.mtf,
             )
         ratio = detector_A / halves.pixel_size_A
-        transform = sharpening.divide_by_mtf(transform, *read_mtf(run.project, options.mtf), ratio)
+        curve = curve * sharpening.mtf_curve(size, *read_mtf(run.project, options.mtf), ratio)
     if options.bfactor_A2:
-        transform = sharpening.apply_b_factor(transform, options.bfactor_A2, halves.pixel_size_A)
-    return fourier.inverse(transform, 3, halves.box_px)
+        curve = curve * sharpening.b_factor_curve(size, options.bfactor_A2, halves.pixel_size_A)
+    transform = fourier_volume.forward(halves.first, plus=halves.second)
+    return fourier_volume.inverse_(shells.multiply_(transform, curve), size)
 
 
 def _tables(places: Sequence[Place], halves: HalfMaps) -> list[Table]:

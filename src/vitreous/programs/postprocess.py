@@ -8,21 +8,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.engine import fourier, resolution, sharpening
+from vitreous.engine import fourier_volume, resolution, sharpening
+from vitreous.engine.kernels import shells
 from vitreous.errors import InputError
 from vitreous.io import write_volume
 from vitreous.jobs.context import Run
 from vitreous.jobs.postprocess import PostProcess
-from vitreous.programs import postprocess_report, validation
-from vitreous.programs.half_maps import HalfMaps, read_halves, read_mask
+from vitreous.programs import postprocess_report
+from vitreous.programs.half_maps import HalfMaps, read_halves, read_mask, share_inside
+from vitreous.programs.maps import central_slices
 from vitreous.programs.pdf_log import write_log
 from vitreous.programs.postprocess_files import Guinier, Measured, write_fsc_xml, write_report
 from vitreous.programs.postprocess_settings import Extra, read_extra, read_mtf
-from vitreous.programs.validation import Wanted
 
 _ROOT = "postprocess"
 _MASK_ADDS = 0.1
@@ -30,19 +30,19 @@ _MASK_ADDS = 0.1
 
 @dataclass(frozen=True)
 class Sharpened:
-    """A sharpened transform, the Guinier plot of each step, and the B-factor.
+    """A sharpened map, and what was found on the way.
 
     Parameters
     ----------
-    transform
-        ``z y xh``.
+    volume
+        ``z y x``.
     guinier
         Of the steps done.
     b_factor_A2
         0 where there was neither a fit nor a given one.
     """
 
-    transform: Tensor
+    volume: Tensor
     guinier: Guinier
     b_factor_A2: float
 
@@ -66,25 +66,28 @@ def run(options: PostProcess, run: Run) -> None:
     run.check_abort()
     wanted = _Wanted(options, extra, mtf, measured)
     with run.phase("Sharpening", 1 + 2 * extra.half_maps, "maps") as progress:
-        mean = fourier.forward((halves.first + halves.second) / 2, 3)
-        result = sharpen(mean, wanted, run)
-        del mean
-        _write(result.transform, "", mask, wanted, run)
+        result = sharpen((halves.first, halves.second), wanted, run)
+        volume = result.volume
+        shown = central_slices(volume)
+        _write(volume, "", mask, wanted, run)
         progress.advance()
         if extra.half_maps:
             fixed = replace(wanted, b_factor_A2=result.b_factor_A2)
             for number, half in enumerate((halves.first, halves.second), start=1):
                 run.check_abort()
-                same = sharpen(fourier.forward(half, 3), fixed, run)
-                _write(same.transform, f"_half{number}", mask, wanted, run)
+                same = sharpen((half,), fixed, run)
+                _write(same.volume, f"_half{number}", mask, wanted, run)
                 progress.advance()
     root = run.path / _ROOT
     write_report(root.with_suffix(".star"), measured, result.guinier, result.b_factor_A2)
     write_fsc_xml(run.path / f"{_ROOT}_fsc.xml", measured)
-    shown = fourier.inverse(result.transform, 3)
     postprocess_report.tell(run, measured, result.guinier, result.b_factor_A2, shown)
     if not extra.skip_validation:
-        wanted_checks = Wanted(extra.particles, extra.sym, extra.n_splits, extra.random_seed)
+        from vitreous.programs import validation  # loads much that is not needed without it
+
+        wanted_checks = validation.Wanted(
+            extra.particles, extra.sym, extra.n_splits, extra.random_seed
+        )
         validation.report(run, halves, mask, measured.curves, wanted_checks)
     write_log(run.path)
 
@@ -139,7 +142,7 @@ def measure(halves: HalfMaps, mask: Tensor, mask_name: str, extra: Extra, run: R
         curves,
         box_px,
         pixel_size_A,
-        inside=float((mask > 0.5).to(torch.float64).mean()),
+        inside=share_inside(mask),
         weight_kDa=extra.molweight,
     )
 
@@ -172,30 +175,31 @@ class _Wanted:
     b_factor_A2: float | None = None
 
 
-def sharpen(transform: Tensor, wanted: _Wanted, run: Run) -> Sharpened:
+def sharpen(maps: tuple[Tensor, ...], wanted: _Wanted, run: Run) -> Sharpened:
     """Divide by the MTF, weight by the FSC, apply the B-factor, filter.
 
     Parameters
     ----------
-    transform
-        ``z y xh``, of the mean of the half-maps or of one of them.
+    maps
+        ``z y x`` each: both half-maps, whose mean is sharpened, or one of them.
     wanted
         How.
     run
         Is told what was found.
     """
     options, measured = wanted.options, wanted.measured
-    pixel_size_A = measured.pixel_size_A
-    plot = Guinier(
-        sharpening.guinier_axis(measured.box_px, pixel_size_A), sharpening.guinier(transform)
-    )
+    size, pixel_size_A = measured.box_px, measured.pixel_size_A
+    transform = fourier_volume.forward(maps[0], plus=maps[1] if len(maps) > 1 else None)
+    curve = sharpening.flat(size) / len(maps)
+    axis = sharpening.guinier_axis(size, pixel_size_A)
+    plot = Guinier(axis, sharpening.guinier(transform, curve))
     if wanted.mtf is not None:
         ratio = options.mtf_pixel_size_A / pixel_size_A
-        transform = sharpening.divide_by_mtf(transform, *wanted.mtf, ratio)
-        plot = replace(plot, without_mtf=sharpening.guinier(transform))
+        curve = curve * sharpening.mtf_curve(size, *wanted.mtf, ratio)
+        plot = replace(plot, without_mtf=sharpening.guinier(transform, curve))
     if not options.skip_fsc_weighting:
-        transform = sharpening.weight_by_fsc(transform, measured.curves.best)
-        plot = replace(plot, weighted=sharpening.guinier(transform))
+        curve = curve * sharpening.fsc_curve(size, measured.curves.best)
+        plot = replace(plot, weighted=sharpening.guinier(transform, curve))
     b_factor_A2 = wanted.b_factor_A2
     if b_factor_A2 is None and options.use_given_bfactor:
         b_factor_A2 = options.given_bfactor_A2
@@ -203,13 +207,14 @@ def sharpen(transform: Tensor, wanted: _Wanted, run: Run) -> Sharpened:
         plot = replace(plot, line=_fit(plot, wanted, run))
         b_factor_A2 = plot.line.b_factor_A2 if plot.line else 0.0
     if b_factor_A2:
-        transform = sharpening.apply_b_factor(transform, b_factor_A2, pixel_size_A)
-        plot = replace(plot, sharpened=sharpening.guinier(transform))
+        curve = curve * sharpening.b_factor_curve(size, b_factor_A2, pixel_size_A)
+        plot = replace(plot, sharpened=sharpening.guinier(transform, curve))
     low_pass_A = _low_pass_A(wanted)
     if low_pass_A > 0:
         edge = wanted.extra.filter_edge_width
-        transform = sharpening.low_pass(transform, low_pass_A, pixel_size_A, edge)
-    return Sharpened(transform, plot, b_factor_A2 or 0.0)
+        curve = curve * sharpening.low_pass_curve(size, low_pass_A, pixel_size_A, edge)
+    volume = fourier_volume.inverse_(shells.multiply_(transform, curve), size)
+    return Sharpened(volume, plot, b_factor_A2 or 0.0)
 
 
 def _fit(plot: Guinier, wanted: _Wanted, run: Run) -> sharpening.Line | None:
@@ -247,9 +252,8 @@ def _low_pass_A(wanted: _Wanted) -> float:
     return (found_A if math.isfinite(found_A) else 0.0) if asked < 0 else asked
 
 
-def _write(transform: Tensor, suffix: str, mask: Tensor, wanted: _Wanted, run: Run) -> None:
-    """Write a sharpened map, and the same inside the mask."""
-    volume = fourier.inverse(transform, 3)
+def _write(volume: Tensor, suffix: str, mask: Tensor, wanted: _Wanted, run: Run) -> None:
+    """Write a sharpened map, and the same inside the mask, which is then what `volume` holds."""
     pixel_size_A = wanted.measured.pixel_size_A
-    for name, data in ((suffix, volume), (f"{suffix}_masked", volume * mask)):
-        write_volume(run.path / f"{_ROOT}{name}.mrc", np.asarray(data), pixel_size_A)
+    write_volume(run.path / f"{_ROOT}{suffix}.mrc", volume.numpy(), pixel_size_A)
+    write_volume(run.path / f"{_ROOT}{suffix}_masked.mrc", volume.mul_(mask).numpy(), pixel_size_A)

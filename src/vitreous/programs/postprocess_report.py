@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
-
 from vitreous.engine import resolution
 from vitreous.engine.sharpening import EMPTY_SHELL
 from vitreous.jobs.context import Run
-from vitreous.programs.maps import central_slices
 from vitreous.programs.postprocess_files import Guinier, Measured
 
 
 def tell(
-    run: Run, measured: Measured, guinier: Guinier, b_factor_A2: float, volume: Tensor
+    run: Run,
+    measured: Measured,
+    guinier: Guinier,
+    b_factor_A2: float,
+    slices: list[dict[str, object]],
 ) -> None:
     """Hand in headline numbers and plots.
 
@@ -24,8 +25,8 @@ def tell(
         The job.
     measured, guinier, b_factor_A2
         What was found.
-    volume
-        The sharpened map ``z y x``.
+    slices
+        Panels of the sharpened map.
     """
     _headlines(run, measured, guinier, b_factor_A2)
     run.plot("fsc", "line", "Fourier shell correlation", _fsc_plot(measured))
@@ -34,7 +35,7 @@ def tell(
         "slices",
         "image",
         "Central slices of the sharpened map",
-        {"colour": "grey", "panels": central_slices(volume)},
+        {"colour": "grey", "panels": slices},
     )
 
 

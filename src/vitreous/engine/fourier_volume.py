@@ -1,0 +1,170 @@
+"""Transforms of whole maps in place, a few planes at a time.
+
+The same numbers as `fourier.forward` and `fourier.inverse`, but the origin is the first voxel,
+which changes signs only: sums over shells, radial filters and random phases do not see it. A plane
+fits into the cache of a processor and one array holds the result, so that a map is transformed
+faster than by the library's call for three axes, in half of the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+_TOGETHER = {"cuda": 2**26}  # coefficients; one plane elsewhere
+_SMALL = 2**20  # voxels of a map that is in the cache anyway: the library's call is as good
+
+
+def forward(
+    real: Float[Tensor, "z y x"],
+    mask: Float[Tensor, "z y x"] | None = None,
+    *,
+    plus: Float[Tensor, "z y x"] | None = None,
+    out: Complex[Tensor, "z y xh"] | None = None,
+) -> Complex[Tensor, "z y xh"]:
+    """Transform a map, its product with a mask, or its sum with another map.
+
+    Parameters
+    ----------
+    real
+        Any sizes.
+    mask
+        Factor of each voxel, of the map alone.
+    plus
+        Another map that is added.
+    out
+        Takes the result; its memory is used again.
+    """
+    nz, ny, nx = real.shape
+    if out is None:
+        kind = torch.promote_types(real.dtype, torch.complex64)
+        out = _empty((nz, ny, nx // 2 + 1), kind, real.device)
+
+    def planes(part: slice) -> Tensor:
+        some = real[part] if mask is None else real[part] * mask[part]
+        return (some if plus is None else some + plus[part]).to(out.real.dtype)
+
+    if real.numel() < _SMALL:
+        torch.fft.rfftn(planes(slice(None)), norm="forward", out=out)
+        return out
+
+    filled = range(nz) if mask is None or plus is not None else _filled(mask)
+
+    def transform(part: slice) -> None:
+        if part.stop <= filled.start or part.start >= filled.stop:
+            out[part] = 0
+        else:
+            torch.fft.rfft2(planes(part), norm="forward", out=out[part])
+
+    _each(_parts(out, 0), transform)
+    return _along_z_(out, back=False)
+
+
+def inverse_(
+    transform: Complex[Tensor, "z y xh"], nx: int, *, out: Float[Tensor, "z y x"] | None = None
+) -> Float[Tensor, "z y x"]:
+    """Undo `forward`; the transform is destroyed.
+
+    Parameters
+    ----------
+    transform
+        Of a map.
+    nx
+        Side of the map along x.
+    out
+        Takes the result.
+    """
+    nz, ny, _ = transform.shape
+    if out is None:
+        out = _empty((nz, ny, nx), transform.real.dtype, transform.device)
+    if out.numel() < _SMALL:
+        torch.fft.irfftn(transform, s=(nz, ny, nx), norm="forward", out=out)
+        return out
+    _along_z_(transform, back=True)
+    planes = out
+
+    def back(part: slice) -> None:
+        torch.fft.irfft2(transform[part], s=(ny, nx), norm="forward", out=planes[part])
+
+    _each(_parts(transform, 0), back)
+    return planes
+
+
+def through_mask_(
+    transform: Complex[Tensor, "z y xh"], mask: Float[Tensor, "z y x"]
+) -> Complex[Tensor, "z y xh"]:
+    """Multiply a map by a mask, given its transform and returning its transform, in place."""
+    _, ny, nx = mask.shape
+    if mask.numel() < _SMALL:
+        return forward(inverse_(transform, nx), mask, out=transform)
+    _along_z_(transform, back=True)
+
+    filled = _filled(mask)
+
+    def there_and_back(part: slice) -> None:
+        if part.stop <= filled.start or part.start >= filled.stop:
+            transform[part] = 0
+            return
+        planes = torch.fft.irfft2(transform[part], s=(ny, nx), norm="forward")
+        torch.fft.rfft2(planes.mul_(mask[part]), norm="forward", out=transform[part])
+
+    _each(_parts(transform, 0), there_and_back)
+    return _along_z_(transform, back=False)
+
+
+def _empty(shape: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:
+    """Return memory; on the CPU in huge pages, which NumPy asks for and torch does not."""
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=kind, device=device)
+    return torch.from_numpy(np.empty(shape, str(kind).removeprefix("torch.")))
+
+
+def _filled(mask: Tensor) -> range:
+    """Return the planes from the first to the last that a mask is not 0 in."""
+    first, last = 0, len(mask)
+    while first < last and not bool(mask[first].any()):
+        first += 1
+    while last > first and not bool(mask[last - 1].any()):
+        last -= 1
+    return range(first, last)
+
+
+def _along_z_(transform: Tensor, *, back: bool) -> Tensor:
+    step = torch.fft.ifft if back else torch.fft.fft
+
+    def along(rows: slice) -> None:
+        block = transform[:, rows]
+        block.copy_(step(block, dim=0, norm="forward"))
+
+    _each(_parts(transform, 1), along)
+    return transform
+
+
+def _parts(transform: Tensor, axis: int) -> list[slice]:
+    """Return slices of an axis that are transformed together."""
+    side = transform.shape[axis]
+    one = max(1, transform.numel() // max(1, side))
+    step = max(1, _TOGETHER.get(transform.device.type, 1) // one)
+    return [slice(start, min(side, start + step)) for start in range(0, side, step)]
+
+
+def _each(parts: Sequence[slice], work: Callable[[slice], None]) -> None:
+    """Share the parts between threads that never wait for each other."""
+    n_threads = torch.get_num_threads()
+    if n_threads == 1 or len(parts) == 1:
+        for part in parts:
+            work(part)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(
+            n_threads, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            list(pool.map(work, parts))
+    finally:
+        torch.set_num_threads(n_threads)

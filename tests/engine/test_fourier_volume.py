@@ -1,0 +1,58 @@
+"""Transforms of maps plane by plane: the library's numbers, masks, sums, and memory used again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vitreous.engine import fourier_volume
+
+
+@pytest.fixture(params=[(9, 8, 10), (12, 12, 12)])
+def maps(request: pytest.FixtureRequest) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(request.param, generator=generator) for _ in range(2))
+    mask = torch.rand(request.param, generator=generator)
+    mask[:2] = mask[-1:] = 0
+    return first, second, mask
+
+
+@pytest.fixture(params=["whole", "planes", "threads"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small maps go to the library as a whole unless they count as large."""
+    if request.param != "whole":
+        monkeypatch.setattr(fourier_volume, "_SMALL", 0)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2 if request.param == "threads" else 1)
+    yield
+    torch.set_num_threads(before)
+
+
+def library(volume: torch.Tensor) -> torch.Tensor:
+    return torch.fft.rfftn(volume, norm="forward")
+
+
+def test_forward_is_as_the_library_has_it(maps) -> None:
+    first, second, mask = maps
+    near = {"rtol": 1e-5, "atol": 1e-6}
+    out = torch.empty_like(library(first))
+    for found, wanted in (
+        (fourier_volume.forward(first), first),
+        (fourier_volume.forward(first, mask), first * mask),
+        (fourier_volume.forward(first, plus=second, out=out), first + second),
+        (fourier_volume.forward(first, mask, plus=second), first * mask + second),
+        (fourier_volume.forward(first.double()), first.double()),
+    ):
+        torch.testing.assert_close(found, library(wanted), **near)
+    assert torch.equal(out, fourier_volume.forward(first, plus=second))
+
+
+def test_back_is_where_it_came_from(maps) -> None:
+    first, _, mask = maps
+    transform = fourier_volume.forward(first)
+    kept = transform.clone()
+    torch.testing.assert_close(fourier_volume.inverse_(transform, first.shape[-1]), first)
+    masked = fourier_volume.through_mask_(kept, mask)
+    assert masked is kept
+    torch.testing.assert_close(masked, library(first * mask), rtol=1e-5, atol=1e-6)
+    assert not fourier_volume.through_mask_(masked, torch.zeros_like(mask)).any()
