@@ -151,3 +151,40 @@ def test_real_map_through_the_pipeline(tmp_path, data):
     assert 1 < inside_A3 * 0.81 / 465e3 < 5
     assert job.results["volume"] == pytest.approx(100 * mask.data.mean(), rel=1e-5)
     assert (job.path / "run.err").read_text() == ""
+
+
+def test_the_noise_of_the_map_finds_the_threshold(project):
+    grainy = ball(48, 9.0) * 3 + noise(5, 48)
+    write_volume(project / "grainy.mrc", grainy.astype(np.float32), A)
+    mask, run = make(project, "grainy.mrc", other="--auto", low_pass_A=15, soft_edge_px=4)
+    inside = ball(48, 9.0) > 0.5
+    assert (mask.data[inside] > 0.9).mean() > 0.98
+    assert (mask.data > 0.5).sum() < 4 * inside.sum()
+    assert run.headlines["parts"] == 1
+    assert run.headlines["threshold"] > 3 * run.headlines["noise"]
+    assert "The threshold of the form is not used" in "\n".join(run.lines)
+    panel = run.plots["noise"]
+    assert len(panel["series"]) == 2
+    assert panel["thresholds"][0]["value"] == run.headlines["threshold"]
+
+
+def test_the_noise_is_not_looked_for_where_there_is_none(project):
+    with pytest.raises(InputError, match=r"ball\.mrc: --auto finds no threshold\. .*it was masked"):
+        make(project, other="--auto", low_pass_A=20)
+    with pytest.raises(InputError, match=r"map\.mrc: --auto finds no threshold\. Nothing stands"):
+        make(project, "map.mrc", other="--auto", low_pass_A=20)
+    with pytest.raises(InputError, match="--auto_rate is 2; wanted the share"):
+        make(project, other="--auto --auto_rate 2")
+    with pytest.raises(InputError, match="not allowed with"):
+        make(project, other="--auto --molweight 100")
+
+
+def test_real_maps_get_an_automatic_mask_that_holds_the_molecule(tmp_path, data):
+    (tmp_path / "map.mrc").symlink_to(data / "maps/ngl_betaGal_3.54A.mrc")
+    project = vitreous.Project.create(tmp_path)
+    job = project.run("maskcreate", map="map.mrc", other_arguments="--auto", soft_edge_px=6)
+    assert job.status == "Succeeded"
+    by_weight = project.run("maskcreate", map="map.mrc", other_arguments="--molweight 465")
+    ours, tight = (read_volume(one.path / "mask.mrc").data > 0.5 for one in (job, by_weight))
+    assert (ours & tight).sum() == tight.sum()
+    assert ours.sum() < 3 * tight.sum()

@@ -121,4 +121,7 @@ class MaskCreate(Options):
         """Yield what a page about the job shows."""
         yield Result("headline", "volume", "Part of the box inside the mask", "%")
         yield Result("headline", "parts", "Separate parts at the threshold")
+        yield Result("headline", "threshold", "Threshold that was found")
+        yield Result("headline", "noise", "Deviation of the solvent")
+        yield Result("plot", "noise", "Densities, noise of the solvent, and threshold")
         yield Result("plot", "slices", "Central slices of map and mask")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.engine import filtering, masking
+from vitreous.engine import filtering, masking, masking_auto
 from vitreous.errors import InputError
 from vitreous.io import write_volume
 from vitreous.jobs.context import Run
@@ -18,8 +21,10 @@ from vitreous.jobs.maskcreate import MaskCreate
 from vitreous.programs.extra_flags import Flags
 from vitreous.programs.maps import central_slices, pixel_size_of, read_cube, size_text
 
+T = TypeVar("T")
 _COMBINED = ("and", "or", "and_not", "or_not")
 _WHOLE = 0.95  # of the mask in one part
+_BINS = 200
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def run(options: MaskCreate, run: Run) -> None:
         density = _read(options, extra, run)
         progress.advance()
         run.check_abort()
-        inside = _inside(density, _threshold(density, options, extra, run), extra, run)
+        threshold, inside = _chosen(density, options, extra, run)
+        inside = _combined(inside, density, threshold, extra, run)
         progress.advance()
         run.check_abort()
         mask = _soften(inside, options, extra)
@@ -66,7 +72,10 @@ def _extra(options: MaskCreate) -> argparse.Namespace:
     for name in _COMBINED:
         chosen.add_argument(f"--{name}", dest=name, metavar="MAP", default="")
     flags.add_argument("--invert", action="store_true")
-    flags.add_argument("--molweight", type=float, metavar="KDA", default=0.0)
+    found = flags.add_mutually_exclusive_group()
+    found.add_argument("--molweight", type=float, metavar="KDA", default=0.0)
+    found.add_argument("--auto", action="store_true")
+    flags.add_argument("--auto_rate", type=float, metavar="SHARE", default=masking_auto.RATE)
     flags.add_argument("--j", type=int, help=argparse.SUPPRESS)  # RELION's; one thread will do
     extra = flags.read(options.running.other_arguments)
     if not math.isfinite(extra.molweight) or extra.molweight < 0:
@@ -74,12 +83,19 @@ def _extra(options: MaskCreate) -> argparse.Namespace:
             f"Additional arguments: --molweight is {extra.molweight:g}; wanted the weight of the "
             "whole particle in kDa, above 0."
         )
+    if not 0 < extra.auto_rate < 1:
+        raise InputError(
+            f"Additional arguments: --auto_rate is {extra.auto_rate:g}; wanted the share of noise "
+            "that the particle may hold, between 0 and 1."
+        )
     return extra
 
 
 def _read(options: MaskCreate, extra: argparse.Namespace, run: Run) -> Density:
     volume = read_cube(run.project, options.map)
     data = torch.from_numpy(volume.data)
+    if extra.auto:
+        _explained(options.map, lambda: masking_auto.require_solvent(data))
     needs_size = options.low_pass_A > 0 or extra.molweight > 0
     if not needs_size and options.pixel_size_A <= 0 and volume.pixel_size_A <= 0:
         run.warn(
@@ -100,26 +116,87 @@ def _read(options: MaskCreate, extra: argparse.Namespace, run: Run) -> Density:
     return Density(options.map, data, pixel_size_A)
 
 
-def _threshold(density: Density, options: MaskCreate, extra: argparse.Namespace, run: Run) -> float:
-    """Return the threshold of the form, or the one that holds a particle of a given weight."""
-    if not extra.molweight:
-        return options.threshold
-    found = masking.threshold_for_weight(density.data, density.pixel_size_A, 1000 * extra.molweight)
+def _chosen(
+    density: Density, options: MaskCreate, extra: argparse.Namespace, run: Run
+) -> tuple[float, Tensor]:
+    """Return a threshold and what is inside: by the form, by the weight, or by the noise."""
+    if extra.auto:
+        return _out_of_noise(density, extra.auto_rate, run)
+    threshold = options.threshold
+    if extra.molweight:
+        threshold = masking.threshold_for_weight(
+            density.data, density.pixel_size_A, 1000 * extra.molweight
+        )
+        run.say(
+            f"Threshold {threshold:.4g}: there the largest connected part of the map has the "
+            f"volume of {extra.molweight:g} kDa (0.81 Da/Å³). The threshold of the form, "
+            f"{options.threshold:g}, is not used."
+        )
+        run.headline("threshold", threshold, "", "Threshold that was found")
+    return threshold, density.data >= threshold
+
+
+def _explained(name: str, step: Callable[[], T]) -> T:
+    """Do a step of the automatic threshold, and name the map where it cannot be done."""
+    try:
+        return step()
+    except InputError as error:
+        raise InputError(f"{name}: --auto finds no threshold. {error}") from None
+
+
+def _out_of_noise(density: Density, rate: float, run: Run) -> tuple[float, Tensor]:
+    """Find what stands out of the noise of the solvent (`engine.masking_auto`)."""
+    noise = _explained(density.name, lambda: masking_auto.noise_of(density.data))
+    found = _explained(density.name, lambda: masking_auto.thresholds(density.data, noise, rate))
+    inside = masking_auto.inside(density.data, found)
+    left_out = int((density.data >= found.extended).sum() - inside.sum())
+    deviations = (found.extended - noise.level) / noise.deviation
     run.say(
-        f"Threshold {found:.4g}: there the largest connected part of the map has the volume of "
-        f"{extra.molweight:g} kDa (0.81 Da/Å³). The threshold of the form, "
-        f"{options.threshold:g}, is not used."
+        f"Threshold {found.extended:.4g}, {deviations:.1f} deviations above the solvent "
+        f"({noise.level:.3g} ± {noise.deviation:.3g}): {100 * rate:g} % of what is above may be "
+        f"noise. Parts that do not reach {found.initial:.4g}, and specks, are left out "
+        f"({left_out:,} voxels). The threshold of the form is not used."
     )
-    run.headline("threshold", found, "", "Threshold that holds the molecular weight")
-    return found
+    run.headline("threshold", found.extended, "", "Threshold that was found")
+    run.headline("noise", noise.deviation, "", "Deviation of the solvent")
+    _show_noise(density, found, run)
+    return found.extended, inside
 
 
-def _inside(density: Density, threshold: float, extra: argparse.Namespace, run: Run) -> Tensor:
+def _show_noise(density: Density, found: masking_auto.Thresholds, run: Run) -> None:
+    counts, edges = np.histogram(density.data.numpy(), _BINS)
+    noise = found.noise
+    middle = (edges[1:] + edges[:-1]) / 2
+    fitted = np.exp(-(((middle - noise.level) / noise.deviation) ** 2) / 2)
+    fitted *= counts[np.abs(middle - noise.level).argmin()]
+    run.plot(
+        "noise",
+        "histogram",
+        "Densities, noise of the solvent, and threshold",
+        {
+            "axes": {
+                "x": {"label": "Density", "unit": ""},
+                "y": {"label": "Voxels", "unit": "", "scale": "log", "low": 0.5},
+            },
+            "series": [
+                {"name": "map", "edges": edges.tolist(), "counts": counts.tolist()},
+                {"name": "solvent", "edges": edges.tolist(), "counts": fitted.tolist()},
+            ],
+            "thresholds": [
+                {"axis": "x", "value": found.extended, "label": "threshold"},
+                {"axis": "x", "value": found.initial, "label": "reached by each part"},
+            ],
+        },
+    )
+
+
+def _combined(
+    inside: Tensor, density: Density, threshold: float, extra: argparse.Namespace, run: Run
+) -> Tensor:
     """Return what is inside before it is extended, combined with a second map if one was given.
 
     RELION takes the first map from the threshold on, but the second strictly above or below it.
     """
-    inside = density.data >= threshold
     name = next((name for name in _COMBINED if getattr(extra, name)), "")
     if name:
         file = getattr(extra, name)
@@ -140,7 +217,7 @@ def _inside(density: Density, threshold: float, extra: argparse.Namespace, run: 
             f"{density.name}: at a threshold of {threshold:g} {what} is inside, so there is no "
             f"mask. The map{' after the filter' if density.pixel_size_A else ''} runs from "
             f"{low:.4g} to {high:.4g}. Choose a threshold where the particle shows without "
-            "noise around it, or let --molweight KDA in the additional arguments find it."
+            "noise around it, or let --auto or --molweight KDA in the additional arguments find it."
         )
     return inside
 
