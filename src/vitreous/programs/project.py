@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vitreous.dataset.particles import Particles, read_particles
 from vitreous.engine import ctf, fourier, geometry
+from vitreous.engine.kernels import slices as kernels
 from vitreous.engine.projection import Projector, project, projector
 from vitreous.errors import FormatError, InputError
 from vitreous.io import StackWriter, Star, Table, read_star, read_volume, write_mrc, write_star
@@ -174,26 +175,35 @@ def images_of(
     noise = noise_maker(arguments, particles, box)
     other = other_poses(particles, arguments, generator)
     size = max(1, _BATCH_BYTES // (4 * box * box))
-    for start in range(0, len(particles), size):
-        rows = np.arange(start, min(start + size, len(particles)))
-        predicted = predict(source, particles, rows, arguments)
+    for rows, slices in batches(source, particles, size):
+        predicted = predict(particles, slices, rows, arguments)
         if arguments.subtract_exp or arguments.simulate:
             images = particles.images(rows)
             _require_box(images, box, arguments)
             images = images - fourier.inverse(predicted, 2, box)
             if other is not None:
-                added = predict(source, other, rows, arguments) * arguments.adjust_simulation_SNR
+                alike = slices_of(source, other, rows)
+                added = predict(other, alike, rows, arguments) * arguments.adjust_simulation_SNR
                 images = images + fourier.inverse(added, 2, box)
         else:
             images = fourier.inverse(predicted, 2, box)
         yield noise(images, rows, generator)
 
 
-def predict(
-    source: Source, particles: Particles, rows: np.ndarray, arguments: argparse.Namespace
-) -> Tensor:
-    """Return half transforms of the projections as a camera would see them."""
-    box = source.box_px
+def batches(
+    source: Source, particles: Particles, size: int
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield rows, `size` at a time, with their slices; these are taken many at a time."""
+    at_once = max(size, kernels.many(source.projector.grid, source.box_px) // size * size)
+    for first in range(0, len(particles), at_once):
+        rows = np.arange(first, min(first + at_once, len(particles)))
+        slices = slices_of(source, particles, rows)
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size], slices[start : start + size]
+
+
+def slices_of(source: Source, particles: Particles, rows: NDArray[np.int64]) -> Tensor:
+    """Return half transforms of the projections at the particles' poses, without their optics."""
     groups = torch.from_numpy(particles.group[rows])
     poses = particles.rotations(rows).float()
     parts = [
@@ -201,11 +211,23 @@ def predict(
         for chosen, magnification in _magnified(particles, groups)
     ]
     if len(parts) == 1:
-        result = parts[0][1]
-    else:
-        result = torch.empty(len(rows), box, box // 2 + 1, dtype=torch.complex64)
-        for chosen, slices in parts:
-            result[chosen] = slices
+        return parts[0][1]
+    box = source.box_px
+    result = torch.empty(len(rows), box, box // 2 + 1, dtype=torch.complex64)
+    for chosen, slices in parts:
+        result[chosen] = slices
+    return result
+
+
+def predict(
+    particles: Particles,
+    slices: Tensor,
+    rows: NDArray[np.int64],
+    arguments: argparse.Namespace,
+) -> Tensor:
+    """Make of slices, which are changed, half transforms of what a camera would see."""
+    box, result = slices.shape[-2], slices
+    groups = torch.from_numpy(particles.group[rows])
     if arguments.ctf or arguments.ctf2:
         treatment = ctf.Treatment(
             phase_flipped=arguments.ctf_phase_flip,

@@ -15,10 +15,11 @@ from torch import Tensor
 from vitreous.dataset.particles import Particles, read_particles
 from vitreous.distributed.memory import available_bytes
 from vitreous.engine import reconstruction, symmetry
+from vitreous.engine.kernels import slices
 from vitreous.engine.projection import Accumulator, projector
 from vitreous.errors import EnvironmentMissing, FormatError, InputError
 from vitreous.io import read_star, read_volume, write_volume
-from vitreous.programs.reconstruct_terms import Term, terms
+from vitreous.programs.reconstruct_terms import Term, terms, together
 from vitreous.programs.tool import report
 
 
@@ -69,7 +70,9 @@ def maps(arguments: argparse.Namespace) -> Iterator[tuple[Path, Tensor, float]]:
     half = np.zeros(len(particles), np.int64)
     if arguments.halves:
         half = np.asarray(particles.table["rlnRandomSubset"]) - 1
-    for part in terms(particles, arguments, box * pixel_size_A, subtracted):
+    parts = terms(particles, arguments, box * pixel_size_A, subtracted)
+    at_once = slices.many(sums[0].grid, int(particles.optics.box_px.max()))
+    for part in together(parts, min(at_once, len(particles))):
         for number, total in enumerate(sums):
             chosen_rows = torch.from_numpy(half[part.rows] == number)
             add_(total, part, slice(None) if bool(chosen_rows.all()) else chosen_rows)
@@ -175,7 +178,8 @@ def require_memory(
         working = 12 * 8 * points
     if arguments.sym.lower() != "c1":
         working = max(working, 16 * points)
-    needed = 16 * points * n_sums + working
+    waiting = 16 * points // 5  # slices that are inserted together
+    needed = 16 * points * n_sums + waiting + working
     free = available_bytes()
     if needed > free:
         message = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,6 +92,67 @@ def terms(
         for part in parts:
             counted = _by_merit(part, particles) if arguments.fom_weighting else part
             yield from _units(counted, arguments, particles.pixel_size_A(batch.group))
+
+
+def together(parts: Iterable[Term], n: int) -> Iterator[Term]:
+    """Join terms of the same optics until they have `n` slices: larger sums are faster ones.
+
+    Parameters
+    ----------
+    parts
+        Terms.
+    n
+        Slices wanted in each. The memory of a term is used again for a later one.
+    """
+    waiting: dict[tuple[object, ...], _Joined] = {}
+    for part in parts:
+        count = len(part.rows)
+        if count >= n:
+            yield part
+            continue
+        optics = (part.scale, part.curvature_px, *part.magnification.ravel().tolist())
+        alike = (*optics, *part.values.shape[1:])
+        if alike not in waiting:
+            waiting[alike] = _Joined(part, n)
+        joined = waiting[alike]
+        if joined.used + count > n:
+            yield joined.term()
+        joined.add_(part)
+    for joined in waiting.values():
+        if joined.used:
+            yield joined.term()
+
+
+class _Joined:
+    """Terms that wait for each other, in memory of their own."""
+
+    def __init__(self, like: Term, n: int) -> None:
+        self.used = 0
+        self._like = replace(like, values=like.values[:0].clone(), weights=like.weights[:0].clone())
+        self._rows: list[NDArray[np.int64]] = []
+        self._poses: list[Tensor] = []
+        self._values = like.values.new_empty(n, *like.values.shape[1:])
+        self._weights = like.weights.new_empty(n, *like.weights.shape[1:])
+
+    def add_(self, part: Term) -> None:
+        place = slice(self.used, self.used + len(part.rows))
+        self._values[place] = part.values
+        self._weights[place] = part.weights
+        self._rows.append(part.rows)
+        self._poses.append(part.poses)
+        self.used = place.stop
+
+    def term(self) -> Term:
+        """Return all that waited as one, and begin anew."""
+        joined = replace(
+            self._like,
+            rows=np.concatenate(self._rows),
+            poses=torch.cat(self._poses),
+            values=self._values[: self.used],
+            weights=self._weights[: self.used],
+        )
+        self._rows, self._poses, self.used = [], [], 0
+        return joined
 
 
 def transfer_function(particles: Particles, batch: Batch, arguments: argparse.Namespace) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from types import ModuleType
 from typing import Any
 
@@ -63,6 +64,21 @@ def insert_(
         reference.insert_(grid, planes, values, weights, image_radius, grid_radius)
         return
     _insert_compiled_(grid, planes, values, weights, (image_radius, grid_radius), every=False)
+
+
+def many(grid: Tensor, size: int) -> int:
+    """Return how many slices to take or insert at once: one passage through a large grid pays.
+
+    Parameters
+    ----------
+    grid
+        Of complex numbers, or of four numbers a point.
+    size
+        Side of the slices.
+    """
+    bytes_fetched = 128 if grid.is_complex() else 256  # per pixel, by slices one after the other
+    points = math.pi / 8 * size**2
+    return math.ceil(3 * grid.nbytes / (bytes_fetched * max(1.0, points)))
 
 
 def _is_fast(grid: Tensor, planes: Tensor) -> bool:
