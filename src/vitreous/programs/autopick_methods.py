@@ -55,8 +55,7 @@ class BlobPicking(Picking):
             _, transformed = prepared(image, at)
             if self.extra.ctf_to_first_peak:
                 transformed = transformed / _first_peak(unit, at, image.device)
-            diameters = self.search.diameters_A()
-            found = blobs.answers(transformed, at, diameters, white=self.options.log_white)
+            found = blobs.answers(transformed, at, self.search, white=self.options.log_white)
         picked = blobs.pick_blobs(found, at, self.search)
         table = picks_table(picked.places_px.numpy(), picked.merit.numpy())
         keep = self.options.write_fom_maps

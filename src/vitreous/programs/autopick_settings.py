@@ -46,6 +46,8 @@ class Extra:
         Write both ends of each filament instead of segments.
     correlation_coefficient
         The merit of templates is the correlation coefficient inside the mask.
+    local_contrast
+        Blobs are searched in the contrast of their surroundings.
     """
 
     do_at_most: int
@@ -63,6 +65,7 @@ class Extra:
     local_diameter_A: float
     start_end: bool
     correlation_coefficient: bool
+    local_contrast: bool
 
 
 def read_extra(options: AutoPick) -> Extra:
@@ -89,6 +92,7 @@ def read_extra(options: AutoPick) -> Extra:
         local_diameter_A=found.max_diam_local_avg,
         start_end=found.start_end,
         correlation_coefficient=found.correlation_coefficient,
+        local_contrast=found.local_contrast,
     )
 
 
@@ -103,6 +107,7 @@ def blob_search(options: AutoPick, extra: Extra) -> BlobSearch:
         extra.neighbour,
         extra.max_search,
         extra.skip_side_px,
+        extra.local_contrast,
     )
 
 
@@ -167,4 +172,5 @@ def _flags() -> Flags:
     add("--start_end", action="store_true")
     add("--drop_close_pairs", action="store_true")
     add("--correlation_coefficient", action="store_true")
+    add("--local_contrast", action="store_true")
     return flags

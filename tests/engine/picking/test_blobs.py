@@ -30,7 +30,7 @@ def _micrograph(
 def _pick(image: torch.Tensor, search: blobs.BlobSearch, *, white: bool = False) -> blobs.Blobs:
     at = preparation.coarse((image.shape[0], image.shape[1]), 2.0, 20.0)
     transformed = preparation.transform(preparation.normalise(image), at)
-    found = blobs.answers(transformed, at, search.diameters_A(), white=white)
+    found = blobs.answers(transformed, at, search, white=white)
     return blobs.pick_blobs(found, at, search)
 
 
@@ -82,7 +82,7 @@ def test_all_picks_and_merits_are_those_of_relion() -> None:
     at = preparation.coarse((image.shape[0], image.shape[1]), 3.0, 20.0)
     search = blobs.BlobSearch(120, 130, -1.0)
     transformed = preparation.transform(preparation.normalise(image), at)
-    found = blobs.pick_blobs(blobs.answers(transformed, at, search.diameters_A()), at, search)
+    found = blobs.pick_blobs(blobs.answers(transformed, at, search), at, search)
     wanted = read_star(GOLDEN / "autopick.star").first
     places = np.stack([wanted["rlnCoordinateX"], wanted["rlnCoordinateY"]], 1)
     np.testing.assert_allclose(found.places_px.numpy(), places, atol=1e-3)
@@ -113,3 +113,19 @@ def test_outliers_become_the_mean() -> None:
 def test_diameters_the_wrong_way_round_are_refused() -> None:
     with pytest.raises(InputError, match="smallest <= largest"):
         blobs.BlobSearch(200, 100)
+
+
+def test_local_contrast_finds_what_a_noisy_half_hides() -> None:
+    """The right half is carbon: darker, and four times as noisy."""
+    places = [(50, 60), (60, 190), (110, 120), (170, 60), (200, 200)]
+    places += [(300, 100), (400, 300), (450, 60), (350, 420), (120, 400)]
+    image = _micrograph((512, 512), places, 17)
+    noise = torch.randn(512, 256, generator=torch.Generator().manual_seed(5))
+    image[:, 256:] += 1.2 * noise - 3
+    n_found = {}
+    for local in (False, True):
+        picks = _pick(image, blobs.BlobSearch(60, 80, 0.5, local_contrast=local)).places_px.numpy()
+        n_found[local] = sum(np.hypot(*(picks - place).T).min() < 8 for place in places)
+        assert len(picks) < 40
+    assert n_found[True] == len(places)
+    assert n_found[False] < len(places)

@@ -3,11 +3,14 @@
 Each diameter d answers with ``q^2 exp(-q^2 / 2)``, ``q = 2 d k``; a pixel keeps its best answer and
 the diameter that gave it. RELION's picks and figures of merit come out of the same steps. NumPy
 holds the plane of pixels that are still free, which the greedy choice visits one by one.
+
+On request answers are taken in the contrast of their surroundings first: each less the mean around
+it, over the deviation around it. On carbon everything varies more than in a hole, noise answers the
+narrowest diameters and the edge of the film the widest, so that particles there are otherwise lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,6 +27,12 @@ from vitreous.errors import InputError
 _BELOW = (5, 4, 3, 2)
 _ABOVE = (2, 3, 4, 5)
 NO_UPPER_LIMIT = 99999.0
+# Of answers in local contrast, found on simulated carbon and crystals (see benchmark_picking):
+_LOCAL_THRESHOLD = 1.6  # deviations from which on a peak is a particle
+_OTHER_DIAMETERS = 0.5  # what an answer to a diameter that is not wanted counts
+_SURROUNDINGS = 0.75  # deviation of the Gaussian of the surroundings, in wanted diameters
+_CLIP_SIGMA = 5.0  # what sticks out more does not spoil its surroundings
+_LEAST_VARIANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,9 @@ class BlobSearch:
         The widest and narrowest diameters tried are so many times larger and smaller.
     skip_side_px
         Border of the micrograph that is left out; at least half of the smallest diameter is.
+    local_contrast
+        Take answers in the contrast of their surroundings; the threshold is then 1.6 deviations of
+        them, plus `threshold_sigma`.
     """
 
     min_diameter_A: float
@@ -53,6 +65,7 @@ class BlobSearch:
     neighbour: float = 1.0
     max_search: float = 5.0
     skip_side_px: int = 0
+    local_contrast: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.min_diameter_A <= self.max_diameter_A:
@@ -107,7 +120,7 @@ class Blobs:
 def answers(
     transformed: Complex[Tensor, "v uh"],
     sampling: Coarse,
-    diameters_A: Sequence[float],
+    search: BlobSearch,
     *,
     white: bool = False,
 ) -> Answers:
@@ -117,15 +130,47 @@ def answers(
     ----------
     transformed
         From `preparation.transform`, of a normalised micrograph.
+    search
+        Which diameters, and whether in local contrast.
     white
         Particles are brighter than the ice.
     """
+    diameters_A = torch.tensor(search.diameters_A(), device=transformed.device)
     k = shell_radius(sampling, transformed.device) / sampling.pixel_size_A
-    q2 = (2 * k) ** 2 * torch.tensor(diameters_A, device=k.device)[:, None, None] ** 2
+    q2 = (2 * k) ** 2 * diameters_A[:, None, None] ** 2
     filters = q2 * torch.exp(-q2 / 2)
     signed = transformed if white else -transformed
-    merit, which = fourier.inverse(signed * filters, 2, sampling.work).max(0)
-    return Answers(merit, torch.tensor(diameters_A, device=k.device)[which])
+    every = fourier.inverse(signed * filters, 2, sampling.work)
+    if search.local_contrast:
+        every = _in_local_contrast(every, k, diameters_A, sampling, search)
+    merit, which = every.max(0)
+    return Answers(merit, diameters_A[which])
+
+
+def _in_local_contrast(
+    every: Float[Tensor, "d v u"],
+    k_per_A: Float[Tensor, "v uh"],
+    diameters_A: Float[Tensor, " d"],
+    sampling: Coarse,
+    search: BlobSearch,
+) -> Float[Tensor, "d v u"]:
+    """Return answers in deviations of their surroundings; less of diameters not wanted."""
+    around_A = _SURROUNDINGS * (search.min_diameter_A + search.max_diameter_A) / 2
+    window = torch.exp(-2 * (torch.pi * around_A * k_per_A) ** 2)
+
+    def mean_around(values: Tensor) -> Tensor:
+        return fourier.inverse(fourier.forward(values, 2) * window, 2, sampling.work)
+
+    flat = every.flatten(1)
+    centred = flat - flat.median(1, keepdim=True).values
+    spread = 1.4826 * centred.abs().median(1, keepdim=True).values
+    scaled = (centred / spread.clamp(min=1e-12)).reshape(every.shape)
+    clipped = scaled.clamp(-_CLIP_SIGMA, _CLIP_SIGMA)
+    mean = mean_around(clipped)
+    variance = mean_around(clipped.square()) - mean.square()
+    contrast = (scaled - mean) / variance.clamp(min=_LEAST_VARIANCE).sqrt()
+    wanted = (diameters_A >= search.min_diameter_A) & (diameters_A <= search.max_diameter_A)
+    return contrast * torch.where(wanted, 1.0, _OTHER_DIAMETERS)[:, None, None]
 
 
 def pick_blobs(found: Answers, sampling: Coarse, search: BlobSearch) -> Blobs:
@@ -143,6 +188,8 @@ def pick_blobs(found: Answers, sampling: Coarse, search: BlobSearch) -> Blobs:
     if not len(of_wanted):
         return Blobs(empty.reshape(0, 2), empty, 0.0)
     mean, deviation = float(of_wanted.mean()), float(of_wanted.std(correction=0))
+    if search.local_contrast:  # deviations already, whatever is in the micrograph
+        mean, deviation = _LOCAL_THRESHOLD, 1.0
     threshold = mean + search.threshold_sigma * deviation
     upper = mean + search.upper_sigma * deviation
     keep = wanted & inside & (merit > threshold)
