@@ -154,7 +154,7 @@ def test_real_map_through_the_pipeline(tmp_path, data):
 
 
 def test_the_noise_of_the_map_finds_the_threshold(project):
-    grainy = ball(48, 9.0) * 3 + noise(5, 48)
+    grainy = ball(48, 9.0) * 2 + np.random.default_rng(5).normal(size=(48, 48, 48))
     write_volume(project / "grainy.mrc", grainy.astype(np.float32), A)
     mask, run = make(project, "grainy.mrc", other="--auto", low_pass_A=15, soft_edge_px=4)
     inside = ball(48, 9.0) > 0.5

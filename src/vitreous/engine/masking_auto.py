@@ -26,6 +26,7 @@ from vitreous.engine import masking
 from vitreous.errors import InputError
 
 RATE = 0.01
+DALTON_PER_A3 = 0.81
 SMALLEST_PART = 0.02
 """Of the largest part; smaller ones are specks."""
 _SOLVENT = 0.3  # of the voxels, surely solvent, whose densities are closest together
