@@ -156,6 +156,12 @@ class Selection(Answer):
     recentre: bool
 
 
+class SelectionConflict(Selection):
+    """Somebody else changed the choice meanwhile: what is chosen now."""
+
+    error: str
+
+
 class SelectionChange(Question):
     """A choice to keep (`backup`) or to save, which makes the files of the job.
 

@@ -50,6 +50,12 @@ class NoteBody(Answer):
     version: str
 
 
+class NoteConflict(NoteBody):
+    """Somebody else changed the note meanwhile: what it says now."""
+
+    error: str
+
+
 class NoteChange(Question):
     """A new text for a note; `version` is that of the text it is based on, empty to force."""
 

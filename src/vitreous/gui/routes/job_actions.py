@@ -22,7 +22,7 @@ from vitreous.gui.models.jobs import (
     LogText,
     Mark,
 )
-from vitreous.gui.models.project import NoteBody, NoteChange
+from vitreous.gui.models.project import NoteBody, NoteChange, NoteConflict
 from vitreous.gui.routes.project import change_note, note_version
 from vitreous.gui.rows import short_alias, title_of
 from vitreous.project.cleaning import CleanPlan
@@ -69,7 +69,7 @@ def get_note(server: Here, n: int) -> NoteBody:
     return NoteBody(text=text, version=note_version(text))
 
 
-@router.put("/{n}/note", response_model=NoteBody, responses={409: {"model": NoteBody}})
+@router.put("/{n}/note", response_model=NoteBody, responses={409: {"model": NoteConflict}})
 def put_note(server: Here, n: int, change: NoteChange) -> NoteBody | Response:
     """Replace the note of a job; 409 with theirs where somebody else changed it."""
     server.writable()

@@ -16,7 +16,7 @@ from vitreous._version import __version__
 from vitreous.gui.context import Here, Right, Server
 from vitreous.gui.drafts import kept_settings
 from vitreous.gui.models.common import Bytes, Done, Question
-from vitreous.gui.models.project import Disk, NoteBody, NoteChange, ProjectInfo
+from vitreous.gui.models.project import Disk, NoteBody, NoteChange, NoteConflict, ProjectInfo
 from vitreous.gui.refusals import not_found
 from vitreous.project.moving import size_below
 
@@ -57,7 +57,7 @@ def get_project_note(server: Here) -> NoteBody:
     return NoteBody(text=text, version=note_version(text))
 
 
-@router.put("/note", response_model=NoteBody, responses={409: {"model": NoteBody}})
+@router.put("/note", response_model=NoteBody, responses={409: {"model": NoteConflict}})
 def put_project_note(server: Here, change: NoteChange) -> NoteBody | Response:
     """Replace the note of the project; 409 with theirs where somebody else changed it."""
     server.writable()
@@ -137,7 +137,8 @@ def change_note(server: Server, job: str | None, change: NoteChange) -> NoteBody
     with server.writing:
         now = server.project.note(job)
         if change.version and change.version != note_version(now):
-            theirs = NoteBody(text=now, version=note_version(now))
+            message = "Somebody else changed this note meanwhile."
+            theirs = NoteConflict(error=message, text=now, version=note_version(now))
             return JSONResponse(theirs.model_dump(), 409)
         text = server.project.note(job, change.text, replace=True)
     return NoteBody(text=text, version=note_version(text))

@@ -7,7 +7,12 @@ from fastapi.responses import JSONResponse, Response
 
 from vitreous.gui import choosing
 from vitreous.gui.context import Here
-from vitreous.gui.models.display import Selection, SelectionChange, SelectionSaved
+from vitreous.gui.models.display import (
+    Selection,
+    SelectionChange,
+    SelectionConflict,
+    SelectionSaved,
+)
 
 router = APIRouter(prefix="/api/selections", tags=["selections"])
 
@@ -18,7 +23,7 @@ async def get_selection(server: Here, n: int) -> Selection:
     return await choosing.read(server, server.job(n))
 
 
-@router.post("/{n}", response_model=SelectionSaved, responses={409: {"model": Selection}})
+@router.post("/{n}", response_model=SelectionSaved, responses={409: {"model": SelectionConflict}})
 async def change_selection(
     server: Here, n: int, change: SelectionChange
 ) -> SelectionSaved | Response:
@@ -27,7 +32,8 @@ async def change_selection(
     job = server.job(n)
     now = await choosing.read(server, job)
     if change.version and change.version != now.version:
-        return JSONResponse(now.model_dump(), 409)
+        message = "Somebody else changed this selection meanwhile."
+        return JSONResponse(SelectionConflict(error=message, **now.model_dump()).model_dump(), 409)
     saved = await choosing.change(server, job, now, change)
     server.hub.tell("selection", n, version=saved.version, saved=saved.is_saved)
     if saved.is_saved:
