@@ -108,19 +108,21 @@ class Display:
 
     async def close(self) -> None:
         """End the worker."""
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        if process.stdin:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(3.0):
+        async with self._starting:
+            process = self._process
+            if process is None:
+                return
+            if process.stdin:
+                process.stdin.close()
+            try:
+                async with asyncio.timeout(3.0):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
                 await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        if self._reading is not None:
-            await self._reading
+            if self._reading is not None:
+                await self._reading
+            self._process = None
 
     async def _started(self) -> asyncio.subprocess.Process:
         async with self._starting:
