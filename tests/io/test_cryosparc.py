@@ -31,7 +31,7 @@ def test_a_real_file_equals_its_star_sibling(data):
     sibling = read_star(folder / "empiar_10076_7.star").first
     particles, optics = star["particles"], star["optics"]
     assert particles["rlnImageName"].tolist() == [
-        f"{i:06d}@empiar_10076_7.mrc" for i in range(1, 8)
+        f"{i:06d}@empiar_10076_7.mrc:mrcs" for i in range(1, 8)
     ]
     for label in ("rlnDefocusU", "rlnDefocusV"):
         np.testing.assert_array_equal(particles[label], sibling[label])

@@ -4,7 +4,9 @@ A `.cs` file is a NumPy structured array with one record per particle; fields ha
 ``ctf/df1_A``. Particles of one job may be spread over several files with the same ``uid``. The
 rotation vector ``pose`` turns the particle onto the reference, so RELION's matrix is the
 transpose of its rotation matrix; shifts are pixels of ``psize_A`` in RELION's direction; indices
-count from 0 there and from 1 in RELION.
+count from 0 there and from 1 in RELION. Stacks there may end in ``.mrc``, which RELION only takes
+for maps: such names get the ending ``:mrcs``, by which both programs read them as stacks.
+`cryosparc_write` is the way back.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def read_cs(path: Path | str, passthrough: Iterable[Path | str] = ()) -> Star:
     -------
     Star
         ``data_optics``, one group for each exposure group, pixel size and box; and
-        ``data_particles`` with image names (``000001@stack.mrc``), CTF, coordinates, poses
+        ``data_particles`` with image names (``000001@stack.mrc:mrcs``), CTF, coordinates, poses
         (3D, or psi of 2D), origins in Angstrom, classes and half sets, as far as they are there,
         and ``cryosparcUid``. `Star.notes` tells what could not be carried over.
 
@@ -69,6 +71,13 @@ def read_cs(path: Path | str, passthrough: Iterable[Path | str] = ()) -> Star:
         for name in _NOT_CARRIED
         if name in fields and np.any(fields[name])
     ]
+    n_dark = int(np.count_nonzero(fields.get("blob/sign", np.zeros(0)) < 0))
+    if n_dark:
+        notes.append(
+            f"blob/sign is -1 for {n_dark} particles: their images are dark on light, and "
+            "refinements want them light; invert the stacks (`vitreous image --multiply_constant "
+            "-1`) unless that was done"
+        )
     optics, group = _optics(fields, path)
     columns = _images(fields) | _ctf(fields) | _poses(fields, notes)
     columns |= {"rlnOpticsGroup": group, "cryosparcUid": [str(uid) for uid in fields["uid"]]}
@@ -129,6 +138,10 @@ def _text(values: np.ndarray) -> list[str]:
     ]
 
 
+def _as_stack(path: str) -> str:
+    return f"{path}:mrcs" if path.lower().endswith(".mrc") else path
+
+
 def _optics(fields: dict[str, np.ndarray], path: Path | str) -> tuple[Table, np.ndarray]:
     """Return the optics table and the 1-based group of each particle."""
     missing = [name for name in ("blob/path", "blob/idx", *_OPTICS) if name not in fields]
@@ -161,7 +174,7 @@ def _optics(fields: dict[str, np.ndarray], path: Path | str) -> tuple[Table, np.
 def _images(fields: dict[str, np.ndarray]) -> dict[str, object]:
     columns: dict[str, object] = {
         "rlnImageName": [
-            f"{index + 1:06d}@{path}"
+            f"{index + 1:06d}@{_as_stack(path)}"
             for index, path in zip(
                 fields["blob/idx"].tolist(), _text(fields["blob/path"]), strict=True
             )
