@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vitreous.dataset.columns import codes
 from vitreous.dataset.particles import Particles
+from vitreous.engine.refinement.filaments import Tubes
 from vitreous.engine.refinement.randomness import Stream, of_run
 from vitreous.engine.refinement.state import Assignments
 from vitreous.io import Table
@@ -138,6 +139,14 @@ def _halves(particles: Particles, seed: int) -> NDArray[np.int64]:
     if has_halves(particles.table):
         return np.asarray(particles.table[HALF], np.int64) - 1
     return draw_halves(_units(particles.table), seed)
+
+
+def tubes_of(table: Table) -> Tubes | None:
+    """Return where segments of filaments lie; None where rows do not tell."""
+    if "rlnHelicalTubeID" not in table or "rlnHelicalTrackLengthAngst" not in table:
+        return None
+    track_A = np.asarray(table["rlnHelicalTrackLengthAngst"], np.float64)
+    return Tubes(np.asarray(_units(table), np.int64), track_A)
 
 
 def _units(table: Table) -> NDArray[np.int64]:

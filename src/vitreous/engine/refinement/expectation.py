@@ -356,7 +356,7 @@ def _lists(step: Iteration, some: Prepared) -> priors.Lists:
         numbers = torch.arange(len(rows))
         return priors.Lists(numbers, torch.from_numpy(rows), torch.zeros(len(rows)))
     centre = assignments.angles_deg[rows]
-    if not step.settings.auto_refine:
+    if not step.settings.auto_refine or step.settings.helix.is_helix:
         given = assignments.prior_deg[rows]
         centre = np.where(np.isfinite(given), given, centre)
     return priors.local_lists(torch.from_numpy(centre), step.poses.grid, step.settings)

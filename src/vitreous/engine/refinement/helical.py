@@ -59,6 +59,11 @@ class Found:
     at_limit: bool
 
 
+def has_tubes(settings: Settings) -> bool:
+    """Tell whether particles are segments whose neighbours tell of their tilt and psi."""
+    return settings.ndim == 3 and settings.helix.is_helix and not settings.searching.skip_align
+
+
 def is_imposed(settings: Settings) -> bool:
     """Tell whether maps are made helical."""
     return settings.ndim == 3 and settings.helix.is_helix and not settings.helix.ignore_symmetry

@@ -10,7 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from vitreous.dataset.refinement import write_final, write_iteration
-from vitreous.engine.refinement import accuracy, changes, order, schedule, updates
+from vitreous.dataset.refinement.data_star import tubes_of
+from vitreous.engine.refinement import (
+    accuracy,
+    changes,
+    filaments,
+    helical,
+    order,
+    schedule,
+    updates,
+)
 from vitreous.engine.refinement.expectation import Watch
 from vitreous.engine.refinement.improvement import reference_power
 from vitreous.engine.refinement.maximisation import Known, Outcome, maximise
@@ -72,6 +81,7 @@ class Loop:
         self.job, self.run, self.crew, self.regularise = job, run, crew, regularise
         model = job.state.models[0]
         self._counts = updates.pixel_counts(job.data.optics, model.box_px, model.pixel_size_A)
+        self._tubes = tubes_of(job.particles.table) if helical.has_tubes(job.settings) else None
         self._bad: set[int] = set()
 
     def begin(self) -> None:
@@ -82,6 +92,10 @@ class Loop:
     def iterate(self, state: State) -> Done:
         """Run one iteration and write its files."""
         job, settings, timing = self.job, self.job.settings, Timing()
+        if self._tubes is not None and state.schedule.iteration > 0:
+            box_A = state.models[0].box_px * state.models[0].pixel_size_A
+            renewed = filaments.renewed(state.assignments, self._tubes, settings.helix, box_A)
+            state = replace(state, assignments=renewed)
         state = schedule.begin_iteration(state, settings, len(job.data))
         now = state.schedule
         timing.phase("references")
@@ -185,8 +199,8 @@ class Loop:
             if row not in self._bad:
                 self._bad.add(row)
                 self.run.warn(
-                    "The image holds values that are not numbers or far too large, or one pixel holds "
-                    "a quarter of its power; left out",
+                    "The image holds values that are not numbers or far too large, or one pixel "
+                    "holds a quarter of its power; left out",
                     names[row],
                 )
         if len(self._bad) == len(names):

@@ -53,7 +53,7 @@ def local_centre(state: State, settings: Settings, row: int) -> Tensor:
     """Return the angles near which a particle is searched."""
     angles = torch.from_numpy(state.assignments.angles_deg[row])
     prior = torch.from_numpy(state.assignments.prior_deg[row])
-    if settings.auto_refine:
+    if settings.auto_refine and not settings.helix.is_helix:
         return angles
     return torch.where(prior.isnan(), angles, prior)
 
