@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 
-.PHONY: help install test test-slow lint typing tests docs bench bench-ctf demo kernels front clean
+.PHONY: help install test test-slow lint typing tests docs bench bench-ctf class-ranker demo kernels front clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test-slow: install ## the tests that take minutes
 
 bench-ctf: install ## 300 simulated micrographs fitted and timed; records benchmarks/results/ctf.json
 	$(BIN)/vitreous benchmark ctf --o benchmarks/results/ctf.json
+
+class-ranker: install ## train the ranker of 2D classes again (hours): WORK=folder JOBS=threads
+	$(BIN)/python -m tools.class_ranker all --work $(or $(WORK),build/class-ranker) --j $(or $(JOBS),1)
 
 docs: install ## build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -13,7 +13,7 @@ from tools.class_ranker import molecules
 from vitreous.engine.ranking.features import LEAST_PARTICLES
 from vitreous.engine.ranking.network import LARGEST, Network
 
-HIDDEN, MEMBERS, STEPS, RATE, DECAY = 16, 10, 200, 1e-2, 0.2
+HIDDEN, MEMBERS, STEPS, RATE, DECAY = 16, 10, 120, 1e-2, 0.5
 GOOD = 0.5
 _TRUTH = ("iteration", "class", "n", "purity", "elements", "score")
 

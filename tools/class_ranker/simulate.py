@@ -130,6 +130,11 @@ def make(recipe: Recipe, model: Path, folder: Path, n_threads: int = 1) -> None:
     done.write_text(json.dumps(record, indent=1))
 
 
+def optimiser_of(folder: Path) -> str:
+    """Return the optimiser file of a finished data set, from its folder."""
+    return str(json.loads((folder / "done.json").read_text())["optimiser"])
+
+
 def finished(job: Job) -> Job:
     """Return a job that has succeeded, or raise what it said."""
     if job.status != "Succeeded":

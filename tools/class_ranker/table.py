@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from tools.class_ranker import molecules
-from tools.class_ranker.simulate import Recipe, draw, true_states
+from tools.class_ranker.simulate import Recipe, draw, optimiser_of, true_states
 from tools.class_ranker.truth import judge
 
 from vitreous.dataset.ranked_classes import read_classes
@@ -40,7 +40,7 @@ def tabulate(name: str, seed: int, archives: Path, work: Path) -> Path:
 
 
 def _optimisers(folder: Path, *, last_only: bool) -> list[str]:
-    last = json.loads((folder / "done.json").read_text())["optimiser"]
+    last = optimiser_of(folder)
     if last_only:
         return [last]
     there = sorted((folder / last).parent.glob("run_it*_optimiser.star"))

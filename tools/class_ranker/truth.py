@@ -75,7 +75,7 @@ def judge(recipe: Recipe, states: tuple[State, ...], folder: Path, model: str) -
     truth = read_star(folder / "truth.star")["particles"]
     truth = truth.select(truth["rlnClassNumber"] == 1)
     particles = classification.particles
-    partner = _partners(particles, truth, recipe)
+    partner = partners(particles, truth, recipe)
     names = classification.classes["rlnReferenceImage"].tolist()
     at = (str(name).partition("@") for name in names)
     averages = read_images([f"{n}@{folder / file}" for n, _, file in at]).astype(np.float64)
@@ -92,12 +92,13 @@ def _judge(
     purity = len(members) / len(partner) if len(partner) else 0.0
     resolved = np.inf
     if len(members) and average.std() > 0:
-        frc = _best_frc(recipe, state, average, truth.select(members[:_MOST_VIEWS]))
-        resolved = _resolved_A(frc, recipe)
+        seen = truth.select(members[:_MOST_VIEWS])
+        angles = np.stack([seen["rlnAngleRot"], seen["rlnAngleTilt"]], axis=1)
+        resolved = best_resolution_A(recipe, state, average, angles)
     return Truth(len(partner), purity, resolved, min(recipe.blob_A, LARGE_A) / resolved)
 
 
-def _partners(particles: Table, truth: Table, recipe: Recipe) -> np.ndarray:
+def partners(particles: Table, truth: Table, recipe: Recipe) -> np.ndarray:
     """Return the row of the molecule that each particle is, or -1."""
     here = true_centres_px(particles, recipe.pixel_A)
     partner = np.full(len(particles), -1)
@@ -113,10 +114,20 @@ def _partners(particles: Table, truth: Table, recipe: Recipe) -> np.ndarray:
     return partner
 
 
-def _best_frc(recipe: Recipe, state: State, average: np.ndarray, members: Table) -> np.ndarray:
-    """Return the FRC with the true projection that fits best."""
+def best_resolution_A(
+    recipe: Recipe, state: State, average: np.ndarray, angles_deg: np.ndarray
+) -> float:
+    """Return to what resolution an average agrees with the true projection that fits best.
+
+    Parameters
+    ----------
+    average
+        ``(y, x)``.
+    angles_deg
+        ``(n, 2 or more)``, rot and tilt of the views that are compared.
+    """
     camera = Camera(recipe.box_px, recipe.pixel_A)
-    angles = np.stack([members["rlnAngleRot"], members["rlnAngleTilt"]], axis=1)
+    angles = angles_deg[:, :2]
     turns = matrices(np.column_stack([angles, np.zeros(len(angles))]))
     waves = project(state.scatterers, turns, np.zeros((len(angles), 2)), camera)
     views = to_image(waves).astype(np.float64)
@@ -128,7 +139,7 @@ def _best_frc(recipe: Recipe, state: State, average: np.ndarray, members: Table)
     )
     near = turn + np.arange(-_COARSE_DEG, _COARSE_DEG + 0.1, _FINE_DEG)
     turn = max((_best_view(_turned(average, a), views[[view]])[0], float(a)) for a in near)[1]
-    return _aligned_frc(_turned(average, turn), views[view], mask)
+    return _resolved_A(_aligned_frc(_turned(average, turn), views[view], mask), recipe)
 
 
 def _turned(image: np.ndarray, angle_deg: float) -> np.ndarray:

@@ -106,7 +106,7 @@ class Select(Options):
         tab="Class options",
         label="Centre the class averages",
         relion_label="Re-center the class averages?",
-        help="Shift selected 2D averages, and their particles, to the centre of mass. For "
+        help="Shift selected 2D averages to the centre of mass of their positive pixels. For "
         "templates of auto-picking.",
     )
     regroup: bool = option(

@@ -20,10 +20,11 @@ from scipy import ndimage
 from torch import Tensor
 
 from vitreous.engine import fourier
-from vitreous.engine.ranking.islands import n_islands, perimeter, protein_masks
+from vitreous.engine.masking import raised_cosine
+from vitreous.engine.ranking.islands import protein_masks
 from vitreous.engine.ranking.preparation import RADIUS_PX, Prepared, disc, distance, prepare
 
-_BANDS = (0.0, 1.5, 3.0, 5.0, 8.0, 14.0)  # elements across the mask
+_BANDS = (0.0, 1.5, 3.0, 5.0, 8.0, 14.0)  # where bands have their middle: elements in the mask
 _RINGS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _DISCS = (1, 2, 3, 4, 5, 6)
 LEAST_PARTICLES = 10  # classes of so many or fewer are not judged
@@ -162,8 +163,6 @@ def _grey_values(image: Tensor, mask: Tensor, inside: Tensor) -> dict[str, float
         "solvent_mean": float(solvent.mean()) if has_solvent else 0.0,
         "solvent_sigma": float(solvent.std()) if has_solvent else 0.0,
         "protein_area": area,
-        "protein_border": perimeter(mask) / max(float(mask.sum()), 1.0) ** 0.5,
-        "islands": float(min(n_islands(mask), 10)),
     }
 
 
@@ -209,15 +208,20 @@ def _harmonics(smooth: Tensor) -> dict[str, float]:
 
 
 def _spectrum(image: Tensor) -> dict[str, float]:
-    """Return the shares of power in bands of resolution, counted in elements across the mask."""
-    inside = disc(1.0)
-    waves = fourier.forward((image * inside)[None], 2)[0]
-    power = fourier.shell_sum(waves.abs().square(), 2)
+    """Return the shares of power in bands of resolution, counted in elements across the mask.
+
+    Bands overlap as triangles do, and the image fades to the border of the mask, so that nothing
+    jumps where pixels lie otherwise on the grid.
+    """
+    faded = image * raised_cosine(distance(), 0.8, 0.2)
+    power = fourier.shell_sum(fourier.forward(faded[None], 2)[0].abs().square(), 2)
     elements = torch.arange(len(power)) * (2 * RADIUS_PX / image.shape[-1])
     total = power.sum().clamp(min=1e-12)
     found = {}
-    for number, (low, high) in enumerate(pairwise(_BANDS), start=1):
-        share = power[(elements >= low) & (elements < high)].sum() / total
+    triples = zip(_BANDS[:-2], _BANDS[1:-1], _BANDS[2:], strict=True)
+    for number, (low, middle, high) in enumerate(triples, start=1):
+        rising, falling = (elements - low) / (middle - low), (high - elements) / (high - middle)
+        share = (power * torch.minimum(rising, falling).clamp(0, 1)).sum() / total
         found[f"band_{number}"] = float(share.clamp(min=1e-6).log())
     return found
 

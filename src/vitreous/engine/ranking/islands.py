@@ -32,21 +32,6 @@ def protein_masks(low_passed: Float[Tensor, "n y x"]) -> Bool[Tensor, "n y x"]:
     return torch.stack([_mask(image, inside) for image in low_passed])
 
 
-def n_islands(mask: Bool[Tensor, "y x"]) -> int:
-    """Return how many islands a mask has."""
-    return int(ndimage.label(mask.numpy())[1])
-
-
-def perimeter(mask: Bool[Tensor, "y x"]) -> float:
-    """Return the length of the border of a mask in pixels: its sides to neighbours outside.
-
-    Sides along x and y are pi/4 of what a round border has on the average.
-    """
-    padded = torch.nn.functional.pad(mask.to(torch.int8), (1, 1, 1, 1))
-    sides = sum(int((padded.diff(dim=axis) != 0).sum()) for axis in (0, 1))
-    return sides * torch.pi / 4
-
-
 def _mask(image: Float[Tensor, "y x"], inside: Bool[Tensor, "y x"]) -> Bool[Tensor, "y x"]:
     bright = (image > _THRESHOLD_SIGMA * image[inside].std()) & inside
     labels, _ = ndimage.label(bright.numpy())

@@ -71,7 +71,7 @@ def disc(outer: float, inner: float = 0.0) -> Bool[Tensor, "y x"]:
     return (r >= inner) & (r < outer)
 
 
-def _sampled(images: Float[Tensor, "n y x"], step_px: float) -> Float[Tensor, "n y x"]:
+def _sampled(images: Float[Tensor, "n y x"], step_px: float) -> Float[Tensor, "n 64 64"]:
     """Sample images around their middle, after removing what a coarser grid cannot hold."""
     old = images.shape[-1]
     fine = boxing.rescale(images, 2 * old, 2)  # so that linear interpolation does little harm
