@@ -30,6 +30,7 @@ from vitreous.io.labels import Kind, kind_of
 from vitreous.jobs import job_star
 from vitreous.jobs.declare import Options
 from vitreous.programs.picking_session import FOM, PickingSession, X, Y
+from vitreous.project.pipeline import Status
 
 _TYPE: Final = "rlnParticleSelectionType"
 _UNDEFINED: Final = -999.0
@@ -151,7 +152,7 @@ class PickingSessions:
     def _why_not(self, job: Job) -> str:
         if self._project.read_only:
             return "The project was opened read-only."
-        if not job.is_interactive:
+        if job.process.status is not Status.RUNNING or not job.is_interactive:
             return (
                 f"Job {job.number} is {job.status.lower()}. Continue it to change its picks; "
                 "what was picked is kept."

@@ -47,8 +47,7 @@ def change_picks(server: Here, n: int, row: int, change: PickChange) -> Picks | 
 @router.post("/{n}", name="save_picks")
 def save_picks(server: Here, n: int, how: PickSave) -> PickSaved:
     """Write the lists that other jobs read; `close` marks the job as finished too."""
-    server.writable()
-    job = server.job(n)
+    job = server.settled(n)
     with server.writing:
         saved = server.picking.save(job, how)
     server.changed("jobs", "graph")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
@@ -28,8 +30,7 @@ async def change_selection(
     server: Here, n: int, change: SelectionChange
 ) -> SelectionSaved | Response:
     """Keep a choice, or save it, which makes the files of the job."""
-    server.writable()
-    job = server.job(n)
+    job = await asyncio.to_thread(server.settled, n)
     now = await choosing.read(server, job)
     if change.version and change.version != now.version:
         message = "Somebody else changed this selection meanwhile."
