@@ -109,8 +109,6 @@ def lines(draw):
     words = []
     for name in draw(some.lists(some.sampled_from(sorted(FLAGS)), unique=True)):
         value = draw(value_of(FLAGS[name]))
-        if name == "helical_exclude_resols":
-            value = draw(some.sampled_from(["50-5", "30.5-4,12-11"]))
         words += [f"--{name}"] if value is None else [f"--{name}", str(value)]
     return words
 

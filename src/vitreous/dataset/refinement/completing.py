@@ -63,8 +63,6 @@ def completed(found: Optimiser, general: Table, sampling: Sampling, model: Model
         settings,
         helix=helix,
         padding=float(general.value("rlnPaddingFactor", 2.0)),
-        nearest_neighbour=int(general.value("rlnFourierSpaceInterpolator", 1)) == 0,
-        min_nn_radius=int(general.value("rlnMinRadiusNnInterpolation", 10)),
     )
 
 

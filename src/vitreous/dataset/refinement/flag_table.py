@@ -103,22 +103,6 @@ def put(record: Any, path: str, value: object) -> Any:  # noqa: ANN401 - any of 
     return replace(record, **{name: inner})
 
 
-def pairs(text: str) -> tuple[tuple[float, float], ...]:
-    """Read ``50-5,20-4``: ranges of resolution along the axis of a helix."""
-    found = []
-    for part in text.split(",") if text else ():
-        low, dash, high = part.partition("-")
-        if not dash:
-            raise ValueError(part)
-        found.append((float(low), float(high)))
-    return tuple(found)
-
-
-def pairs_text(ranges: tuple[tuple[float, float], ...]) -> str:
-    """Write what `pairs` reads."""
-    return ",".join(f"{low:.17g}-{high:.17g}" for low, high in ranges)
-
-
 def _path(text: str) -> str:
     return "" if text == NONE else text
 
@@ -183,14 +167,11 @@ _GENERAL = (
     _switch("fast_subsets", f"{_S}.fast_subsets"),
     _switch("center_classes", f"{_S}.centre_classes", may_change=True),
     _number("pad", f"{_S}.padding", may_change=True),
-    _switch("NN", f"{_S}.nearest_neighbour"),
-    _whole("r_min_nn", f"{_S}.min_nn_radius"),
     _switch("skip_gridding", f"{_S}.skip_gridding", may_change=True, is_written=False),
     _switch("dont_skip_gridding", f"{_S}.skip_gridding", on=False, may_change=True),
     _whole("incr_size", f"{_S}.size_increment"),
     _switch("external_reconstruct", f"{_S}.external_reconstruction", may_change=True),
     _switch("blush", f"{_S}.use_blush", may_change=True),
-    _switch("skip_maximize", f"{_S}.skip_maximisation", may_change=True),
     _whole("random_seed", f"{_S}.seed"),
 )
 _SEARCHING = (
@@ -271,7 +252,6 @@ _HELIX = (
     _number("helical_sigma_distance", f"{_H}.sigma_distance"),
     _switch("helical_keep_tilt_prior_fixed", f"{_H}.keep_tilt_prior"),
     _number("helical_offset_step", f"{_H}.shift_step_A", may_change=True),
-    _text("helical_exclude_resols", f"{_H}.excluded_A", read=pairs, write=pairs_text),
 )
 _MACHINE = (
     _whole("j", "machine.n_threads", may_change=True),
@@ -304,7 +284,7 @@ SEVERAL = {"sigma_ang": ("sigma_rot", "sigma_tilt", "sigma_psi")}
 # Flags that change nothing here, with the number of words behind each.
 WITHOUT_EFFECT = {
     "o": 1, "continue": 1, "denovo_3dref": 0, "verb": 1, "onthefly_shifts": 0,
-    "failsafe_threshold": 1, "cpu": 0, "pipeline_control": 1,
+    "failsafe_threshold": 1, "cpu": 0, "pipeline_control": 1, "r_min_nn": 1,
 }  # fmt: skip
 
 # Flags of RELION that we do not have, and why.
@@ -320,6 +300,9 @@ REFUSED = {
         ("grad_min_resol", "grad_ini_resol", "grad_fin_resol"),
         "is not supported: gradient runs find their own resolution",
     ),
+    "NN": "is not supported: slices are interpolated linearly",
+    "skip_maximize": "is not supported: every iteration makes its references",
+    "helical_exclude_resols": "is not supported: layer lines are not excluded",
     "local_symmetry": "is not supported: no local symmetry here",
     "fourier_mask": "is not supported: use --strict_highres_exp and --strict_lowres_exp",
     "multibody_masks": "belongs to a MultiBody job",

@@ -108,8 +108,8 @@ def _general(model: Model, occasion: Occasion) -> Table:
             "rlnHelicalRiseInitialStep": helix.rise_range_A[2],
         }
     values |= {
-        "rlnFourierSpaceInterpolator": 0 if settings.nearest_neighbour else 1,
-        "rlnMinRadiusNnInterpolation": settings.min_nn_radius,
+        "rlnFourierSpaceInterpolator": 1,
+        "rlnMinRadiusNnInterpolation": 10,
         "rlnPixelSize": model.pixel_size_A,
         "rlnNrClasses": model.n_classes,
         "rlnNrBodies": 1,
@@ -231,6 +231,8 @@ def model_from(
         raise FormatError(f"{source}: subtomograms; only images (rlnDataDimensionality 2) are read")
     if int(general.value("rlnNrBodies", 1)) > 1:
         raise FormatError(f"{source}: a multi-body refinement; a MultiBody job goes on from it")
+    if int(general.value("rlnFourierSpaceInterpolator", 1)) == 0:
+        notices.append(f"{source}: slices were of nearest neighbours; from here they are linear")
     images = [str(name) for name in classes["rlnReferenceImage"]]
     require_files(images, folder, source)
     ndim = int(general.value("rlnReferenceDimensionality"))

@@ -119,7 +119,6 @@ class Helix:
     shift_step_A: float = -1.0
     sigma_distance: float = -1.0
     keep_tilt_prior: bool = False
-    excluded_A: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,6 @@ class Settings:
     tau_fudge: float = 1.0
     tau_spectrum: str = ""
     padding: float = 2.0
-    nearest_neighbour: bool = False
-    min_nn_radius: int = 10
     skip_gridding: bool = True
     low_pass_A: float = -1.0
     firstiter_cc: bool = False
@@ -170,7 +167,6 @@ class Settings:
     max_auto_iterations: int = 999
     external_reconstruction: bool = False
     use_blush: bool = False
-    skip_maximisation: bool = False
     seed: int = 0
     searching: Searching = field(default_factory=Searching)
     gradient: Gradient = field(default_factory=Gradient)
