@@ -1,13 +1,20 @@
 """Local resolution as a job: the built-in method, ResMap as a stub, and what is refused."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import vitreous
+from programs.fake_run import FakeRun
 from programs.jobs_made import run_job
 from vitreous.engine import masking
 from vitreous.errors import ComputeError, EnvironmentMissing, InputError
 from vitreous.io import read_star, read_volume, write_volume
+from vitreous.jobs.context import Aborted
+from vitreous.jobs.localres import LocalRes
+from vitreous.jobs.shared import Running
+from vitreous.programs import localres
 
 A = 3.54
 OWN = {"use_resmap": False, "built_in": True, "pixel_size_A": A}
@@ -67,6 +74,74 @@ def test_flags_change_the_sphere_and_odd_ones_are_refused(project):
     ):
         with pytest.raises(InputError, match=words):
             measure(project, flags, **OWN)
+
+
+def maps_of(run):
+    names = ("relion_locres.mrc", "relion_locres_filtered.mrc")
+    text = (run.path / "relion_locres_fscs.star").read_text()
+    return [read_volume(run.path / name).data for name in names], text
+
+
+FEW = "--locres_sampling 40 --locres_maskrad 18 --locres_edgwidth 24"
+
+
+def test_a_job_that_was_stopped_goes_on_where_it_was(project):
+    """What was measured is kept, also beside a file that was cut short, and gives the same maps."""
+    wanted = maps_of(measure(project, FEW, **OWN))
+    values = {"half_map": "baseline_half1.mrc", "mask": "mask.mrc", **OWN}
+    options = LocalRes(**values, running=Running(other_arguments=FEW))
+    folder = "LocalRes/job002/"
+    with pytest.raises(Aborted):
+        localres.run(options, FakeRun(project, folder, abort_after=4))
+    kept = sorted((project / folder / "Places").glob("*.npz"))
+    assert kept
+    assert not (project / folder / "relion_locres.mrc").exists()
+    kept[0].write_bytes(kept[0].read_bytes()[:1000])
+    again = FakeRun(project, folder, is_continue=True)
+    localres.run(options, again)
+    maps, text = maps_of(again)
+    for found, other in zip(maps, wanted[0], strict=True):
+        np.testing.assert_array_equal(found, other)
+    assert text == wanted[1]
+    assert not (project / folder / "Places").exists()
+    assert f"{len(kept) - 1} of" in "\n".join(again.lines)
+
+
+def test_places_of_other_settings_are_measured_anew(project):
+    values = {"half_map": "baseline_half1.mrc", "mask": "mask.mrc", **OWN}
+    folder = "LocalRes/job002/"
+    first = LocalRes(**values, running=Running(other_arguments=FEW))
+    with pytest.raises(Aborted):
+        localres.run(first, FakeRun(project, folder, abort_after=4))
+    other = LocalRes(**values, running=Running(other_arguments=f"{FEW} --random_seed 5"))
+    again = FakeRun(project, folder, is_continue=True)
+    localres.run(other, again)
+    assert "were done before" not in "\n".join(again.lines)
+
+
+def test_ranks_share_the_places(project):
+    wanted = maps_of(measure(project, FEW, **OWN))
+    values = {"half_map": "baseline_half1.mrc", "mask": "mask.mrc", **OWN}
+    options = LocalRes(**values, running=Running(other_arguments=FEW))
+    runs = [FakeRun(project, "LocalRes/job002/", rank=rank, n_ranks=2) for rank in (0, 1)]
+    other = threading.Thread(target=localres.run, args=(options, runs[1]))
+    other.start()
+    localres.run(options, runs[0])
+    other.join()
+    maps, text = maps_of(runs[0])
+    for found, alone in zip(maps, wanted[0], strict=True):
+        np.testing.assert_array_equal(found, alone)
+    assert text == wanted[1]
+    assert runs[1].advanced > 1
+
+
+def test_several_ranks_through_the_pipeline(project):
+    made = vitreous.Project.create(project)
+    values = {"half_map": "baseline_half1.mrc", "mask": "mask.mrc", "other_arguments": FEW}
+    job = made.run("localres", n_ranks=2, **values, **OWN)
+    assert job.status == "Succeeded"
+    assert job.results["median_resolution"] > 2 * A
+    assert (job.path / "run.err").read_text() == ""
 
 
 def test_a_doubtful_pixel_size_is_told(project):

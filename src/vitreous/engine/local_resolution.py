@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.engine import filtering, fourier, masking, resolution, sharpening
+from vitreous.engine import filtering, fourier_volume, masking, resolution, sharpening
+from vitreous.engine.kernels import shells
 
 _MARGIN_PX = 8
 _FAST_PRIMES = (2, 3, 5, 7)
@@ -181,31 +182,32 @@ class Measurement:
         self._sharpened, self._pixel_size_A, self._probe = sharpened, pixel_size_A, probe
         self.size = halves[0].shape[0]
         self.side = self.size if whole else probe.window_px(self.size)
-        shells = fourier.shell_index(self.side, 3)
-        self._n_shells = self.side // 2 + 1
-        self._bins = shells.clamp(max=self._n_shells).flatten()
-        self._radius = filtering.radius((self.side,) * 3, sharpened)
+        squares = torch.arange(shells.squares_of(self.side, 3), dtype=torch.float64)
+        self._radius = squares.sqrt_() / self.side
         self._box_shells = (self._radius * self.size).round().to(torch.int64)
-        self._whole = fourier.forward(sharpened, 3) if self.side == self.size else None
+        is_whole = self.side == self.size
+        self._whole = fourier_volume.forward(sharpened) if is_whole else None
 
     def run(self, sums: LocalSums) -> Iterator[Place]:
         """Yield the places one by one, after each was added to the sums."""
         for centre in self._probe.places(self.size):
-            yield self.measure(centre, sums)
+            place = self.at(centre)
+            self.join(place, sums)
+            yield place
 
-    def measure(self, centre_px: tuple[int, int, int], sums: LocalSums) -> Place:
-        """Measure one place (x y z from the centre) and add it to the sums."""
-        window, mask = self._window(centre_px)
-        place = self.place(centre_px, window, mask)
-        self.add_(place, window, mask, sums)
-        return place
+    def at(self, centre_px: tuple[int, int, int]) -> Place:
+        """Return what is found at a place (x y z from the centre)."""
+        return self.place(centre_px, *self._window(centre_px))
+
+    def join(self, place: Place, sums: LocalSums) -> None:
+        """Filter the map for a place that was measured and add it to the sums."""
+        self.add_(place, *self._window(place.centre_px), sums)
 
     def place(self, centre_px: tuple[int, int, int], window: Window, mask: Tensor) -> Place:
         """Return the curves and the resolution inside a sphere."""
-        first, second, random1, random2 = (
-            fourier.forward(window.cut(volume) * mask, 3).flatten() for volume in self._maps
-        )
-        masked, randomised = self._fsc(first, second), self._fsc(random1, random2)
+        first, second, random1, random2 = self._maps
+        masked = self._fsc(window, mask, first, second)
+        randomised = self._fsc(window, mask, random1, random2)
         corrected = resolution.correct(masked, randomised, self._probe.randomised_from)
         found_A = resolution.resolution_A(corrected, self.size, self._pixel_size_A)
         found_A = min(found_A, self._probe.coarsest_A)
@@ -213,14 +215,15 @@ class Measurement:
 
     def add_(self, place: Place, window: Window, mask: Tensor, sums: LocalSums) -> None:
         """Filter the map for a place and add it to the sums."""
-        weights = torch.zeros(int(self._box_shells.max()) + 1)
-        weights[: len(place.corrected)] = sharpening.fsc_weights(place.corrected).to(weights)
+        weights = torch.zeros(int(self._box_shells.max()) + 1, dtype=torch.float64)
+        weights[: len(place.corrected)] = sharpening.fsc_weights(place.corrected)
         curve = filtering.low_pass_curve(self.size, place.resolution_A, self._pixel_size_A)
         weight = weights[self._box_shells] * curve(self._radius)
-        transform = self._whole
-        if transform is None:
-            transform = fourier.forward(window.cut(self._sharpened), 3)
-        filtered = fourier.inverse(transform * weight, 3, self.side)
+        if self._whole is None:
+            transform = fourier_volume.forward(window.cut(self._sharpened))
+        else:
+            transform = self._whole.clone()
+        filtered = fourier_volume.inverse_(shells.multiply_(transform, weight), self.side)
         sums.add_(window, mask, filtered, place.resolution_A)
 
     def _window(self, centre_px: tuple[int, int, int]) -> tuple[Window, Tensor]:
@@ -235,26 +238,17 @@ class Measurement:
         mask = masking.sphere(self.side, 3, probe.radius_px, probe.edge_px, centre_px=offset)
         return window, mask
 
-    def _fsc(self, first: Tensor, second: Tensor) -> Tensor:
-        """Correlate transforms by the shells of the window; return the curve by those of the box.
-
-        Counts every stored coefficient once, as `resolution.fsc_of_transforms`.
-        """
-        products = (
-            first.real * second.real + first.imag * second.imag,
-            first.real.square() + first.imag.square(),
-            second.real.square() + second.imag.square(),
+    def _fsc(self, window: Window, mask: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Correlate maps inside a sphere by the shells of the window; return those of the box."""
+        curve = resolution.fsc_of_transforms(
+            fourier_volume.forward(window.cut(first), mask),
+            fourier_volume.forward(window.cut(second), mask),
+            3,
         )
-        common, power1, power2 = (
-            torch.bincount(self._bins, product.double(), self._n_shells + 1)[: self._n_shells]
-            for product in products
-        )
-        power = (power1 * power2).sqrt()
-        curve = torch.where(power > 0, common / power.clamp(min=1e-300), 0.0)
         if self.side == self.size:
             return curve
         curve[0] = curve[0].clamp(min=0)
-        here = np.arange(self._n_shells) / self.side
+        here = np.arange(len(curve)) / self.side
         wanted = np.arange(self.size // 2 + 1) / self.size
         return torch.from_numpy(np.interp(wanted, here, curve.numpy()))
 

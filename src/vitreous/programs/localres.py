@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from vitreous.programs.extra_flags import Flags
 from vitreous.programs.half_maps import HalfMaps, read_halves, read_mask
 from vitreous.programs.localres_report import report
 from vitreous.programs.localres_resmap import run_resmap
+from vitreous.programs.localres_work import MeasurePlaces
 from vitreous.programs.postprocess_settings import read_mtf
 
 _SHELL_0_A = 999.0
@@ -28,18 +30,14 @@ _SHELL_0_A = 999.0
 
 def run(options: LocalRes, run: Run) -> None:
     """Measure local resolution with the built-in method or with ResMap."""
-    if run.rank > 0:  # one process does it: a place takes milliseconds
-        return
-    if options.use_resmap:
-        run_resmap(options, run)
-    else:
+    if not options.use_resmap:
         _run_own(options, run)
+    elif run.rank == 0:
+        run_resmap(options, run)
 
 
 def _run_own(options: LocalRes, run: Run) -> None:
     extra = _extra(options)
-    if run.n_ranks > 1:
-        run.say(f"One of the {run.n_ranks} ranks does the work; the others were not needed.")
     with run.phase("Reading maps", 2, "files") as progress:
         halves = read_halves(run, options.half_map, extra.i2, options.pixel_size_A)
         mask = read_mask(run, options.mask, halves.first) if options.mask else None
@@ -63,10 +61,14 @@ def _run_own(options: LocalRes, run: Run) -> None:
         f"{len(centres):,} places, {probe.step_px} pixels apart; windows of "
         f"{measurement.side} pixels for a box of {halves.box_px}"
     )
-    sums, places = LocalSums(halves.box_px), []
-    with run.phase("Measuring local resolution", len(centres), "places") as progress:
-        for place in measurement.run(sums):
-            places.append(place)
+    work = MeasurePlaces(run, measurement, _sense(extra, halves, run.project))
+    places = work.through(centres)
+    if run.rank > 0:
+        return
+    sums = LocalSums(halves.box_px)
+    with run.phase("Filtering locally", len(places), "places") as progress:
+        for place in places:
+            measurement.join(place, sums)
             progress.advance()
             run.check_abort()
     resolution_A, filtered = sums.finish()
@@ -74,7 +76,15 @@ def _run_own(options: LocalRes, run: Run) -> None:
     for name, volume in (("", resolution_A), ("_filtered", filtered)):
         write_volume(f"{root}{name}.mrc", np.asarray(volume), halves.pixel_size_A)
     write_star(f"{root}_fscs.star", _tables(places, halves))
+    work.forget()
     report(run, resolution_A, mask, filtered)
+
+
+def _sense(extra: argparse.Namespace, halves: HalfMaps, project: Path) -> str:
+    """Return what measured places depend on: those of another are not taken over."""
+    used = {name: value for name, value in vars(extra).items() if name != "mtf_angpix"}
+    files = [(name, (project / name).stat().st_mtime_ns) for name in halves.names]
+    return repr((sorted(used.items()), halves.pixel_size_A, files))
 
 
 def _extra(options: LocalRes) -> argparse.Namespace:
