@@ -15,7 +15,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import grids
-from vitreous.engine.kernels import poses, symmetrise
+from vitreous.engine.kernels import packed, symmetrise
 from vitreous.engine.kernels import slices as kernels
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class Accumulator:
             rotations, self.padding, scale=scale, magnification=magnification
         ).to(self._grid.dtype)
         limit = self.padding * self.r_max
-        poses.insert_packed_(self._grid, planes, values, weights, packing.radius, limit)
+        packed.insert_packed_(self._grid, planes, values, weights, packing.radius, limit)
         self._count_(len(values))
 
     def _count_(self, n: int) -> None:

@@ -10,8 +10,8 @@ import torch
 
 import requirements
 from vitreous.engine import geometry
-from vitreous.engine.kernels import poses, reference_poses
-from vitreous.engine.kernels.poses import Contribution, Kept, Source, Tries
+from vitreous.engine.kernels import packed, pose_sums, poses, reference_poses
+from vitreous.engine.kernels.pose_records import Contribution, Kept, Source, Tries
 from vitreous.engine.kernels.slices import compiled
 from vitreous.engine.projection import central_planes, projector
 from vitreous.engine.refinement.disc import disc, tight_index
@@ -88,7 +88,7 @@ def test_slices_are_gathered(scale: float, tight: bool) -> None:
     of = source(scale=scale)
     n = len(tight_index(RADIUS)) if tight else len(disc(RADIUS))
     args = of.volumes[0], of.planes, RADIUS, of.grid_radius
-    found = poses.gather_packed(*args, n, tight=tight)
+    found = packed.gather_packed(*args, n, tight=tight)
     wanted = reference_poses.gather_packed(*args, tight=tight)
     assert found.shape == wanted.shape
     # What twins hold does not matter: images are zero there.
@@ -106,7 +106,7 @@ def test_slices_are_inserted(scale: float) -> None:
     weights[:, twins] = 0
     grids = [torch.zeros(*of.volumes[0].shape, 4) for _ in range(2)]
     for grid, insert in zip(
-        grids, (poses.insert_packed_, reference_poses.insert_packed_), strict=True
+        grids, (packed.insert_packed_, reference_poses.insert_packed_), strict=True
     ):
         insert(grid, of.planes, values, weights, RADIUS, of.grid_radius)
     torch.testing.assert_close(grids[0][..., :3], grids[1][..., :3], rtol=1e-4, atol=1e-4)
@@ -115,7 +115,7 @@ def test_slices_are_inserted(scale: float) -> None:
 def test_lines_are_sampled() -> None:
     of = source()
     steps = 0.5 * of.planes[:, :, 0].contiguous()
-    found = poses.gather_lines(of.volumes[0], steps, 20, of.grid_radius)
+    found = packed.gather_lines(of.volumes[0], steps, 20, of.grid_radius)
     wanted = reference_poses.gather_lines(of.volumes[0], steps, 20, of.grid_radius)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
@@ -178,7 +178,7 @@ def kept() -> Kept:
 
 def test_hypotheses_are_ordered_by_rotation() -> None:
     entries = kept()
-    found, wanted = poses.by_rotation(entries, 24), reference_poses.by_rotation(entries)
+    found, wanted = pose_sums.by_rotation(entries, 24), reference_poses.by_rotation(entries)
     for name in ("rotation", "begin", "image", "tx", "ty", "weight"):
         one, other = getattr(found, name), getattr(wanted, name)
         torch.testing.assert_close(one.double(), other.double())
@@ -190,7 +190,7 @@ def test_weights_are_tallied() -> None:
     axis = torch.linspace(-3, 3, SHIFTS, dtype=torch.float64)
     moved = random(N, 2, seed=20).double()
     centre = random(N, 2, 2, seed=21).double()
-    found = poses.tally(entries, cell_of_rotation, (2, 3), axis, moved, centre)
+    found = pose_sums.tally(entries, cell_of_rotation, (2, 3), axis, moved, centre)
     cells = torch.zeros(2, 3, dtype=torch.float64)
     wanted = reference_poses.tally(entries, cell_of_rotation, cells, axis, moved, centre)
     assert torch.equal(found.best, wanted.best)
@@ -214,7 +214,7 @@ def test_images_are_summed(table: bool, residual: bool, counting: bool) -> None:
         compared if counting else None, u_re, u_im, m, true + 0.5, mask, residual
     )
     outcomes = []
-    for summed in (poses.sums, reference_poses.sums):
+    for summed in (pose_sums.sums, reference_poses.sums):
         per_image = torch.zeros(N, 3, dtype=torch.float64)
         per_pixel = torch.zeros(len(true), dtype=torch.float64)
         values, weights = summed(

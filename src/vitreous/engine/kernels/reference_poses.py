@@ -7,16 +7,20 @@ Works in any precision and on any device; signatures and meaning are those of `p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from vitreous.engine.kernels import reference
+from vitreous.engine.kernels.pose_records import (
+    Contribution,
+    Kept,
+    Sorted,
+    Source,
+    Tally,
+    Tries,
+)
 from vitreous.engine.refinement.disc import disc, tight_index
-
-if TYPE_CHECKING:
-    from vitreous.engine.kernels.poses import Contribution, Kept, Sorted, Source, Tally, Tries
 
 LOST = 25.0  # weights below exp(-25) of the best are not looked at
 
@@ -135,8 +139,6 @@ def score(
     correlation: bool = False,
 ) -> Kept:
     """Score lists of hypotheses and keep the significant ones."""
-    from vitreous.engine.kernels.poses import Kept
-
     rotations, per_axis = tries.rotation_children, tries.shift_children
     factors = _Factors(source.radius, phases)
     columns: dict[str, list[Tensor]] = {"rotation": [], "shift": [], "weight": []}
@@ -189,8 +191,6 @@ def score(
 
 def by_rotation(kept: Kept) -> Sorted:
     """Order by rotation what images keep."""
-    from vitreous.engine.kernels.poses import Sorted
-
     image = torch.repeat_interleave(torch.arange(len(kept.counts)), kept.counts)
     order = torch.argsort(kept.rotation, stable=True)
     present, counts = torch.unique(kept.rotation[order], return_counts=True)
@@ -206,8 +206,6 @@ def tally(
     kept: Kept, cell_of_rotation: Tensor, cells: Tensor, axis: Tensor, moved: Tensor, centre: Tensor
 ) -> Tally:
     """Add up what images keep."""
-    from vitreous.engine.kernels.poses import Tally
-
     n, (n_classes, n_directions) = len(kept.counts), cells.shape
     image = torch.repeat_interleave(torch.arange(n), kept.counts)
     weight = kept.weight.to(torch.float64)

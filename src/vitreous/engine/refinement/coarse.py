@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vitreous.engine.ctf import Optics
 from vitreous.engine.kernels import poses
+from vitreous.engine.kernels.pose_records import Tries
 from vitreous.engine.refinement.disc import disc, places_in, tight_index
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared, View
@@ -38,7 +39,7 @@ class Significant:
     shift
         Number of the coarse shift.
     weight, largest, log_sum
-        As in `poses.Kept`.
+        As in `pose_records.Kept`.
     """
 
     counts: Int64[Tensor, " n"]
@@ -180,7 +181,7 @@ def search_lists(
     # One list of shifts for each image and class.
     begin = (lists.particle * n_classes + classes[lists.rotation]) * n_shifts
     group_begin = torch.searchsorted(lists.particle, torch.arange(n + 1))
-    tries = poses.Tries(
+    tries = Tries(
         group_begin,
         lists.rotation.to(torch.int32),
         lists.prior,

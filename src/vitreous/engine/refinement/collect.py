@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.engine import fourier, geometry
-from vitreous.engine.kernels import poses
+from vitreous.engine.kernels import pose_sums
+from vitreous.engine.kernels.pose_records import Contribution, Kept, Tally
 from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement.coarse import Significant
 from vitreous.engine.refinement.fine import Fine
@@ -122,10 +123,10 @@ def _pseudo_halves(step: Iteration, batch: Prepared) -> list[Tensor | None]:
     return [~odd, odd]
 
 
-def _only(kept: poses.Kept, which: Tensor) -> poses.Kept:
+def _only(kept: Kept, which: Tensor) -> Kept:
     """Return the list without what other images keep."""
     entries = which.repeat_interleave(kept.counts)
-    return poses.Kept(
+    return Kept(
         torch.where(which, kept.counts, 0), kept.rotation[entries],
         kept.shift[entries].contiguous(), kept.weight[entries], kept.largest, kept.log_sum,
     )  # fmt: skip
@@ -135,7 +136,7 @@ def _insert(
     step: Iteration,
     batch: Prepared,
     found: Fine,
-    kept: poses.Kept,
+    kept: Kept,
     sums: list[Accumulator],
     per_image: Tensor,
     per_pixel: Tensor,
@@ -145,7 +146,7 @@ def _insert(
     n_rotations = step.poses.n_rotations
     classes = (found.coarse // n_rotations).repeat_interleave(found.children)
     source = step.references.source(classes, found.rotations, seen, optics, seen.disc.radius)
-    contribution = poses.Contribution(
+    contribution = Contribution(
         (batch.full_b_re, batch.full_b_im, batch.full_c),
         batch.u_re,
         batch.u_im,
@@ -155,7 +156,7 @@ def _insert(
         step.is_gradient,
     )
     phases = seen.disc.phases(found.axis_A / seen.pixel_size_A, seen.box_px)
-    ordered = poses.by_rotation(kept, len(found.rotations))
+    ordered = pose_sums.by_rotation(kept, len(found.rotations))
     present = ordered.rotation.to(torch.int64)
     of_class = classes[present]
     most = max(16, _BLOCK_BYTES // (12 * len(seen.disc)))
@@ -164,7 +165,7 @@ def _insert(
         last = int(torch.searchsorted(of_class, k, right=True))
         for start in range(first, last, most):
             part = slice(start, min(start + most, last))
-            values, weights = poses.sums(
+            values, weights = pose_sums.sums(
                 source, contribution, ordered, part, phases, per_image, per_pixel
             )
             sums[k].add_packed_(
@@ -187,13 +188,13 @@ def _scale_mask(step: Iteration, batch: Prepared) -> Tensor:
     return strong.to(torch.float32)
 
 
-def _tallied(step: Iteration, batch: Prepared, found: Fine) -> poses.Tally:
+def _tallied(step: Iteration, batch: Prepared, found: Fine) -> Tally:
     """Add up the weights of all poses that images keep."""
     model = step.model
     n_directions = model.direction_weight.shape[1]
     direction = step.poses.direction(found.coarse).clamp(max=n_directions - 1)
     cell = found.coarse // step.poses.n_rotations * n_directions + direction
-    return poses.tally(
+    return pose_sums.tally(
         found.kept,
         cell.repeat_interleave(found.children),
         (model.n_classes, n_directions),
@@ -209,7 +210,7 @@ class _Noise:
     norm: Tensor  # n
 
 
-def _noise(batch: Prepared, told: poses.Tally, per_image: Tensor, per_pixel: Tensor) -> _Noise:
+def _noise(batch: Prepared, told: Tally, per_image: Tensor, per_pixel: Tensor) -> _Noise:
     """Return what the references do not explain, by shell, and the sum of it for each image."""
     seen = batch.view
     within = torch.arange(batch.power.shape[1]) <= seen.disc.radius
@@ -226,7 +227,7 @@ def _assigned(
     batch: Prepared,
     significant: Significant,
     found: Fine,
-    told: poses.Tally,
+    told: Tally,
     norm: Tensor,
 ) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
     """Return new values of the assignments."""
@@ -273,7 +274,7 @@ def _counted(
     step: Iteration,
     batch: Prepared,
     found: Fine,
-    told: poses.Tally,
+    told: Tally,
     noise: _Noise,
     per_image: Tensor,
     values: dict[str, NDArray[np.float64] | NDArray[np.int64]],

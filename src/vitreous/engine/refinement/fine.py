@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitreous.engine.ctf import Optics
 from vitreous.engine.kernels import poses
+from vitreous.engine.kernels.pose_records import Kept, Tries
 from vitreous.engine.refinement.coarse import Cut, Significant
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared
@@ -77,7 +78,7 @@ class Fine:
         Shifts along an axis, as `kept.shift` numbers them.
     """
 
-    kept: poses.Kept
+    kept: Kept
     coarse: Int64[Tensor, " u"]
     rotations: Float[Tensor, "v 3 3"]
     children: int
@@ -124,7 +125,7 @@ def refine(
     end = torch.cat([begin[1:], torch.tensor([len(image)])])
     group_begin = torch.searchsorted(image[begin], torch.arange(len(images) + 1))
     axis_A = grid.fine_axis_A()
-    tries = poses.Tries(
+    tries = Tries(
         group_begin,
         number[begin].to(torch.int32),
         rotation_prior[begin].contiguous(),
@@ -149,7 +150,7 @@ def refine(
 def as_final(poses_: Poses, coarse: Significant) -> Fine:
     """Take the poses of a single pass as they are."""
     names, number = torch.unique(coarse.rotation, return_inverse=True)
-    kept = poses.Kept(
+    kept = Kept(
         coarse.counts,
         number.to(torch.int32),
         poses_.grid.shifts[coarse.shift].to(torch.int16),

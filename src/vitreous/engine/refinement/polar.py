@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vitreous.engine import fourier
 from vitreous.engine.ctf import Optics
-from vitreous.engine.kernels import poses
+from vitreous.engine.kernels import packed
 from vitreous.engine.kernels.polar_slices import PolarSlices
 from vitreous.engine.refinement.disc import disc, tight_index
 from vitreous.engine.refinement.grid import PoseGrid
@@ -152,7 +152,7 @@ def _polar(
     along = torch.stack([angle.cos(), angle.sin()])
     steps = (planes @ along).transpose(1, 2).reshape(-1, planes.shape[1]) / RINGS_PER_PX
     source = references.projectors[k]
-    lines = poses.gather_lines(source.grid, steps.float(), n_rings, references.grid_radius())
+    lines = packed.gather_lines(source.grid, steps.float(), n_rings, references.grid_radius())
     return lines.reshape(len(first), n_angles // 2, n_rings)
 
 

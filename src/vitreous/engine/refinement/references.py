@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vitreous.engine import grids
 from vitreous.engine.ctf import Optics
-from vitreous.engine.kernels import poses
+from vitreous.engine.kernels import packed
+from vitreous.engine.kernels.pose_records import Source
 from vitreous.engine.projection import Projector, central_planes, project, projector
 from vitreous.engine.refinement.disc import disc, tight_index
 from vitreous.engine.refinement.images import View
@@ -60,7 +61,7 @@ class References:
         seen: View,
         optics: Optics,
         radius: int,
-    ) -> poses.Source:
+    ) -> Source:
         """Return slices of many classes and rotations; of averages a table is made at once."""
         planes = self.planes(rotations, seen, optics)
         volumes = tuple(each.grid for each in self.projectors)
@@ -72,7 +73,7 @@ class References:
                 table[of_class] = self._flat(k, rotations[of_class], seen, optics, radius)
             planes = torch.zeros(len(planes), 3, 2)
             volumes = ()
-        return poses.Source(
+        return Source(
             planes.contiguous(), classes.to(torch.int32), radius, self.grid_radius(), volumes, table
         )
 
@@ -84,7 +85,7 @@ class References:
         if self.ndim == 2:
             return self._flat(k, rotations, seen, optics, radius)[:, places]
         planes = self.planes(rotations, seen, optics)
-        return poses.gather_packed(
+        return packed.gather_packed(
             self.projectors[k].grid, planes, radius, self.grid_radius(), len(places), tight=True
         )
 
