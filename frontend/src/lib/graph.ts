@@ -105,7 +105,6 @@ export function draw(
 ): Drawing {
   const links = linksOf(graph);
   const few = reduced(links);
-  const byNumber = new Map(graph.jobs.map((job) => [job.n, job]));
   const rows =
     folds === "none" || graph.jobs.length <= FEW
       ? []
@@ -118,39 +117,113 @@ export function draw(
     boxOf.set(job.n, id);
     groups.set(id, [...(groups.get(id) ?? []), job]);
   }
-  const layout = new dagre.graphlib.Graph({ multigraph: false });
-  layout.setGraph({ rankdir: "TB", nodesep: 26, ranksep: 22, marginx: 14, marginy: 14 });
-  layout.setDefaultEdgeLabel(() => ({}));
-  for (const id of groups.keys()) layout.setNode(id, { ...BOX });
+  const pairs: [string, string][] = [];
   for (const [n, targets] of (allLinks ? links : few).after) {
     for (const target of targets) {
       const [from, to] = [boxOf.get(n), boxOf.get(target)];
-      if (from !== undefined && to !== undefined && from !== to && byNumber.has(target))
-        layout.setEdge(from, to, {});
+      if (from !== undefined && to !== undefined && from !== to) pairs.push([from, to]);
     }
   }
-  dagre.layout(layout);
+  const placed = place([...groups.keys()], pairs);
   const what = new Map(
     graph.edges.map((edge) => [`${boxOf.get(edge.source)} ${boxOf.get(edge.target)}`, edge.what]),
   );
+  return {
+    boxes: [...groups].map(([id, jobs]) => boxFor(id, jobs, placed.at.get(id) ?? { x: 0, y: 0 })),
+    lines: placed.lines.map((line) => ({
+      ...line,
+      what: what.get(`${line.from} ${line.to}`) ?? "",
+    })),
+    width: placed.width,
+    height: placed.height,
+    nFolded: rows.length,
+  };
+}
+
+type Placed = {
+  at: Map<string, Point>;
+  lines: { from: string; to: string; d: string }[];
+  width: number;
+  height: number;
+};
+
+const EDGE = 14;
+const GAP = 26;
+
+/** Lay out each connected part by itself, and the parts in rows like words on a page. */
+function place(ids: readonly string[], pairs: readonly [string, string][]): Placed {
+  const parts = connected(ids, pairs).map((part) => layOut(part, pairs));
+  const widest = Math.max(3 * (BOX.width + GAP), ...parts.map((part) => part.width));
+  const all: Placed = { at: new Map(), lines: [], width: 0, height: 0 };
+  let [x, y, tall] = [EDGE, EDGE, 0];
+  for (const part of parts) {
+    if (x > EDGE && x + part.width > widest + EDGE) [x, y, tall] = [EDGE, y + tall + GAP, 0];
+    for (const [id, at] of part.at) all.at.set(id, { x: at.x + x, y: at.y + y });
+    for (const { from, to, points } of part.lines) {
+      const moved = points.map((point) => ({ x: point.x + x, y: point.y + y }));
+      const ends = [all.at.get(from), all.at.get(to)] as const;
+      if (ends[0] && ends[1]) all.lines.push({ from, to, d: route(moved, ends[0], ends[1]) });
+    }
+    all.width = Math.max(all.width, x + part.width + EDGE);
+    tall = Math.max(tall, part.height);
+    all.height = Math.max(all.height, y + tall + EDGE);
+    x += part.width + GAP;
+  }
+  return all;
+}
+
+/** Parts of the graph that nothing joins, the largest first. */
+function connected(ids: readonly string[], pairs: readonly [string, string][]): string[][] {
+  const near = new Map(ids.map((id) => [id, [] as string[]]));
+  for (const [a, b] of pairs) {
+    near.get(a)?.push(b);
+    near.get(b)?.push(a);
+  }
+  const seen = new Set<string>();
+  const parts: string[][] = [];
+  for (const start of ids) {
+    if (seen.has(start)) continue;
+    seen.add(start);
+    const part = [start];
+    for (const id of part) {
+      for (const other of near.get(id) ?? []) {
+        if (!seen.has(other)) {
+          seen.add(other);
+          part.push(other);
+        }
+      }
+    }
+    parts.push(part);
+  }
+  return parts.sort((a, b) => b.length - a.length);
+}
+
+function layOut(
+  ids: readonly string[],
+  pairs: readonly [string, string][],
+): {
+  at: Map<string, Point>;
+  lines: { from: string; to: string; points: Point[] }[];
+  width: number;
+  height: number;
+} {
+  const layout = new dagre.graphlib.Graph({ multigraph: false });
+  layout.setGraph({ rankdir: "TB", nodesep: GAP, ranksep: 22 });
+  layout.setDefaultEdgeLabel(() => ({}));
+  const inside = new Set(ids);
+  for (const id of ids) layout.setNode(id, { ...BOX });
+  for (const [from, to] of pairs) if (inside.has(from)) layout.setEdge(from, to, {});
+  dagre.layout(layout);
   const size = layout.graph() as { width?: number; height?: number };
   return {
-    boxes: [...groups].map(([id, jobs]) =>
-      boxFor(id, jobs, layout.node(id) as { x: number; y: number }),
-    ),
+    at: new Map(ids.map((id) => [id, layout.node(id) as Point])),
     lines: layout.edges().map((edge) => ({
       from: edge.v,
       to: edge.w,
-      d: route(
-        (layout.edge(edge) as { points: Point[] }).points,
-        layout.node(edge.v) as Point,
-        layout.node(edge.w) as Point,
-      ),
-      what: what.get(`${edge.v} ${edge.w}`) ?? "",
+      points: (layout.edge(edge) as { points: Point[] }).points,
     })),
     width: size.width ?? 0,
     height: size.height ?? 0,
-    nFolded: rows.length,
   };
 }
 

@@ -286,8 +286,10 @@ function drawMarks(plot: uPlot, curves: Curves, colours: Inks): void {
     ctx.setLineDash([]);
     ctx.fillStyle = colours.soft;
     if (mark.axis === "y") {
-      ctx.textAlign = "right";
-      ctx.fillText(mark.label, left + width - 2 * unit, at - 4 * unit);
+      // At the end of the line, unless the answer is written there.
+      const isFree = !isAnswered(plot, curves, mark.value);
+      ctx.textAlign = isFree ? "right" : "left";
+      ctx.fillText(mark.label, isFree ? left + width - 2 * unit : left + 4 * unit, at - 4 * unit);
     } else {
       const isRight = at > left + width * 0.7;
       ctx.textAlign = isRight ? "right" : "left";
@@ -296,6 +298,13 @@ function drawMarks(plot: uPlot, curves: Curves, colours: Inks): void {
     if (mark.axis === "y" && isResolution(curves.x)) answer(plot, curves, mark.value, colours);
   }
   ctx.restore();
+}
+
+/** Whether the crossing of a level is written near the right end. */
+function isAnswered(plot: uPlot, curves: Curves, level: number): boolean {
+  const series = curves.series.find((one) => one.style === "solid");
+  const at = series && isResolution(curves.x) ? crossing(series.x, series.y, level) : null;
+  return at !== null && plot.valToPos(at, "x", true) > plot.bbox.left + plot.bbox.width * 0.6;
 }
 
 /** The answer of an FSC, marked and written. */

@@ -81,7 +81,7 @@ export function logTicks([low, high]: Range): number[] {
   const ticks: number[] = [];
   const from = Math.floor(Math.log10(low));
   const to = Math.ceil(Math.log10(high));
-  const steps = to - from > 2 ? [1] : [1, 2, 5];
+  const steps = Math.log10(high / low) > 2.5 ? [1] : [1, 2, 5];
   for (let power = from; power <= to; power += 1) {
     for (const step of steps) {
       const at = step * 10 ** power;
