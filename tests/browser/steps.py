@@ -48,7 +48,7 @@ def run_external(page: Page, script: str, *, button: str = "Run", alias: str = "
     go(page, "#/new/external")
     fill(page, "executable", f"./{script}")
     if alias:
-        page.get_by_label("Alias").fill(alias)
+        page.get_by_label("Alias", exact=True).fill(alias)
     page.locator(".foot").get_by_role("button", name=button, exact=True).click()
     expect(page).to_have_url(re.compile(r"#/job/\d+"))
     return int(page.url.rpartition("/")[2])

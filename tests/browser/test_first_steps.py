@@ -37,12 +37,12 @@ def test_options_that_a_rule_switches_off_stay_and_say_why(page):
     page.get_by_role("tab", name="Compute").click()
     scratch = steps.field(page, "scratch_folder")
     expect(scratch.locator("input.in")).to_be_enabled()
-    steps.answer(page, "preread", "Yes")
+    steps.answer(page, "preread_images", "Yes")
     expect(scratch.locator("input.in")).to_be_disabled()
     expect(scratch.locator(".why")).to_contain_text(
         "Not used while “Pre-read all particles into RAM?” is Yes."
     )
-    changed = steps.field(page, "preread")
+    changed = steps.field(page, "preread_images")
     expect(changed).to_have_class(re.compile("changed"))
     changed.get_by_role("button", name="Back to No").click()
     expect(scratch.locator("input.in")).to_be_enabled()

@@ -71,11 +71,11 @@ def test_a_failed_job_opens_on_its_reason(page):
 def test_alias_note_and_mark_can_be_changed_and_taken_back(page, numbers):
     steps.go(page, f"#/job/{numbers['maker']}")
     page.get_by_role("button", name="Add an alias").click()
-    page.get_by_label("Alias").fill("good_particles")
+    page.get_by_label("Alias", exact=True).fill("good_particles")
     page.keyboard.press("Enter")
     expect(page.locator(".side .job.finished .al").first).to_have_text("good_particles")
     steps.tab(page, "Note")
-    page.get_by_label("Note").fill("Thin ice, use these.")
+    page.get_by_role("textbox", name="Note", exact=True).fill("Thin ice, use these.")
     page.locator("#job-panel").get_by_role("button", name="Save").click()
     expect(page.locator("#job-panel")).to_contain_text("Saved.")
     page.get_by_label(re.compile("Filter jobs")).fill("thin ice")

@@ -1,0 +1,211 @@
+"""Pictures of every screen, at three sizes, light and dark, for the documentation.
+
+``python tools/make_screens.py [--project FOLDER] [--out FOLDER]``. Without a project one is made
+of simulated data (`sample_project`), which takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools"), str(ROOT)]
+
+import sample_project  # noqa: E402 - found through the line above
+
+from browser import gui_process  # noqa: E402
+from browser.conftest import FLAGS  # noqa: E402
+
+SIZES: Final = ((1280, 800), (1920, 1080), (2560, 1440))
+THEMES: Final = ("light", "dark")
+GL: Final = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One screen.
+
+    Parameters
+    ----------
+    name
+        Name of its pictures.
+    address
+        Behind the hash; ``{autopick}`` stands for the number of the newest job of that type.
+    act
+        What is done before the picture is taken.
+    is_empty
+        Taken of an empty project.
+    """
+
+    name: str
+    address: str
+    act: Callable[[Page], None] = lambda _: None
+    is_empty: bool = False
+
+
+def _menu(button: str, entry: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        page.get_by_role("button", name=button, exact=True).first.click()
+        if entry:
+            page.get_by_role("menuitem", name=entry).click()
+
+    return act
+
+
+def _tab(name: str) -> Callable[[Page], None]:
+    return lambda page: page.get_by_role("tab", name=name).first.click()
+
+
+def _form(page: Page) -> None:
+    page.locator("[data-option=preread_images]").or_(page.locator("main h1")).first.wait_for()
+    page.get_by_role("tab", name="Compute").click()
+    page.locator("[data-option=n_pooled] input.in").fill("30")
+    page.locator("[data-option=preread_images]").get_by_role("radio", name="Yes").click()
+
+
+def _browse(page: Page) -> None:
+    page.locator("[data-option=particles]").get_by_role("button", name="Browse").click()
+
+
+def _find(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill("class")
+
+
+SCREENS: Final = (
+    Screen("start", "#/", is_empty=True),
+    Screen("overview", "#/"),
+    Screen("new-job", "#/new/refine3d", _form),
+    Screen("chooser", "#/new/class2d", _browse),
+    Screen("import", "#/new/import"),
+    Screen("palette", "#/", _find),
+    Screen("keys", "#/", lambda page: page.locator("body").press("?")),
+    Screen("project-menu", "#/", _menu("Project menu", "")),
+    Screen("jobs-menu", "#/", _menu("Jobs menu", "")),
+    Screen("results-ctffind", "#/job/{ctffind}"),
+    Screen("results-autopick", "#/job/{autopick}"),
+    Screen("results-class2d", "#/job/{class2d}"),
+    Screen("results-refine3d", "#/job/{refine3d}"),
+    Screen("results-postprocess", "#/job/{postprocess}"),
+    Screen("running", "#/job/{external}"),
+    Screen("failed", "#/job/{failed}"),
+    Screen("options-continue", "#/job/{class2d}/options", _tab("Optimisation")),
+    Screen("options-table", "#/job/{class2d}/options?mode=table"),
+    Screen("inputs-outputs", "#/job/{extract}/links"),
+    Screen("log", "#/job/{refine3d}/log"),
+    Screen("job-files", "#/job/{refine3d}/files"),
+    Screen("note", "#/job/{class2d}/note"),
+    Screen("display-menu", "#/job/{refine3d}", _menu("Display", "")),
+    Screen("job-actions", "#/job/{refine3d}", _menu("Job actions", "")),
+    Screen("delete", "#/job/{refine3d}", _menu("Job actions", "Delete")),
+    Screen("clean", "#/job/{class2d}", _menu("Job actions", "Gentle clean")),
+    Screen("abort", "#/job/{external}", lambda page: page.locator(".head .danger").click()),
+    Screen("run-scheduled", "#/runs", _menu("Run scheduled jobs", "")),
+    Screen("graph", "#/graph"),
+    Screen("graph-path", "#/graph?job={extract}"),
+    Screen("files", "#/files"),
+    Screen("runs", "#/runs"),
+    Screen("trash", "#/trash"),
+    Screen("notes", "#/notes"),
+)
+
+
+def main() -> None:
+    """Take the pictures."""
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--project", type=Path)
+    words.add_argument("--out", type=Path, default=ROOT / "docs/screens")
+    words.add_argument("--only", default="", help="names with commas")
+    words.add_argument("--sizes", default="", help="widths with commas")
+    given = words.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.project or sample_project.make(Path(scratch) / "betagal").root
+        empty = sample_project.Project.create(Path(scratch) / "betagal_new").root
+        given.out.mkdir(parents=True, exist_ok=True)
+        only = set(given.only.split(",")) - {""}
+        sizes = [
+            size for size in SIZES if not given.sizes or str(size[0]) in given.sizes.split(",")
+        ]
+        chosen = [one for one in SCREENS if not only or one.name in only]
+        with sync_playwright() as playwright:
+            flags = [flag for flag in FLAGS if flag != "--disable-gpu"] + GL
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+            for project, is_empty in ((folder, False), (empty, True)):
+                screens = [one for one in chosen if one.is_empty is is_empty]
+                if screens:
+                    with gui_process.serve(project, Path(scratch) / "runtime") as gui:
+                        _take(browser, gui.url, screens, given.out, sizes)
+            browser.close()
+
+
+def _take(
+    browser: Browser,
+    url: str,
+    screens: list[Screen],
+    out: Path,
+    sizes: list[tuple[int, int]],
+) -> None:
+    for width, height in sizes:
+        for theme in THEMES:
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if theme == "dark" else "light",
+            )
+            page = context.new_page()
+            page.set_default_timeout(15_000)
+            page.goto(url)
+            numbers = _numbers(page)
+            for screen in screens:
+                name = f"{screen.name}-{theme}-{width}x{height}.png"
+                try:
+                    _open(page, screen, numbers)
+                    _save(page.screenshot(), out / name)
+                except (Error, KeyError) as error:
+                    print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+            context.close()
+
+
+def _numbers(page: Page) -> dict[str, int]:
+    """Return the newest job of each type, and the newest one that failed."""
+    jobs = page.request.get(page.url.split("#")[0].split("?")[0] + "api/jobs").json()
+    found = {job["word"]: job["n"] for job in jobs if job["status"] != "Failed"}
+    failed = [job["n"] for job in jobs if job["status"] == "Failed"]
+    return found | ({"failed": failed[-1]} if failed else {})
+
+
+def _open(page: Page, screen: Screen, numbers: dict[str, int]) -> None:
+    page.evaluate("(to) => { location.hash = to }", screen.address.format(**numbers))
+    page.reload()
+    page.locator("main h1").first.wait_for(state="attached")
+    page.wait_for_timeout(700)
+    screen.act(page)
+    page.wait_for_timeout(700)
+    for _ in range(40):
+        waiting = page.evaluate(
+            "() => document.querySelectorAll('[aria-busy=true]').length +"
+            " [...document.images].filter((one) => !one.complete).length"
+        )
+        if not waiting:
+            break
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(200)
+
+
+def _save(picture: bytes, path: Path) -> None:
+    """Write a small PNG: 160 colours show a screen as well as millions."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
