@@ -10,12 +10,9 @@ particles as they are without noise.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +24,10 @@ import torch
 from vitreous.dataset.motion_star import MovieMotion, read_motion
 from vitreous.engine import fourier
 from vitreous.engine.motion import local
-from vitreous.errors import ComputeError, EnvironmentMissing
+from vitreous.errors import EnvironmentMissing
 from vitreous.io import Star, Table, read_star, read_volume, write_star
+from vitreous.programs.benchmark_runs import execute
+from vitreous.programs.benchmark_runs import seconds as seconds_of
 
 SIDE, FRAMES, DOSE = 4096, 40, 1.2
 MANY = 2
@@ -53,18 +52,18 @@ def run(against: str | None = None, movies: Path | None = None) -> dict[str, Any
     with tempfile.TemporaryDirectory(prefix="vitreous-benchmark-") as name:
         folder = Path(name)
         if movies is None:
-            _execute(simulation("sim"), folder)
+            execute(simulation("sim"), folder)
         else:
             (folder / "sim").symlink_to(movies.resolve())
         _lists(folder)
-        _execute([sys.executable, "-P", "-m", "vitreous", "init", "."], folder)
+        execute([sys.executable, "-P", "-m", "vitreous", "init", "."], folder)
         programs = ["vitreous", *([against] if against else [])]
         seconds: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for repeat in range(REPEATS):
             for program in programs:
                 for amount in (1, MANY):
                     commands = _commands(program, amount, repeat, folder)
-                    seconds.setdefault((program, amount), []).append(_seconds(commands, folder))
+                    seconds.setdefault((program, amount), []).append(seconds_of(commands, folder))
         rows = [_row(program, seconds, folder) for program in programs]
     if against:
         for label in ("first_s", "further_s", "core_first_s", "core_further_s"):
@@ -210,20 +209,3 @@ def _correlation(stem: Path, folder: Path) -> float:
     first, stop = (round(SIDE * _PIXEL_A / resolution) for resolution in BAND_A)
     rings = cross / (power[0] * power[1]).sqrt()
     return float(rings[first:stop].mean())
-
-
-def _seconds(commands: list[list[str]], folder: Path) -> tuple[float, float]:
-    """Run commands; return their wall time and the processor time of all their processes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    for command in commands:
-        _execute(command, folder)
-    wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def _execute(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ComputeError(f"{' '.join(command)} failed: {(done.stderr or done.stdout)[-500:]}")

@@ -20,6 +20,7 @@ from vitreous.jobs.motioncorr import MotionCorr
 from vitreous.programs.micrograph_list import Settings, Work, output_stems, process
 from vitreous.programs.motioncorr_external import MotionCor2Work, gpu_of_rank
 from vitreous.programs.motioncorr_files import Files
+from vitreous.programs.motioncorr_frame import Task
 from vitreous.programs.motioncorr_inputs import Detector
 from vitreous.programs.motioncorr_memory import need_of
 from vitreous.programs.motioncorr_own import OwnWork
@@ -85,7 +86,7 @@ def _built_in(
         devices=devices.of_threads(cards, n_at_once),
         do_at_most=extra.do_at_most,
     )
-    return OwnWork(options, extra, run, files, detector, publish, keep=keep), settings
+    return OwnWork(Task(options, extra, run, files, detector, publish), keep=keep), settings
 
 
 def _external(
@@ -101,7 +102,7 @@ def _external(
         do_at_most=extra.do_at_most,
     )
     detector = Detector(options, extra, run.folder, 1)
-    return MotionCor2Work(options, extra, run, files, detector, publish, cards), settings
+    return MotionCor2Work(Task(options, extra, run, files, detector, publish), cards), settings
 
 
 def _require_files(options: MotionCorr) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,9 @@ from vitreous.distributed import devices
 from vitreous.errors import ComputeError, FormatError, InputError
 from vitreous.io.atomic import write_text
 from vitreous.io.image_refs import split_format
-from vitreous.jobs.context import Run
-from vitreous.jobs.motioncorr import MotionCorr
-from vitreous.programs.micrograph_list import Work
-from vitreous.programs.motioncorr_files import Files, corrected
-from vitreous.programs.motioncorr_inputs import Detector, is_eer
-from vitreous.programs.motioncorr_settings import Extra
+from vitreous.programs.motioncorr_files import corrected
+from vitreous.programs.motioncorr_frame import Correction, Task, refuse_problem
+from vitreous.programs.motioncorr_inputs import is_eer
 
 _LOOK_EVERY_S = 0.1
 _TAIL = 400
@@ -40,55 +37,29 @@ class Known:
     shape: tuple[int, int]
 
 
-class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
+class MotionCor2Work(Correction[Known, MovieMotion]):
     """Run MotionCor2 on movie after movie.
 
     Parameters
     ----------
-    options, extra
-        Of the job.
-    run
-        The job.
-    files
-        Where everything goes.
-    detector
-        Opens movies and turns the gain reference.
-    publish
-        Writes the joint list.
+    task
+        What is asked for.
     cards
         Numbers of the graphics cards of this rank; may be empty.
     """
 
-    def __init__(
-        self,
-        options: MotionCorr,
-        extra: Extra,
-        run: Run,
-        files: Files,
-        detector: Detector,
-        publish: Callable[[Sequence[Corrected]], None],
-        cards: tuple[int, ...],
-    ) -> None:
-        self._options, self._extra, self._run, self._files = options, extra, run, files
-        self._detector, self._publish, self._cards = detector, publish, cards
-        self._user_words = user_arguments(options.motioncor2_arguments)
-
-    def name(self, unit: MovieRow) -> str:
-        """Return the file of the movie."""
-        return unit.name
-
-    def restore(self, unit: MovieRow) -> Corrected | None:
-        """Return what an earlier run left of a movie."""
-        return self._files.restore(unit)
+    def __init__(self, task: Task, cards: tuple[int, ...]) -> None:
+        super().__init__(task)
+        self._cards = cards
+        self._user_words = user_arguments(task.options.motioncor2_arguments)
 
     def load(self, unit: MovieRow) -> Known:
         """Read the header of the movie."""
-        if unit.problem:
-            raise FormatError(unit.problem)
-        with self._detector.open(unit.name) as movie:
+        refuse_problem(unit)
+        with self.task.detector.open(unit.name) as movie:
             known = Known(movie.n_frames, movie.shape)
         if not is_eer(unit.name):  # a turned gain is written before it is needed
-            self._detector.gain(unit.name, known.shape, torch.device("cpu"))
+            self.task.detector.gain(unit.name, known.shape, torch.device("cpu"))
         return known
 
     def compute(
@@ -99,12 +70,12 @@ class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
 
     def save(self, unit: MovieRow, computed: MovieMotion) -> Corrected:
         """Give the images their names and write the motion."""
-        stem = self._files.stem(unit)
-        renamed = {"": "_noDW", "_DW": ""} if self._options.dose_weighting else {"": ""}
+        stem = self.task.files.stem(unit)
+        renamed = {"": "_noDW", "_DW": ""} if self.task.options.dose_weighting else {"": ""}
         renamed |= {"_EVN": "_EVN", "_ODD": "_ODD"}
         for theirs, ours in renamed.items():
             made = Path(f"{_raw_stem(stem)}{theirs}.mrc")
-            if ours in self._files.endings:
+            if ours in self.task.files.endings:
                 if not made.is_file():
                     raise ComputeError(
                         f"{unit.name}: MotionCor2 ended well but wrote no {made.name}; see "
@@ -113,15 +84,11 @@ class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
                 made.replace(f"{stem}{ours}.mrc")
             made.unlink(missing_ok=True)
         write_motion(f"{stem}.star", computed)
-        return corrected(unit, computed, self._files)
-
-    def publish(self, results: Sequence[Corrected]) -> None:
-        """Write the list of micrographs."""
-        self._publish(results)
+        return corrected(unit, computed, self.task.files)
 
     def command(self, unit: MovieRow, known: Known) -> list[str]:
         """Return the command line for a movie."""
-        options, stem = self._options, self._files.stem(unit)
+        options, stem = self.task.options, self.task.files.stem(unit)
         kind = split_format(unit.name)[1]
         flag = "-InEer" if is_eer(unit.name) else "-InTiff" if kind in ("tif", "tiff") else "-InMrc"
         words: list[object] = [options.motioncor2_program, flag, unit.name]
@@ -130,8 +97,8 @@ class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
         words += ["-Patch", options.patches_x, options.patches_y]
         if options.group_frames > 1:
             words += ["-Group", options.group_frames]
-        if self._detector.gain_name:
-            words += ["-Gain", self._detector.gain_name]
+        if self.task.detector.gain_name:
+            words += ["-Gain", self.task.detector.gain_name]
         words += ["-FmRef", 0]
         if options.first_frame > 1:
             words += ["-Throw", options.first_frame - 1]
@@ -146,14 +113,14 @@ class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
         if options.defects:
             is_map = split_format(options.defects)[1] in _DEFECT_MAPS
             words += ["-DefectMap" if is_map else "-DefectFile", options.defects]
-        if self._extra.halves:
+        if self.task.extra.halves:
             words += ["-SplitSum", 1]
         if self._cards:
             words += ["-Gpu", *self._cards]
         return [str(word) for word in words] + self._user_words
 
     def _correct(self, unit: MovieRow, known: Known) -> MovieMotion:
-        stem = self._files.stem(unit)
+        stem = self.task.files.stem(unit)
         Path(stem).parent.mkdir(parents=True, exist_ok=True)
         command = self.command(unit, known)
         write_text(f"{stem}.com", shlex.join(command) + "\n")
@@ -165,11 +132,11 @@ class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
                 f"(command in {stem}.com, its words in {stem}.out)"
             )
         shifts = np.full((known.n_frames, 2), np.nan)
-        first = self._options.first_frame - 1
+        first = self.task.options.first_frame - 1
         found = read_log(stem)
         stop = min(first + len(found), known.n_frames)
         shifts[first:stop] = found[: stop - first] - found[0]
-        options = self._options
+        options = self.task.options
         return MovieMotion(
             movie=unit.name,
             shape=known.shape,
@@ -185,9 +152,9 @@ class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
             local_frame=np.zeros(0, np.int64),
             local_place_px=np.zeros((0, 2)),
             local_shift_px=np.zeros((0, 2)),
-            gain=self._detector.gain_name,
+            gain=self.task.detector.gain_name,
             defects=options.defects,
-            eer_upsampling=self._extra.eer_upsampling if is_eer(unit.name) else 0,
+            eer_upsampling=self.task.extra.eer_upsampling if is_eer(unit.name) else 0,
             eer_grouping=options.eer_grouping if is_eer(unit.name) else 0,
         )
 
@@ -203,7 +170,7 @@ class MotionCor2Work(Work[MovieRow, Known, MovieMotion, Corrected]):
             ) from error
         try:
             while (code := process.poll()) is None:
-                self._run.check_abort()
+                self.task.run.check_abort()
                 time.sleep(_LOOK_EVERY_S)
         except BaseException:
             process.kill()

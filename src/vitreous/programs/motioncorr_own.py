@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,16 +20,13 @@ from vitreous.engine import dose
 from vitreous.engine.motion import lowpass, measure, repair, spectrum
 from vitreous.engine.motion.relion_sums import RelionSums
 from vitreous.engine.motion.sums import FrameSums, Sums, Wanted
-from vitreous.errors import FormatError, InputError
+from vitreous.errors import InputError
 from vitreous.io import write_mrc
 from vitreous.io.atomic import write_text
-from vitreous.jobs.context import Run
-from vitreous.jobs.motioncorr import MotionCorr
-from vitreous.programs.micrograph_list import Work
-from vitreous.programs.motioncorr_files import Files, corrected
-from vitreous.programs.motioncorr_inputs import Detector, is_eer
+from vitreous.programs.motioncorr_files import corrected
+from vitreous.programs.motioncorr_frame import Correction, Task, refuse_problem
+from vitreous.programs.motioncorr_inputs import is_eer
 from vitreous.programs.motioncorr_settings import (
-    Extra,
     binned_size,
     measuring,
     spectrum_group,
@@ -58,64 +55,38 @@ class Aligned:
     log: list[str] = field(default_factory=list)
 
 
-class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
+class OwnWork(Correction[Read, Aligned]):
     """Align the frames of movies and add them up.
 
     Parameters
     ----------
-    options, extra
-        Of the job.
-    run
-        The job, for warnings and to be stopped.
-    files
-        Where everything goes.
-    detector
-        Opens movies and knows their gain.
+    task
+        What is asked for.
     keep
         Hold raw frames in memory.
-    publish
-        Writes the joint list.
     """
 
-    def __init__(
-        self,
-        options: MotionCorr,
-        extra: Extra,
-        run: Run,
-        files: Files,
-        detector: Detector,
-        publish: Callable[[Sequence[Corrected]], None],
-        *,
-        keep: bool = True,
-    ) -> None:
-        self._options, self._extra, self._run, self._files = options, extra, run, files
-        self._publish, self._keep = publish, keep
-        self._detector = detector
-
-    def name(self, unit: MovieRow) -> str:
-        """Return the file of the movie."""
-        return unit.name
-
-    def restore(self, unit: MovieRow) -> Corrected | None:
-        """Return what an earlier run left of a movie."""
-        return self._files.restore(unit)
+    def __init__(self, task: Task, *, keep: bool = True) -> None:
+        super().__init__(task)
+        self._keep = keep
 
     def load(self, unit: MovieRow) -> Read:
         """Read the frames that are used."""
-        if unit.problem:
-            raise FormatError(unit.problem)
-        if self._options.dose_weighting:
+        refuse_problem(unit)
+        if self.task.options.dose_weighting:
             dose.relative_dose(unit.voltage_kV)
-        with self._detector.open(unit.name) as movie:
+        with self.task.detector.open(unit.name) as movie:
             n_frames, shape = movie.n_frames, movie.shape
-        binned_size(shape, self._options.binning, unit.name)
-        self._detector.gain(unit.name, shape, torch.device("cpu"))
-        self._detector.defects(shape)
+        binned_size(shape, self.task.options.binning, unit.name)
+        self.task.detector.gain(unit.name, shape, torch.device("cpu"))
+        self.task.detector.defects(shape)
         first, stop = self._range(unit, n_frames)
-        loaded = load(lambda: self._detector.open(unit.name), first, stop, keep=self._keep)
+        loaded = load(lambda: self.task.detector.open(unit.name), first, stop, keep=self._keep)
         if loaded.empty:
             names = ", ".join(str(number + 1) for number in loaded.empty)
-            self._run.warn("Frames without any counts are left out.", f"{unit.name}: frame {names}")
+            self.task.run.warn(
+                "Frames without any counts are left out.", f"{unit.name}: frame {names}"
+            )
         return Read(loaded, n_frames)
 
     def compute(
@@ -126,10 +97,10 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
 
     def save(self, unit: MovieRow, computed: Aligned) -> Corrected:
         """Write images, log, and last the motion, by which a movie counts as done."""
-        files = self._files
+        files = self.task.files
         stem = files.stem(unit)
         Path(stem).parent.mkdir(parents=True, exist_ok=True)
-        mode = 12 if self._options.write_float16 else 2
+        mode = 12 if self.task.options.write_float16 else 2
         for ending, image in computed.sums.items():
             write_mrc(f"{stem}{ending}.mrc", image, computed.pixel_size_A, mode=mode)
         if computed.spectrum is not None:
@@ -138,15 +109,11 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
         write_motion(f"{stem}.star", computed.motion)
         return corrected(unit, computed.motion, files)
 
-    def publish(self, results: Sequence[Corrected]) -> None:
-        """Write the list of micrographs."""
-        self._publish(results)
-
     def _range(self, unit: MovieRow, n_frames: int) -> tuple[int, int]:
         """Return the first frame (from 0) and the one after the last."""
-        first, last = self._options.first_frame - 1, self._options.last_frame
+        first, last = self.task.options.first_frame - 1, self.task.options.last_frame
         if last > n_frames:
-            self._run.warn(
+            self.task.run.warn(
                 "Some movies have fewer frames than the last one wanted; all that they have are "
                 "used.",
                 f"{unit.name}: {n_frames} frames",
@@ -160,12 +127,12 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
 
     def _correct(self, unit: MovieRow, read: Read, device: torch.device) -> Aligned:
         shape, numbers = read.loaded.shape, read.loaded.numbers
-        size = binned_size(shape, self._options.binning, unit.name)
-        frames = Frames(read.loaded, self._detector.gain(unit.name, shape, device), device)
+        size = binned_size(shape, self.task.options.binning, unit.name)
+        frames = Frames(read.loaded, self.task.detector.gain(unit.name, shape, device), device)
         hot, log = self._find_bad(frames, unit, read)
         spectra = self._low_frequencies(frames, len(numbers), size)
-        self._run.check_abort()
-        motion = measure.measure(spectra, shape, measuring(self._options, self._extra))
+        self.task.run.check_abort()
+        motion = measure.measure(spectra, shape, measuring(self.task.options, self.task.extra))
         del spectra
         self._tell(unit, motion, log)
         wanted = self._wanted(unit, shape, size, motion, numbers)
@@ -173,7 +140,7 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
         picture, picture_pixel_A = None, 0.0
         if sums.spectrum is not None:
             found, picture_pixel_A = spectrum.picture(
-                sums.spectrum, size, wanted.pixel_size_A, self._extra.spectrum_px
+                sums.spectrum, size, wanted.pixel_size_A, self.task.extra.spectrum_px
             )
             picture = found.cpu().numpy()
             log.append(f"Power spectrum for CTF estimation: pixel size {picture_pixel_A:.5f} A")
@@ -190,13 +157,13 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
         shape, n_frames = read.loaded.shape, len(read.loaded.numbers)
         hot, mean, deviation = repair.hot_pixels(total)
         bad = torch.zeros_like(hot)
-        gain = self._detector.gain(unit.name, shape, total.device)
-        defects = self._detector.defects(shape)
+        gain = self.task.detector.gain(unit.name, shape, total.device)
+        defects = self.task.detector.defects(shape)
         if gain is not None:
             bad |= gain == 0
         if defects is not None:
             bad |= defects.to(bad.device)
-        if self._extra.skip_hot:
+        if self.task.extra.skip_hot:
             hot = torch.zeros_like(hot)
         hot = hot & ~bad
         frames.how = repair.plan(
@@ -217,15 +184,15 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
         self, frames: Frames, n_frames: int, size: tuple[int, int]
     ) -> Complex[Tensor, "f y xh"]:
         """Return what of each frame is compared with the others."""
-        bfactor = self._options.bfactor_A2 / self._options.binning**2
-        how = measuring(self._options, self._extra)
-        small = measure.correlation_size(size, bfactor, how, self._extra.downsampling)
+        bfactor = self.task.options.bfactor_A2 / self.task.options.binning**2
+        how = measuring(self.task.options, self.task.extra)
+        small = measure.correlation_size(size, bfactor, how, self.task.extra.downsampling)
         low_pass = lowpass.low_pass(frames.shape, small, frames.device)
         spectra = torch.empty(
             n_frames, small[0], small[1] // 2 + 1, dtype=torch.complex64, device=frames.device
         )
         for number, frame in enumerate(frames):
-            self._run.check_abort()
+            self.task.run.check_abort()
             spectra[number] = low_pass(frame)
         return spectra
 
@@ -238,7 +205,7 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
             if not math.isnan(step)
         )
         if not bool(motion.whole.converged[0]):
-            self._run.warn(
+            self.task.run.warn(
                 "The alignment of some movies did not converge; look at their frames.", unit.name
             )
             log.append("Global alignment did not converge")
@@ -251,7 +218,7 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
             x, y = motion.local_rms_px.tolist()
             log.append(f"They deviate from the local model by {x:.4f} px in x, {y:.4f} px in y")
         if motion.problem:
-            self._run.warn(
+            self.task.run.warn(
                 "Some movies have no model of local motion and are aligned as a whole only.",
                 f"{unit.name}: {motion.problem}",
             )
@@ -265,7 +232,7 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
         motion: measure.Motion,
         numbers: tuple[int, ...],
     ) -> Wanted:
-        options = self._options
+        options = self.task.options
         before = options.pre_exposure_e_per_A2 + unit.pre_exposure_e_per_A2
         doses = tuple(before + options.dose_per_frame_e_per_A2 * (n + 1) for n in numbers)
         group = spectrum_group(options)
@@ -276,7 +243,7 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
             voltage_kV=unit.voltage_kV,
             dose_e_per_A2=doses if options.dose_weighting else (),
             plain=options.save_unweighted or not options.dose_weighting,
-            halves=self._extra.halves,
+            halves=self.task.extra.halves,
             spectrum_groups=_spectrum_groups(len(numbers), group),
             local=motion.coefficients_px is not None,
         )
@@ -284,9 +251,9 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
     def _add_up(
         self, frames: Frames, motion: measure.Motion, wanted: Wanted, device: torch.device
     ) -> Sums:
-        sums = (RelionSums if self._extra.relion_compat else FrameSums)(wanted, device)
+        sums = (RelionSums if self.task.extra.relion_compat else FrameSums)(wanted, device)
         for number, frame in enumerate(frames):
-            self._run.check_abort()
+            self.task.run.check_abort()
             sums.add(frame, motion.field_px(number))
         return sums.finish()
 
@@ -294,7 +261,7 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
         """Return the images to be written, by what follows the stem of their name."""
         weighted, plain = sums.weighted, sums.plain
         found = {"": plain if weighted is None else weighted, "_EVN": sums.even, "_ODD": sums.odd}
-        if weighted is not None and self._options.save_unweighted:
+        if weighted is not None and self.task.options.save_unweighted:
             found["_noDW"] = plain
         return {end: image.cpu().numpy() for end, image in found.items() if image is not None}
 
@@ -306,7 +273,7 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
         hot: npt.NDArray[np.float64],
     ) -> MovieMotion:
         """Return the motion as it is written."""
-        options, numbers = self._options, np.array(read.loaded.numbers)
+        options, numbers = self.task.options, np.array(read.loaded.numbers)
         shifts = np.full((read.n_frames, 2), np.nan)
         every = np.arange(numbers[0], numbers[-1] + 1)  # an empty frame moves with its neighbours
         for axis, course in enumerate(motion.shift_px.cpu().numpy().T):
@@ -329,9 +296,9 @@ class OwnWork(Work[MovieRow, Read, Aligned, Corrected]):
             local_frame=frame,
             local_place_px=place,
             local_shift_px=shift,
-            gain=self._detector.gain_name,
+            gain=self.task.detector.gain_name,
             defects=options.defects,
-            eer_upsampling=self._extra.eer_upsampling if eer else 0,
+            eer_upsampling=self.task.extra.eer_upsampling if eer else 0,
             eer_grouping=options.eer_grouping if eer else 0,
         )
 

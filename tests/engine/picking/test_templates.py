@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,9 @@ from torch import Tensor
 from vitreous.engine import filtering
 from vitreous.engine.picking import matching, peaks, preparation, templates
 from vitreous.errors import InputError
+from vitreous.io import read_image, read_volume
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 PIXEL_A = 4.0
 AT = preparation.coarse((192, 192), PIXEL_A, 20.0)
 
@@ -157,3 +161,28 @@ def test_close_peaks_keep_the_better_one_or_none() -> None:
     np.testing.assert_array_equal(kept.merit, [3, 2])
     none = peaks.PeakSearch(0, 10, 0, drop_close_pairs=True, cluster_radius_px=5)
     np.testing.assert_array_equal(peaks.choose(found, none).merit, [3])
+
+
+def test_maps_of_merit_are_those_of_relion_up_to_a_factor() -> None:
+    """RELION 3.1.3 on a real micrograph; it draws a random factor for each template.
+
+    What is left differs where templates are turned: RELION interpolates, which blurs the noise of
+    the first template, a mean of 28 particles, more than the smooth second one.
+    """
+    image = torch.from_numpy(read_image(GOLDEN / "autopick_log/micrograph.mrc").data)
+    given = torch.from_numpy(read_volume(GOLDEN / "autopick_templates/references.mrcs").data)
+    theirs = torch.from_numpy(read_volume(GOLDEN / "autopick_templates/maps.mrcs").data)
+    at = preparation.coarse((320, 320), 3.0, 20.0)
+    refs = templates.references(given, 3.0, 3.0, 132.0, invert=True)
+    scaled = preparation.normalise(image)
+    transformed = preparation.transform(scaled, at)
+    averaging = matching.surroundings(at, refs.box_px, refs.radius_px, torch.device("cpu"))
+    squared = preparation.transform(scaled.square(), at)
+    around = matching.background(transformed, squared, averaging, at)
+    found = matching.match(transformed, around, refs, templates.basis(refs, at, 30.0, 20.0), at)
+    torch.testing.assert_close(around.mean, theirs[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(around.sigma, theirs[1], rtol=1e-3, atol=1e-3)
+    for ours, other, within in zip(found.merit, theirs[2:], (0.03, 0.01), strict=True):
+        factor = float((ours * other).sum() / other.square().sum())
+        assert 0.7 < factor < 1.4
+        assert float((ours - factor * other).abs().max()) < within * float(ours.std())
