@@ -69,7 +69,7 @@ def test_flags_change_the_sphere_and_odd_ones_are_refused(project):
     for flags, words in (
         ("--locres_sampling 0", "--locres_sampling is 0; wanted"),
         ("--locres_randomize_at 3", "between 7.08 Å"),
-        ("--locres_maskrad 500", "does not fit into the box"),
+        ("--locres_maskrad 500", "fits into the box of"),
         ("--what", "A LocalRes job takes"),
     ):
         with pytest.raises(InputError, match=words):
@@ -147,6 +147,29 @@ def test_several_ranks_through_the_pipeline(project):
 def test_a_doubtful_pixel_size_is_told(project):
     run = measure(project, "--locres_sampling 20 --locres_maskrad 8", **OWN | {"pixel_size_A": 1.0})
     assert "far from that of the file" in run.told
+
+
+def test_maps_that_cannot_be_compared_are_refused_before_anything_is_measured(project):
+    half = read_volume(project / "baseline_half1.mrc").data
+    write_volume(project / "c_half1.mrc", half, A)
+    for other, words in (
+        (half, "hold the same map"),
+        (half[:32, :32, :32], "have one size"),
+        (np.zeros_like(half), "all voxels are 0"),
+    ):
+        write_volume(project / "c_half2.mrc", other, A)
+        with pytest.raises(InputError, match=words):
+            measure(project, half_map="c_half1.mrc", **OWN)
+    other = read_volume(project / "baseline_half2.mrc").data
+    write_volume(project / "c_half2.mrc", other, 1.2 * A)
+    with pytest.raises(InputError, match="have one pixel size"):
+        measure(project, half_map="c_half1.mrc", **OWN)
+    with pytest.raises(InputError, match="hold the same map"):
+        measure(project, "--i2 baseline_half1.mrc", **OWN)
+    write_volume(project / "none.mrc", 0 * half, A)
+    with pytest.raises(InputError, match="nothing is inside this mask"):
+        measure(project, mask="none.mrc", **OWN)
+    assert not list((project / "LocalRes/job001").glob("*.mrc"))
 
 
 def resmap(project, script):

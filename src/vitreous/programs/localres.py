@@ -54,8 +54,10 @@ def _run_own(options: LocalRes, run: Run) -> None:
     centres = probe.places(halves.box_px)
     if not centres:
         raise InputError(
-            f"The sphere of {probe.radius_px * halves.pixel_size_A:g} Å radius does not fit into "
-            f"the box of {halves.box_px * halves.pixel_size_A:g} Å; make --locres_maskrad smaller."
+            f"No sphere of {probe.radius_px * halves.pixel_size_A:.4g} Å radius, "
+            f"{probe.step_px * halves.pixel_size_A:.4g} Å from the next, fits into the box of "
+            f"{halves.box_px * halves.pixel_size_A:.4g} Å; make --locres_maskrad or "
+            "--locres_sampling smaller."
         )
     run.say(
         f"{len(centres):,} places, {probe.step_px} pixels apart; windows of "

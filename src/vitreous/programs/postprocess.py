@@ -21,7 +21,13 @@ from vitreous.programs import postprocess_report
 from vitreous.programs.half_maps import HalfMaps, read_halves, read_mask, share_inside
 from vitreous.programs.maps import central_slices
 from vitreous.programs.pdf_log import write_log
-from vitreous.programs.postprocess_files import Guinier, Measured, write_fsc_xml, write_report
+from vitreous.programs.postprocess_files import (
+    Guinier,
+    Measured,
+    write_fsc_text,
+    write_fsc_xml,
+    write_report,
+)
 from vitreous.programs.postprocess_settings import Extra, read_extra, read_mtf
 
 _ROOT = "postprocess"
@@ -79,8 +85,10 @@ def run(options: PostProcess, run: Run) -> None:
                 _write(same.volume, f"_half{number}", mask, wanted, run)
                 progress.advance()
     root = run.path / _ROOT
-    write_report(root.with_suffix(".star"), measured, result.guinier, result.b_factor_A2)
+    star, maps = root.with_suffix(".star"), f"{run.folder}{_ROOT}"
+    write_report(star, maps, measured, result.guinier, result.b_factor_A2)
     write_fsc_xml(run.path / f"{_ROOT}_fsc.xml", measured)
+    write_fsc_text(run.path / f"{_ROOT}_fsc.dat", measured)
     postprocess_report.tell(run, measured, result.guinier, result.b_factor_A2, shown)
     if not extra.skip_validation:
         from vitreous.programs import validation  # loads much that is not needed without it

@@ -101,14 +101,14 @@ class Guinier:
 
 
 def write_report(
-    path: Path, measured: Measured, guinier: Guinier, b_factor_A2: float | None
+    path: Path, root: str, measured: Measured, guinier: Guinier, b_factor_A2: float | None
 ) -> None:
-    """Write ``postprocess.star``: blocks general, fsc and guinier."""
-    tables = [_general(measured, guinier, b_factor_A2), _fsc(measured), _guinier(guinier)]
-    write_star(path, tables)
+    """Write ``postprocess.star``: blocks general, fsc and guinier; `root` is that of the maps."""
+    general = _general(root, measured, guinier, b_factor_A2)
+    write_star(path, [general, _fsc(measured), _guinier(guinier)])
 
 
-def _general(measured: Measured, guinier: Guinier, b_factor_A2: float | None) -> Table:
+def _general(root: str, measured: Measured, guinier: Guinier, b_factor_A2: float | None) -> Table:
     found_A, curves = measured.resolution_A, measured.curves
     values: dict[str, list[object]] = {
         "rlnFinalResolution": [found_A if math.isfinite(found_A) else _NOWHERE]
@@ -117,6 +117,7 @@ def _general(measured: Measured, guinier: Guinier, b_factor_A2: float | None) ->
         values["rlnBfactorUsedForSharpening"] = [b_factor_A2]
     values["rlnUnfilteredMapHalf1"] = [measured.halves[0]]
     values["rlnUnfilteredMapHalf2"] = [measured.halves[1]]
+    values["rlnPostprocessedMap"] = [f"{root}.mrc"]
     fractions = measured.fractions
     if "weight" in fractions:
         values["rlnMolecularWeight"] = [measured.weight_kDa]
@@ -124,6 +125,7 @@ def _general(measured: Measured, guinier: Guinier, b_factor_A2: float | None) ->
     if measured.mask:
         values["rlnParticleBoxFractionSolventMask"] = [fractions["mask"]]
         values["rlnMaskName"] = [measured.mask]
+        values["rlnPostprocessedMapMasked"] = [f"{root}_masked.mrc"]
         box_A = measured.box_px * measured.pixel_size_A
         values["rlnRandomiseFrom"] = [box_A / curves.randomised_from]
     if guinier.line:
@@ -173,6 +175,12 @@ def _guinier(guinier: Guinier) -> Table:
         n = len(guinier.inverse_d2)
         columns["rlnLogAmplitudesIntercept"] = np.full(n, guinier.line.intercept)
     return Table.from_columns("guinier", columns)
+
+
+def write_fsc_text(path: Path, measured: Measured) -> None:
+    """Write the curve that counts as two columns: 1/Å and correlation."""
+    pairs = zip(measured.frequencies_per_A().tolist(), measured.curves.best.tolist(), strict=True)
+    write_text(path, "".join(f"{x:12.6g} {y:12.6g}\n" for x, y in pairs))
 
 
 def write_fsc_xml(path: Path, measured: Measured) -> None:

@@ -7,6 +7,7 @@ import math
 from vitreous.engine import resolution
 from vitreous.engine.sharpening import EMPTY_SHELL
 from vitreous.jobs.context import Run
+from vitreous.programs.eps_plot import write_eps
 from vitreous.programs.postprocess_files import Guinier, Measured
 
 
@@ -29,8 +30,15 @@ def tell(
         Panels of the sharpened map.
     """
     _headlines(run, measured, guinier, b_factor_A2)
-    run.plot("fsc", "line", "Fourier shell correlation", _fsc_plot(measured))
-    run.plot("guinier", "line", "Guinier plot", _guinier_plot(guinier))
+    plots = {
+        "fsc": ("Fourier shell correlation", _fsc_plot(measured)),
+        "guinier": ("Guinier plot", _guinier_plot(guinier)),
+    }
+    for name, (title, data) in plots.items():
+        run.plot(name, "line", title, data)
+        write_eps(run.path / f"postprocess_{name}.eps", title, data)
+    parts = _fractions_plot(measured)
+    write_eps(run.path / "postprocess_fsc_part.eps", "FSC by the particle's part of the box", parts)
     run.plot(
         "slices",
         "image",
@@ -92,6 +100,22 @@ def _fsc_plot(measured: Measured) -> dict[str, object]:
         "note": f"{measured.resolution_text} at 0.143. The curve with randomised phases is what "
         "the mask alone makes.",
     }
+
+
+def _fractions_plot(measured: Measured) -> dict[str, object]:
+    """Return the unmasked curve scaled to the particle's part of the box (cisTEM's rule)."""
+    x = measured.frequencies_per_A().tolist()
+    unmasked = measured.curves.unmasked
+    curves = {"unmasked": unmasked} | {
+        f"part by {name}": resolution.particle_fsc(unmasked, fraction)
+        for name, fraction in measured.fractions.items()
+    }
+    axes = {
+        "x": {"label": "Resolution", "unit": "1/Å"},
+        "y": {"label": "Correlation", "unit": "", "low": -0.1, "high": 1.05},
+    }
+    series = [{"name": name, "x": x, "y": curve.tolist()} for name, curve in curves.items()]
+    return {"axes": axes, "series": series}
 
 
 def _guinier_plot(guinier: Guinier) -> dict[str, object]:
