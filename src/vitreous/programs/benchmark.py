@@ -21,6 +21,7 @@ from vitreous.programs import (
     benchmark_iteration,
     benchmark_motion,
     benchmark_picking,
+    benchmark_post,
     benchmark_projection,
     benchmark_reconstruction,
     benchmark_refine,
@@ -33,6 +34,7 @@ NAMES = {
     "iteration": "one iteration of refinement at five samplings, per particle",
     "motion": "movies aligned and added up: seconds for each, and the error of the motion",
     "picking": "blobs and templates in micrographs, seconds and quality",
+    "post": "half-maps to a sharpened map and local resolution: seconds and memory",
     "projection": "slices of a volume: taking them and inserting them, per pixel",
     "refine": "whole refinements, and what they reach against the truth",
     "reconstruction": "a map from particles, and particles from a map, per image",
@@ -67,6 +69,9 @@ def run(arguments: argparse.Namespace) -> list[str]:
     elif arguments.name == "picking":
         result |= benchmark_picking.run(against=arguments.against)
         lines = list(benchmark_picking.lines(result))
+    elif arguments.name == "post":
+        result |= benchmark_post.run(against=arguments.against)
+        lines = list(benchmark_post.lines(result))
     elif arguments.name == "ctf":
         result |= benchmark_ctf.run()
         lines = list(benchmark_ctf.lines(result))
