@@ -31,6 +31,7 @@ _FAMILIES: Final = {
 }
 _WATCHED: Final = (record.PROCESS, record.RESULTS, NOTE)
 _HEADLINES: Final = 3
+_GLANCED: Final = 150
 
 _Stamp = tuple[int, ...]
 
@@ -42,6 +43,7 @@ def family(folder: str) -> str:
 
 @dataclass(frozen=True)
 class _Kept:
+    pipeline: Pipeline
     process: Process
     neighbours: tuple[tuple[int, ...], tuple[int, ...]]
     stamp: _Stamp
@@ -62,11 +64,34 @@ class JobBook:
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
         self._encoded: tuple[list[dict[str, Any]], bytes] | None = None
+        self._order: tuple[Pipeline, list[Process]] | None = None
+        self._next = 0
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as plain values, by number. Shared: do not change them."""
         with self._lock:
             return self._rows()
+
+    def glance(self) -> list[dict[str, Any]]:
+        """Return the rows after a look that costs little, for whoever looks again and again.
+
+        Where the graph is as it was, only the files of running jobs and of the next some hundred
+        others are asked for their times; a few glances later every job was looked at.
+        """
+        with self._lock:
+            pipeline, processes = self._ordered()
+            known = [self._kept.get(process.name) for process in processes]
+            if any(kept is None or kept.pipeline is not pipeline for kept in known):
+                return self._rows()
+            for process in processes:
+                if process.status is Status.RUNNING:
+                    self._row(pipeline, process)
+            if processes:
+                begin = self._next % len(processes)
+                for process in processes[begin : begin + _GLANCED]:
+                    self._row(pipeline, process)
+                self._next = begin + _GLANCED if begin + _GLANCED < len(processes) else 0
+            return [self._kept[process.name].row for process in processes]
 
     def encoded(self) -> bytes:
         """Return the rows as JSON."""
@@ -81,27 +106,33 @@ class JobBook:
         with self._lock:
             return self._row(self._project.pipeline, process)
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _ordered(self) -> tuple[Pipeline, list[Process]]:
+        """Return the graph and its jobs by number."""
         pipeline = self._project.pipeline
-        for gone in self._kept.keys() - pipeline.processes.keys():
-            del self._kept[gone]
-        ordered = sorted(pipeline, key=lambda process: process.number)
-        return [self._row(pipeline, process) for process in ordered]
+        if self._order is None or self._order[0] is not pipeline:
+            for gone in self._kept.keys() - pipeline.processes.keys():
+                del self._kept[gone]
+            self._order = (pipeline, sorted(pipeline, key=lambda process: process.number))
+        return self._order
+
+    def _rows(self) -> list[dict[str, Any]]:
+        pipeline, processes = self._ordered()
+        return [self._row(pipeline, process) for process in processes]
 
     def _row(self, pipeline: Pipeline, process: Process) -> dict[str, Any]:
         folder = f"{self._project.root}/{process.name}"
         stamp = _stamp(folder, process)
-        neighbours = _neighbours(pipeline, process)
         kept = self._kept.get(process.name)
+        is_same_graph = kept is not None and kept.pipeline is pipeline
+        neighbours = kept.neighbours if kept and is_same_graph else _neighbours(pipeline, process)
+        row = None
         if kept and (kept.process, kept.neighbours, kept.stamp) == (process, neighbours, stamp):
-            if process.status is not Status.RUNNING:
-                return kept.row
-            row = _make(self._project.root, process, neighbours)  # a process may just have died
-            if row == kept.row:
-                return kept.row
-        else:
-            row = _make(self._project.root, process, neighbours)
-        self._kept[process.name] = _Kept(process, neighbours, stamp, row)
+            row = kept.row
+            if process.status is Status.RUNNING:  # a process may just have died
+                made = _make(self._project.root, process, neighbours)
+                row = row if made == row else made
+        row = row or _make(self._project.root, process, neighbours)
+        self._kept[process.name] = _Kept(pipeline, process, neighbours, stamp, row)
         return row
 
 

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from vitreous import errors
 from vitreous.gui.refusals import RefusedError
@@ -26,6 +26,7 @@ IDLE_S: Final = 300.0
 _PATIENCE_S: Final = 120.0
 _AT_ONCE: Final = 64
 _LENGTHS: Final = struct.Struct(">II")
+_Answer: TypeAlias = asyncio.Future[tuple[dict[str, Any], bytes]]
 
 
 class Display:
@@ -46,7 +47,7 @@ class Display:
         self._idle_s = idle_s
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], bytes]]] = {}
+        self._waiting: dict[int, _Answer] = {}
         self._numbers = itertools.count(1)
         self._starting = asyncio.Lock()
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -83,7 +84,7 @@ class Display:
             self._asked = time.monotonic()
             process = await self._started()
             number = next(self._numbers)
-            answer = asyncio.get_running_loop().create_future()
+            answer: _Answer = asyncio.get_running_loop().create_future()
             self._waiting[number] = answer
             try:
                 text = json.dumps([number, what, arguments], default=_plain).encode()

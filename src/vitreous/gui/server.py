@@ -130,6 +130,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     server: Server = app.state.server
     server.hub.begin()
     watcher = Watcher(server.project, server.book, server.hub)
+    await watcher.try_to_look()  # what changes after the first page was loaded is told to it
     tasks = [
         asyncio.create_task(watcher.run()),
         asyncio.create_task(server.display.end_when_idle()),

@@ -27,7 +27,7 @@ LOG = logging.getLogger("vitreous.gui")
 ACTIVE_S: Final = 0.5
 CALM_S: Final = 0.9
 ALONE_S: Final = 5.0
-_THOROUGH_S: Final = 15.0
+_THOROUGH_S: Final = 20.0
 _FIRST_LOG: Final = 16_000
 _EVENT_LOG: Final = 64 << 10
 
@@ -56,21 +56,27 @@ class Watcher:
         self._seen: _Seen | None = None
         self._thorough = 0.0
         self._is_active = False
+        self._was_blind = False
 
     async def run(self) -> None:
         """Look, tell, wait; until cancelled."""
         while True:
-            try:
-                await asyncio.to_thread(self.look)
-                await self._tell_logs()
-            except (VitreousError, OSError) as error:
-                LOG.warning("the project could not be looked at: %s", error)
+            await self.try_to_look()
             await self._hub.wait(self._interval())
+
+    async def try_to_look(self) -> None:
+        """Look, and say in the log of the server where that was not possible."""
+        try:
+            await asyncio.to_thread(self.look)
+            await self._tell_logs()
+        except (VitreousError, OSError) as error:
+            self._was_blind = True
+            LOG.warning("the project could not be looked at: %s", error)
 
     def look(self) -> None:
         """Look once, and tell what changed since the last time."""
         self._take_up()
-        rows = {row["n"]: row for row in self._book.rows()}
+        rows = {row["n"]: row for row in self._book.glance()}
         now = _Seen(
             rows=rows,
             project=_stamp(self._project.folder.file, *self._stop_files()),
@@ -83,6 +89,8 @@ class Watcher:
         }
         if self._seen is not None:
             self._tell(self._seen, now)
+        elif self._was_blind:
+            self._hub.tell("jobs")  # nobody knows what was there before: everything anew
         self._is_active = any(row["status"] == Status.RUNNING for row in rows.values())
         self._seen = now
 

@@ -18,6 +18,7 @@ from vitreous import __version__
 from vitreous.programs import (
     benchmark_ctf,
     benchmark_extract,
+    benchmark_gui,
     benchmark_iteration,
     benchmark_motion,
     benchmark_picking,
@@ -31,6 +32,7 @@ from vitreous.programs.tool import report
 NAMES = {
     "ctf": "CTF estimation: errors on simulated micrographs, seconds for each",
     "extract": "particles cut out of micrographs, per micrograph, beside the disk's rate",
+    "gui": "the web server: list of 2,000 jobs, idle processor time and memory, 500 thumbnails",
     "iteration": "one iteration of refinement at five samplings, per particle",
     "motion": "movies aligned and added up: seconds for each, and the error of the motion",
     "picking": "blobs and templates in micrographs, seconds and quality",
@@ -78,6 +80,9 @@ def run(arguments: argparse.Namespace) -> list[str]:
     elif arguments.name == "extract":
         result |= benchmark_extract.run(against=arguments.against)
         lines = list(benchmark_extract.lines(result))
+    elif arguments.name == "gui":
+        result |= benchmark_gui.run()
+        lines = list(benchmark_gui.lines(result))
     elif arguments.name == "motion":
         result |= benchmark_motion.run(against=arguments.against)
         lines = list(benchmark_motion.lines(result))
