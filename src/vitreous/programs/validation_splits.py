@@ -169,8 +169,8 @@ def _tell(run: Run, every: Tensor, gold: Tensor | None, maps: HalfMaps) -> None:
                 run.warn(
                     f"Particles split anew correlate better ({mean_A:.2f} Å) than the halves that "
                     f"were refined apart ({gold_A:.2f} Å), by {excess:.2f} on average: "
-                    "poses follow noise of their own half's reference. Trust the worse figure; a better "
-                    "mask or stronger regularisation reduces it."
+                    "poses follow noise of their own half's reference. Trust the worse figure; a "
+                    "better mask or stronger regularisation reduces it."
                 )
     plot = plots.line(curves, side_A, note)
     run.plot("splits", "line", "FSC of random half splits of the particles", plot)
