@@ -420,6 +420,51 @@ def test_images_are_those_of_relion(kind, tmp_path):
     assert float(difference) < tolerance
 
 
+@pytest.mark.parametrize("kind", ["noisy", "classes"])
+def test_the_spectral_ratio_is_that_of_relion(kind, tmp_path):
+    requirements.need("relion")
+    make(tmp_path, Wanted(noise=0.7, n=24, n_classes=2 if kind == "classes" else 1))
+    words = f"relion_particle_subtract --i {OPTIMISER} --mask {MASK} --o R/ --ssnr"
+    subprocess.run(words.split(), cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    wanted = read_star(tmp_path / "R/spectral_snr.star").first
+    told = run(tmp_path, arguments="--ssnr")
+    found = read_star(tmp_path / JOB / "spectral_snr.star").first
+    assert found.labels == wanted.labels
+    for label in wanted.labels:
+        np.testing.assert_allclose(
+            found[label].astype(float), wanted[label].astype(float), rtol=1e-3, atol=1e-9,
+            err_msg=label,
+        )  # fmt: skip
+    assert "It stays above 1 up to" in "\n".join(told.lines)
+    assert not list((tmp_path / JOB).rglob("*.mrcs"))
+
+
+def test_one_spectrum_needs_one_size(tmp_path):
+    make(tmp_path, Wanted())
+    data = tmp_path / OPTIMISER.replace("optimiser", "data")
+    star = read_star(data)
+    optics = star["optics"].with_columns({"rlnImagePixelSize": [PIXEL_A, 1.01 * PIXEL_A]})
+    write_star(data, [optics, star["particles"]], version=30001)
+    with pytest.raises(InputError, match="one spectrum is asked for"):
+        run(tmp_path, arguments="--ssnr")
+
+
+def test_several_ranks_through_a_project(tmp_path, monkeypatch):
+    root = tmp_path / "p"
+    root.mkdir()
+    make(root, Wanted(n_classes=2))
+    monkeypatch.chdir(root)
+    project = vitreous.Project.create(root)
+    made = []
+    for n_ranks in (1, 2):
+        job = project.run("subtract", optimiser=OPTIMISER, mask=MASK, n_ranks=n_ranks)
+        assert job.status == "Succeeded", job.log() + job.log(err=True)
+        assert job.results["particles"] == 12
+        star = Path(job.path).relative_to(root.resolve()) / "particles_subtracted.star"
+        made.append(images(root, str(star)))
+    assert torch.equal(*made)
+
+
 def test_relion_reads_and_reverts_ours(tmp_path):
     requirements.need("relion")
     known = make(tmp_path, Wanted())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from vitreous.jobs.subtract import Subtract
 from vitreous.programs.extra_flags import Flags
 from vitreous.programs.maps import PIXEL_TOLERANCE, read_cube, size_text, small
 from vitreous.programs.micrograph_list import Outcome, Settings, process
+from vitreous.programs.subtract_ssnr import write_ssnr
 from vitreous.programs.subtract_work import (
     JOINT,
     Inputs,
@@ -52,6 +54,11 @@ def run(options: Subtract, run: Run) -> None:
         revert(options, run)
         return
     extra = _flags().read(options.running.other_arguments)
+    if extra.ssnr:
+        if run.rank == 0:
+            whole = replace(options, mask="", center_on_mask=False)
+            write_ssnr(run, read_inputs(whole, run, ignore_class=extra.ignore_class))
+        return
     inputs = read_inputs(options, run, ignore_class=extra.ignore_class)
     units = units_of(inputs.particles, run.folder)
     outcome = process(run, units, SubtractParticles(run, inputs), _settings(run, inputs, extra))
@@ -214,6 +221,7 @@ def _tell(run: Run, found: Iteration, particles: Particles) -> None:
 def _flags() -> Flags:
     flags = Flags("Subtract")
     flags.add_argument("--ignore_class", action="store_true")
+    flags.add_argument("--ssnr", action="store_true")
     flags.add_argument("--do_at_most", type=int, default=-1, metavar="N")
     return flags
 
