@@ -1,7 +1,11 @@
 """How fast slices are taken and inserted, beside what fetching the same memory takes.
 
-The bound is measured in the same run: one thread fetches (for insertion: fetches and stores) the
-grid points that the slices need, in the same order, and computes nothing.
+Three more figures are measured in the same run, by turns with the kernels. The plain loop goes
+through slices, rows and pixels one after the other, as the prototype of spec/performance.md did in
+C (its figures, from another machine, are quoted). The bound fetches (for insertion: fetches and
+stores) the grid points that the slices need, in that same order, and computes nothing: no kernel
+of that order can be faster, and tiles are. Times are processor time of one thread, so that other
+work on the machine disturbs them less.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ PROTOTYPE_NS = {
     ("insert", "near"): (2.9, 3.3, 7.8, 16),
 }
 SIZES = (30, 68, 128, 200)
+PIXELS = 6e6  # of all slices of a measurement: some hundreds of slices of the largest size
 
 
 def run(repeats: int = 7) -> dict[str, Any]:
@@ -51,16 +56,17 @@ def run(repeats: int = 7) -> dict[str, Any]:
 def lines(result: dict[str, Any]) -> Iterator[str]:
     """Return the result as a table."""
     yield f"{result['unit']}, kernels for {result['instruction_set']}"
-    yield "size  views   kernel  compiled  memory bound  prototype  plain torch"
+    yield "size  views   kernel  compiled  plain loop  ratio  memory bound  prototype  plain torch"
     for row in result["rows"]:
         yield (
             f"{row['size']:4}  {row['views']:6}  {row['kernel']:6}  {row['compiled_ns']:8.2f}"
+            f"  {row['loop_ns']:10.2f}  {row['loop_ns'] / row['compiled_ns']:5.2f}"
             f"  {row['bound_ns']:12.2f}  {row['prototype_ns']:9.1f}  {row['torch_ns']:11.1f}"
         )
 
 
 def _rows(size: int, repeats: int) -> Iterator[dict[str, Any]]:
-    n = max(8, round(1e6 / (0.4 * size * size)))
+    n = max(8, round(PIXELS / (0.4 * size * size)))
     yield from _views("random", _random(n), size, repeats)
     yield from _views("near", _near(n), size, repeats)
 
@@ -75,7 +81,7 @@ def _views(views: str, poses: Tensor, size: int, repeats: int) -> Iterator[dict[
     planes = central_planes(poses, PADDING)
     out, weights = torch.zeros(n, size, size // 2 + 1, 2), torch.ones(n, size, size // 2 + 1)
     complex_grid, values = torch.view_as_complex(grid), torch.view_as_complex(out)
-    few = max(2, n // 50)
+    few = max(2, n // 300)
 
     def gather() -> None:
         module.gather(grid, planes, out, radius, reach**2, 1)
@@ -83,25 +89,33 @@ def _views(views: str, poses: Tensor, size: int, repeats: int) -> Iterator[dict[
     def insert() -> None:
         module.insert(sums, planes, out, weights, radius, reach**2, False, 1)
 
+    def plain_gather() -> None:
+        module.plain_gather(grid, planes, out, radius, reach**2)
+
+    def plain_insert() -> None:
+        module.plain_insert(sums, planes, out, weights, radius, reach**2)
+
     def torch_gather() -> None:
         reference.gather(complex_grid, planes[:few], size, radius, reach)
 
     def torch_insert() -> None:
         reference.insert_(sums, planes[:few], values[:few], weights[:few], radius, reach)
 
-    for name, fast, plain, memory in (
-        ("gather", gather, torch_gather, grid),
-        ("insert", insert, torch_insert, sums),
+    for name, fast, loop, plain, memory in (
+        ("gather", gather, plain_gather, torch_gather, grid),
+        ("insert", insert, plain_insert, torch_insert, sums),
     ):
+        seconds = _best([fast, loop], repeats)
         bound = module.memory_seconds(memory, planes, size, radius, reach**2, repeats)
         yield {
             "size": size,
             "views": views,
             "kernel": name,
-            "compiled_ns": 1e9 * _best(fast, repeats) / _pixels(size, n),
+            "compiled_ns": 1e9 * seconds[0] / _pixels(size, n),
+            "loop_ns": 1e9 * seconds[1] / _pixels(size, n),
             "bound_ns": 1e9 * bound,
             "prototype_ns": PROTOTYPE_NS[name, views][SIZES.index(size)],
-            "torch_ns": 1e9 * _best(plain, 2) / _pixels(size, few),
+            "torch_ns": 1e9 * _best([plain], 2)[0] / _pixels(size, few),
         }
 
 
@@ -112,13 +126,15 @@ def _pixels(size: int, n: int) -> int:
     return n * int((kx**2 + ky**2 <= (size // 2) ** 2).sum())
 
 
-def _best(work: Callable[[], None], repeats: int) -> float:
-    times = []
+def _best(works: list[Callable[[], None]], repeats: int) -> list[float]:
+    """Return the least processor time of each, by turns."""
+    times: list[list[float]] = [[] for _ in works]
     for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        for work, spent in zip(works, times, strict=True):
+            start = time.thread_time()
+            work()
+            spent.append(time.thread_time() - start)
+    return [min(spent) for spent in times]
 
 
 def _random(n: int) -> Tensor:

@@ -103,6 +103,22 @@ def test_many_slices_of_a_grid_beyond_the_caches_are_what_few_are():
 
 
 @needs_compiled
+def test_the_loops_that_benchmarks_compare_with_do_the_same_work():
+    size, n, module = 30, 12, slices.compiled()
+    grid, planes = grid_for(size, 2), 2 * random_planes(n)
+    values, weights = slices_for(n, size)
+    found, sums = torch.zeros_like(values), torch.zeros(*grid.shape, 4)
+    limits = (size // 2, float(size * size))
+    module.plain_gather(torch.view_as_real(grid), planes, torch.view_as_real(found), *limits)
+    module.plain_insert(sums, planes, torch.view_as_real(values), weights, *limits)
+    wanted = reference.gather(grid, planes, size, size // 2, size)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
+    expected = torch.zeros_like(sums)
+    reference.insert_(expected, planes, values, weights, size // 2, size)
+    torch.testing.assert_close(sums, expected, rtol=0, atol=1e-4)
+
+
+@needs_compiled
 def test_slices_taken_together_or_one_by_one_are_the_same():
     grid = grid_for(100, 2)
     planes = 2 * random_planes(24)

@@ -59,6 +59,24 @@ void symmetrise(Array<const float, 4> grid, Array<const float, 3> operators, Arr
     kernels().symmetrise(source, centre, matrices, n, z - centre, target);
 }
 
+// The loops that benchmarks compare with, on one thread.
+void plain_gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<float, 4> out,
+                  int image_radius, float grid_radius2) {
+  const Plan plan(volume.shape(1), volume.shape(2), out.shape(1), out.shape(2), 2, image_radius,
+                  grid_radius2);
+  nb::gil_scoped_release release;
+  kernels().plain_gather(plan.g, volume.data(), planes.data(), planes.shape(0), out.data());
+}
+
+void plain_insert(Array<float, 4> grid, Array<const float, 3> planes, Array<const float, 4> values,
+                  Array<const float, 3> weights, int image_radius, float grid_radius2) {
+  const Plan plan(grid.shape(1), grid.shape(2), values.shape(1), values.shape(2), 2, image_radius,
+                  grid_radius2);
+  nb::gil_scoped_release release;
+  kernels().plain_insert(plan.g, grid.data(), planes.data(), planes.shape(0), values.data(),
+                         weights.data());
+}
+
 // Seconds a pixel of one thread to fetch what the slices need, computing nothing: the best of `repeats`.
 double memory_seconds(Array<float, 4> grid, Array<const float, 3> planes, int rows,
                       int image_radius, float grid_radius2, int repeats) {
@@ -93,6 +111,11 @@ NB_MODULE(_cpu, m) {
   m.def("insert", &insert, nb::arg("grid"), nb::arg("planes"), nb::arg("values"),
         nb::arg("weights"), nb::arg("image_radius"), nb::arg("grid_radius2"),
         nb::arg("every_pixel"), nb::arg("threads"));
+  m.def("plain_gather", &plain_gather, nb::arg("volume"), nb::arg("planes"), nb::arg("out"),
+        nb::arg("image_radius"), nb::arg("grid_radius2"), "For benchmarks: planes inside the grid.");
+  m.def("plain_insert", &plain_insert, nb::arg("grid"), nb::arg("planes"), nb::arg("values"),
+        nb::arg("weights"), nb::arg("image_radius"), nb::arg("grid_radius2"),
+        "For benchmarks: planes inside the grid.");
   m.def("memory_seconds", &memory_seconds, nb::arg("grid"), nb::arg("planes"), nb::arg("rows"),
         nb::arg("image_radius"), nb::arg("grid_radius2"), nb::arg("repeats"),
         "Seconds a pixel that fetching alone takes, for benchmarks.");

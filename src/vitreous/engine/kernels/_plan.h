@@ -17,6 +17,8 @@ struct Kernels {
   decltype(&generic::list_runs) list_runs;
   decltype(&generic::gather_runs) gather_runs;
   decltype(&generic::insert_runs) insert_runs;
+  decltype(&generic::plain_gather) plain_gather;
+  decltype(&generic::plain_insert) plain_insert;
   decltype(&generic::symmetrise_plane) symmetrise;
   decltype(&generic::touch) touch;
   decltype(&generic::list_pixels) list_pixels;
@@ -34,14 +36,14 @@ inline const Kernels& kernels() {
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::list_runs, v4::gather_runs,
-                      v4::insert_runs, v4::symmetrise_plane,
+                      v4::insert_runs, v4::plain_gather, v4::plain_insert, v4::symmetrise_plane,
                       v4::touch, v4::list_pixels, v4::score_image, v4::sum_rotation, v4::select, v4::add_priors};
     if (v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::list_runs, v3::gather_runs,
-                      v3::insert_runs, v3::symmetrise_plane,
+                      v3::insert_runs, v3::plain_gather, v3::plain_insert, v3::symmetrise_plane,
                       v3::touch, v3::list_pixels, v3::score_image, v3::sum_rotation, v3::select, v3::add_priors};
 #endif
     return Kernels{"generic", generic::gather_slices, generic::insert_slab, generic::list_runs, generic::gather_runs,
-                      generic::insert_runs, generic::symmetrise_plane,
+                      generic::insert_runs, generic::plain_gather, generic::plain_insert, generic::symmetrise_plane,
                       generic::touch, generic::list_pixels, generic::score_image, generic::sum_rotation, generic::select, generic::add_priors};
   }();
   return chosen;

@@ -46,6 +46,10 @@ static inline int64_t most_runs(const Geometry& g) {
                    const float* values, const float* weights);                                   \
   void symmetrise_plane(const float* grid, int centre, const float* operators,                  \
                         int64_t n_operators, int z, float* out);                                \
+  void plain_gather(const Geometry&, const float* volume, const float* planes, int64_t n,       \
+                    float* out);                                                                 \
+  void plain_insert(const Geometry&, float* grid, const float* planes, int64_t n,               \
+                    const float* values, const float* weights);                                  \
   float touch(const Geometry&, const uint32_t* index, int64_t n, int numbers, float* grid);      \
   int64_t list_pixels(const Geometry&, const float* planes, int64_t n, uint32_t* index);         \
   }

@@ -3,4 +3,5 @@
 #include "_slices.hpp"
 #include "_insert.hpp"
 #include "_tiles.hpp"
+#include "_plain.hpp"
 #include "_refine.hpp"
