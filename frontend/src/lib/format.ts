@@ -94,3 +94,8 @@ export function lastPart(path: string): string {
 export function jobTitle(job: { alias: string | null; name: string }): string {
   return lastPart(job.alias ?? job.name);
 }
+
+/** A sentence begins with a capital letter. */
+export function upper(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
