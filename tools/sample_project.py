@@ -87,7 +87,7 @@ def _from_particles(project: Project) -> str:
         n_threads=2,
         alias="consensus_D2",
     )
-    mask = project.run("maskcreate", map=f"{refined.name}run_class001.mrc", threshold=0.01)
+    mask = project.run("maskcreate", map=f"{refined.name}run_class001.mrc", threshold=0.05)
     halves = f"{refined.name}run_half1_class001_unfil.mrc"
     project.run("postprocess", half_map=halves, mask=f"{mask.name}mask.mrc", alias="sharpened")
     return refined.name
@@ -102,7 +102,8 @@ def _states(project: Project, refined: str) -> None:
         "half_map": f"{refined}run_half1_class001_unfil.mrc",
         "mask": "MaskCreate/job008/mask.mrc",
     }
-    project.run("localres", schedule=True, alias="locres_D2", **post)
+    built_in = {"use_resmap": False, "built_in": True}
+    project.run("localres", schedule=True, alias="locres_D2", **built_in, **post)
     project.note("Class2D/job005", "Views of the D2 molecule are clear; classes 2 and 5 are ice.")
     project.note(None, "Beta-galactosidase, simulated. Wanted: 8 Å or better.")
     project.run("external", executable="./denoise.sh", background=True, alias="denoise")
