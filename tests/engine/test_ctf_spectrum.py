@@ -33,8 +33,20 @@ def test_fine_images_give_spectra_that_end_at_1_4_A():
     assert coarse.pixel_size_A == 2.0
 
 
-def test_a_small_image_gives_a_smaller_spectrum():
-    assert ctf_spectrum.of_images(noise(1, 131, 200), 2.0, 512).side == 130
+def test_a_small_image_gives_a_smaller_spectrum_of_a_size_that_is_fast():
+    assert ctf_spectrum.of_images(noise(1, 131, 200), 2.0, 512).side == 128
+
+
+def test_the_edges_of_an_image_count_as_much_as_its_middle():
+    """A wave at one edge only, as wide as a fifth of a tile, is seen as one in the middle is."""
+    heights = []
+    for start in (100, 480):
+        image = 0.01 * noise(1, 512, 512)
+        place = torch.arange(512.0)
+        image[..., start : start + 32] += torch.cos(2 * torch.pi * 20 * place / 128)[:, None]
+        amplitude = ctf_spectrum.of_images(image, 2.0, 128).amplitude
+        heights.append(float(amplitude[0, 20, 1:4].mean() / amplitude[0, 40:60, 10:].mean()))
+    assert 0.7 < heights[1] / heights[0] < 1.4
 
 
 @pytest.mark.parametrize("side", [64, 65])

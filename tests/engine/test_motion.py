@@ -142,7 +142,8 @@ def test_a_shift_of_all_frames_changes_nothing():
         ).shift_px
         for extra in (0.0, 3.0)
     )
-    assert torch.allclose(one, two, atol=0.01)
+    # Iterations end at changes of 0.005 px.
+    assert torch.allclose(one, two, atol=0.005)
 
 
 @pytest.mark.parametrize("compat", [False, True])

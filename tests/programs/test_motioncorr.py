@@ -193,7 +193,16 @@ def test_gain_hot_pixels_and_general_facts_are_those_of_relion():
         if label != "rlnMicrographGainName":
             assert general[0][label] == value, label
     sums = [read_volume(f"{f}Movies/m_v2.mrc").data for f in ("MotionCorr/job002/", "rel/")]
-    assert np.corrcoef(sums[0].ravel(), sums[1].ravel())[0, 1] > 0.995
+    # Six frames of few counts and a gain that varies: shifts agree to 0.12 px along x and 0.02 px
+    # along y, which costs 0.3 % of the correlation, all of it at the highest frequencies.
+    shifts = [read_motion(f"{f}Movies/m_v2.star").shift_px for f in ("MotionCorr/job002/", "rel/")]
+    assert (np.abs(shifts[0] - shifts[1]).max(0) < (0.12, 0.02)).all()
+    waves = [np.fft.rfft2(image[0]) for image in sums]
+    radius = np.hypot(np.fft.fftfreq(512)[:, None], np.fft.rfftfreq(640)[None])
+    coarse = [wave[(radius > 0.02) & (radius < 0.2)] for wave in waves]
+    power = np.prod([np.square(np.abs(wave)).sum() for wave in coarse])
+    assert np.real(coarse[0] * coarse[1].conj()).sum() / power**0.5 > 0.999
+    assert np.corrcoef(sums[0].ravel(), sums[1].ravel())[0, 1] > 0.997
 
 
 @pytest.mark.usefixtures("relion")

@@ -29,7 +29,8 @@ Z, A1, A2, PHASE = range(4)
 # Neighbours in the spectrum of a windowed tile are alike: how many count as one. The sum over all
 # distances of the squared correlation, (1 + 2 (2/3)^2 + 2 (1/6)^2)^2 for Hann's window.
 ALIKE_IN_WINDOW = (1 + 2 * (2 / 3) ** 2 + 2 * (1 / 6) ** 2) ** 2
-# Power of the narrowest waves of noise: measured on white noise, tiles half a side apart.
+# Power of the narrowest waves of noise: measured on white noise with tiles half a side apart;
+# closer ones leave a little less.
 NOISE_LEFT = 0.02
 
 

@@ -20,6 +20,7 @@ from vitreous.errors import ComputeError, InputError
 
 FINEST_PIXEL_A = 1.4
 SMALLEST_BOX_PX = 64
+_FADING = 12  # an image fades out over so small a part of a tile at its edges
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def of_images(
             f"the image has {nx} x {ny} pixels and the spectrum {box_px}: at least "
             f"{SMALLEST_BOX_PX} are needed to see rings"
         )
-    tile = _even(min(_tile_px(pixel_size_A, box_px), ny, nx))
+    tile = _good_size(min(_tile_px(pixel_size_A, box_px), ny, nx))
     side = min(_even(box_px), tile)
     power = torch.stack([_power(image, tile, side, pixel_size_A, coarsest_A) for image in images])
     return Spectra(power.sqrt(), tile * pixel_size_A, is_windowed=True)
@@ -138,36 +139,107 @@ def _even(size: int) -> int:
     return size - size % 2
 
 
+def _good_size(most: int) -> int:
+    """Return the largest side that transforms fast: even, no prime factor above 5."""
+    return next(side for side in range(_even(most), 0, -2) if _is_smooth(side))
+
+
+def _is_smooth(side: int) -> bool:
+    for factor in (2, 3, 5):
+        while side % factor == 0:
+            side //= factor
+    return side == 1
+
+
 def _power(
     image: Tensor, tile: int, side: int, pixel_size_A: float, coarsest_A: float
 ) -> Float[Tensor, "y xh"]:
-    """Return the mean power of the tiles of an image, each divided by its own."""
+    """Return the mean power of the tiles of an image, each divided by its own.
+
+    Tiles reach over the edges of the image, where they count by how much of it they show: without
+    them the outer parts, a quarter of an image of three tiles, would hardly count.
+    """
     band = _band(tile, side, pixel_size_A, coarsest_A, image.device)
     total = torch.zeros((side, side // 2 + 1), dtype=torch.float64, device=image.device)
-    n = 0
-    for row in _rows_of_tiles(image, tile):
-        flat = row - row.mean((-2, -1), keepdim=True)
-        transform = fourier.forward_from_corner(flat * _hann(tile, image), (side, side))
+    counted = 0.0
+    deviation, middle = torch.std_mean(image, correction=0)
+    if not float(deviation) > 1e-6 * abs(float(middle)):  # what is left of a constant is rounding
+        _refuse_empty(total)
+    # An empty part shows rounding alone, far below white noise of the deviation of the image.
+    least = 1e-8 * float(deviation * _hann(tile, image).square().mean().sqrt() / tile) ** 2
+    for row, inside, share in _rows_of_tiles(image - middle, tile):
+        mean = row.sum((-2, -1), keepdim=True) / inside.sum((-2, -1), keepdim=True)
+        flat = (row - mean * inside) * _hann(tile, image)
+        transform = fourier.forward_from_corner(flat, (side, side))
         power = transform.real**2 + transform.imag**2
         scale = power.flatten(1)[:, band].mean(1)
-        kept = torch.isfinite(scale) & (scale > 0)
-        total += (power[kept] / scale[kept, None, None]).sum(0)
-        n += int(kept.sum())
-    if n == 0:
+        kept = torch.isfinite(scale) & (scale > least)
+        weight = share[kept] / scale[kept]
+        total += torch.einsum("nyx,n->yx", power[kept], weight)
+        counted += float(share[kept].sum())
+    if counted == 0:
         _refuse_empty(total)
-    return (total / max(n, 1)).to(image.dtype)
+    return (total / max(counted, 1e-6)).to(image.dtype)
 
 
-def _rows_of_tiles(image: Tensor, tile: int) -> Iterator[Float[Tensor, "n y x"]]:
-    """Yield the tiles of one row after another, spread over the image."""
+def _rows_of_tiles(image: Tensor, tile: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield the tiles of one row after another, spread over the image and a little more.
+
+    Yields
+    ------
+    Tensor
+        ``n y x``, faded at the edges of the image and 0 beyond.
+    Tensor
+        ``n y x``, the fading: 1 inside, 0 beyond.
+    Tensor
+        ``n``, the share of a tile, as its window weighs it, that shows the image.
+    """
     ny, nx = image.shape
-    for y in _starts(ny, tile):
-        yield torch.stack([image[y : y + tile, x : x + tile] for x in _starts(nx, tile)])
+    fade_y, starts_y, shares_y = _along(ny, tile, image)
+    fade_x, starts_x, shares_x = _along(nx, tile, image)
+    reach = _reach(tile)
+    faded = torch.nn.functional.pad(image * fade_y[reach : ny + reach, None], (reach, reach))
+    faded *= fade_x
+    none = image.new_zeros(tile, nx + 2 * reach)
+    for y, share in zip(starts_y, shares_y, strict=True):
+        first, last = max(0, y - reach), min(ny, y - reach + tile)
+        strip = none.clone()
+        strip[first - y + reach : last - y + reach] = faded[first:last]
+        inside = fade_y[y : y + tile, None] * fade_x
+        yield (
+            torch.stack([strip[:, x : x + tile] for x in starts_x]),
+            torch.stack([inside[:, x : x + tile] for x in starts_x]),
+            share * shares_x,
+        )
+
+
+def _along(length: int, tile: int, like: Tensor) -> tuple[Tensor, list[int], Tensor]:
+    """Return along one axis: how the image fades, where tiles begin, and the share of each.
+
+    Places count from `_reach` pixels before the image.
+    """
+    reach, width = _reach(tile), max(1, tile // _FADING)
+    place = torch.arange(length, device=like.device, dtype=like.dtype) + 0.5
+    from_edge = torch.minimum(place, length - place) / width
+    fade = 0.5 - 0.5 * torch.cos(torch.pi * from_edge.clamp(max=1))
+    fade = torch.nn.functional.pad(fade, (reach, reach))
+    starts = _starts(length + 2 * reach, tile)
+    window = torch.hann_window(tile, periodic=True, dtype=like.dtype, device=like.device)
+    shown = torch.stack([(fade[s : s + tile] * window).square().sum() for s in starts])
+    return fade, starts, shown / window.square().sum()
+
+
+def _reach(tile: int) -> int:
+    return tile // 3
 
 
 def _starts(length: int, tile: int) -> list[int]:
-    """Return where tiles begin, about half a side apart and spread over the image."""
-    n = 1 + math.ceil((length - tile) / (tile / 2))
+    """Return where tiles begin, about a third of a side apart and spread over the image.
+
+    Under Hann's window closer ones would tell nothing more: the variance of the mean is 0.48 of
+    that of tiles that do not overlap, and 0.53 where they are half a side apart.
+    """
+    n = 1 + math.ceil((length - tile) / (tile / 3))
     return [round(i * (length - tile) / max(1, n - 1)) for i in range(n)]
 
 

@@ -26,15 +26,14 @@ from vitreous.dataset.micrograph_ctf import (
     Micrograph,
     Microscope,
     require_microscope,
-    write_list,
 )
 from vitreous.errors import ComputeError, EnvironmentMissing, FormatError
 from vitreous.io import read_header, write_mrc
 from vitreous.jobs.context import Run
-from vitreous.programs.ctffind_files import Files, ice_ring_density, read_curves
+from vitreous.programs.ctffind_files import ice_ring_density, read_curves
+from vitreous.programs.ctffind_frame import Estimation
 from vitreous.programs.ctffind_own import Wanted, read_micrograph, source_of
 from vitreous.programs.ctffind_settings import Kind
-from vitreous.programs.micrograph_list import Work
 
 _LOOK_EVERY_S: Final = 0.1
 _GRACE_S: Final = 0.5
@@ -75,17 +74,13 @@ class Task:
     microscope: Microscope
 
 
-class ExternalEstimation(Work[Micrograph, Task, Estimate, tuple[Micrograph, Estimate]]):
+class ExternalEstimation(Estimation[Task, Estimate]):
     """Run a program on micrograph after micrograph.
 
     Parameters
     ----------
-    run
-        The job.
-    listed
-        All micrographs.
-    stems
-        Where the files of each go, by its name.
+    run, listed, stems
+        See `Estimation`.
     wanted
         What is asked for.
     program
@@ -100,34 +95,25 @@ class ExternalEstimation(Work[Micrograph, Task, Estimate, tuple[Micrograph, Esti
         wanted: Wanted,
         program: Program,
     ) -> None:
-        self._run, self._listed, self._stems = run, listed, stems
+        super().__init__(run, listed, stems)
         self._wanted, self._program = wanted, program
-
-    def name(self, unit: Micrograph) -> str:
-        """Return the file of the micrograph."""
-        return unit.name
-
-    def restore(self, unit: Micrograph) -> tuple[Micrograph, Estimate] | None:
-        """Return the result of a micrograph that is done."""
-        found = self._files(unit).restore()
-        return None if found is None else (unit, found)
 
     def load(self, unit: Micrograph) -> Task:
         """Find the image and put a link to it, or its centre, where the program may write."""
-        microscope, files = require_microscope(unit), self._files(unit)
+        microscope, files = require_microscope(unit), self.files(unit)
         is_spectrum = self._wanted.spectra and bool(unit.spectrum) and self._program.kind != "gctf"
         name = (
             unit.spectrum
             if is_spectrum
             else source_of(unit, needs_unweighted=self._wanted.needs_unweighted)
         )
-        source = self._run.project / name
+        source = self.run.project / name
         header = read_header(source)
         pixel_size_A = header.pixel_size_A if is_spectrum else microscope.pixel_size_A
         if not pixel_size_A > 0:
             raise FormatError(f"{source}: the header tells no pixel size")
         files.make_folder()
-        link = self._run.project / f"{files.stem}.mrc"
+        link = self.run.project / f"{files.stem}.mrc"
         link.unlink(missing_ok=True)
         if self._wanted.window_px > 0 and not is_spectrum:
             square = read_micrograph(source, pixel_size_A, self._wanted.window_px)
@@ -145,28 +131,21 @@ class ExternalEstimation(Work[Micrograph, Task, Estimate, tuple[Micrograph, Esti
 
     def save(self, unit: Micrograph, computed: Estimate) -> tuple[Micrograph, Estimate]:
         """Write the result; the program has written everything else."""
-        self._files(unit).finish(computed)
+        self.files(unit).finish(computed)
         return unit, computed
 
-    def publish(self, results: Sequence[tuple[Micrograph, Estimate]]) -> None:
-        """Write the list of micrographs with their CTF."""
-        write_list(self._run.path / "micrographs_ctf.star", self._listed, results)
-
-    def _files(self, unit: Micrograph) -> Files:
-        return Files(self._run.project, self._stems[unit.name])
-
     def _estimate(self, unit: Micrograph, task: Task) -> Estimate:
-        files, kind = self._files(unit), self._program.kind
-        log = self._run.project / f"{files.stem}_{kind}.log"
-        command, answers = self._call(task, self._run.project / files.picture)
+        files, kind = self.files(unit), self._program.kind
+        log = self.run.project / f"{files.stem}_{kind}.log"
+        command, answers = self._call(task, self.run.project / files.picture)
         try:
-            _execute(command, answers, log, self._run.project, self._run.check_abort)
+            _execute(command, answers, log, self.run.project, self.run.check_abort)
         finally:
             task.link.unlink(missing_ok=True)
         if kind == "gctf":
             numbers = gctf_answer(log, task.link.with_name(f"{task.link.stem}_gctf.log"))
         else:
-            numbers = ctffind_answer(log, self._run.project)
+            numbers = ctffind_answer(log, self.run.project)
         curves = read_curves(files.curves)
         phase = numbers.phase_shift_deg if self._wanted.search.fits_phase else None
         return Estimate(
@@ -187,7 +166,7 @@ class ExternalEstimation(Work[Micrograph, Task, Estimate, tuple[Micrograph, Esti
         words = [self._program.path]
         if self._program.kind != "ctffind4-old":
             old_school = "" if self._program.kind == "ctffind5" else "-ctffind4"
-            words += ["--omp-num-threads", str(max(1, self._run.n_threads))]
+            words += ["--omp-num-threads", str(max(1, self.run.n_threads))]
             words.append(f"--old-school-input{old_school}")
         if task.is_spectrum:
             words.append("--amplitude-spectrum-input")

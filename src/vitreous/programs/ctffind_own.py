@@ -18,7 +18,6 @@ from vitreous.dataset.micrograph_ctf import (
     Micrograph,
     Microscope,
     require_microscope,
-    write_list,
 )
 from vitreous.engine import ctf_fit, ctf_rings, ctf_spectrum
 from vitreous.engine.ctf_search import Range
@@ -26,8 +25,8 @@ from vitreous.engine.ctf_spectrum import Spectra
 from vitreous.errors import FormatError, InputError
 from vitreous.io import read_volume
 from vitreous.jobs.context import Run
-from vitreous.programs.ctffind_files import Files, write_curves, write_picture
-from vitreous.programs.micrograph_list import Work
+from vitreous.programs.ctffind_files import write_curves, write_picture
+from vitreous.programs.ctffind_frame import Estimation
 
 
 @dataclass(frozen=True)
@@ -86,42 +85,30 @@ class Found:
     extent_A: float
 
 
-class OwnEstimation(Work[Micrograph, Image, Found, tuple[Micrograph, Estimate]]):
+class OwnEstimation(Estimation[Image, Found]):
     """Estimate the CTF of micrographs from their spectra.
 
     Parameters
     ----------
-    run
-        The job.
-    listed
-        All micrographs.
-    stems
-        Where the files of each go, by its name.
+    run, listed, stems
+        See `Estimation`.
     wanted
         What is done.
     """
 
     def __init__(self, run: Run, listed: Listed, stems: Mapping[str, str], wanted: Wanted) -> None:
-        self._run, self._listed, self._stems, self._wanted = run, listed, stems, wanted
-
-    def name(self, unit: Micrograph) -> str:
-        """Return the file of the micrograph."""
-        return unit.name
-
-    def restore(self, unit: Micrograph) -> tuple[Micrograph, Estimate] | None:
-        """Return the result of a micrograph that is done."""
-        found = self._files(unit).restore()
-        return None if found is None else (unit, found)
+        super().__init__(run, listed, stems)
+        self._wanted = wanted
 
     def load(self, unit: Micrograph) -> Image:
         """Read the power spectrum of a micrograph, or the micrograph."""
         microscope = require_microscope(unit)
         wanted = self._wanted
         if wanted.spectra and unit.spectrum:
-            path = self._run.project / unit.spectrum
+            path = self.run.project / unit.spectrum
             if path.is_file():
                 return read_spectrum(path)
-            self._run.warn(
+            self.run.warn(
                 "Power spectra are not there any more; the micrographs are used.", unit.spectrum
             )
         return read_micrograph(self._source(unit), microscope.pixel_size_A, wanted.window_px)
@@ -136,12 +123,12 @@ class OwnEstimation(Work[Micrograph, Image, Found, tuple[Micrograph, Estimate]])
             alike[key].append(number)
         found: dict[int, Found] = {}
         for numbers in alike.values():
-            self._run.check_abort()
+            self.run.check_abort()
             stack = np.stack([loaded[number].data for number in numbers])
             spectra = spectra_of(
                 torch.from_numpy(stack).to(device), loaded[numbers[0]], self._wanted
             )
-            pictures = [self._files(units[number]).picture for number in numbers]
+            pictures = [self.files(units[number]).picture for number in numbers]
             microscope = require_microscope(units[numbers[0]])
             fits = estimate(spectra, microscope, self._wanted, pictures)
             found.update(zip(numbers, fits, strict=True))
@@ -149,24 +136,17 @@ class OwnEstimation(Work[Micrograph, Image, Found, tuple[Micrograph, Estimate]])
 
     def save(self, unit: Micrograph, computed: Found) -> tuple[Micrograph, Estimate]:
         """Write picture, curves and, last, the result."""
-        files = self._files(unit)
+        files = self.files(unit)
         files.make_folder()
         side = computed.picture.shape[-1]
-        picture = self._run.project / files.picture
+        picture = self.run.project / files.picture
         write_picture(picture, computed.picture, computed.extent_A / side)
         write_curves(files.curves, computed.curves, unit.name, computed.extent_A, side)
         files.finish(computed.estimate)
         return unit, computed.estimate
 
-    def publish(self, results: Sequence[tuple[Micrograph, Estimate]]) -> None:
-        """Write the list of micrographs with their CTF."""
-        write_list(self._run.path / "micrographs_ctf.star", self._listed, results)
-
-    def _files(self, unit: Micrograph) -> Files:
-        return Files(self._run.project, self._stems[unit.name])
-
     def _source(self, unit: Micrograph) -> Path:
-        return self._run.project / source_of(unit, needs_unweighted=self._wanted.needs_unweighted)
+        return self.run.project / source_of(unit, needs_unweighted=self._wanted.needs_unweighted)
 
 
 def source_of(unit: Micrograph, *, needs_unweighted: bool) -> str:
