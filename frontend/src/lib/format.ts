@@ -37,6 +37,7 @@ export function bytes(n: number | null | undefined): string {
 /** 6480 -> "1 h 48 min"; 41 -> "41 s"; 0.3 -> "0.3 s". */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return "–";
+  if (seconds > 0 && seconds < 0.05) return "< 0.1 s";
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 59.5) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
