@@ -110,6 +110,30 @@ def test_the_same_as_relions_image_handler(folder: Path, relion: None, arguments
         assert read_header(f"ours{suffix}").pixel_size_A == pytest.approx(pixel_size_A, rel=1e-6)
 
 
+def test_power_of_aligned_images_as_in_relion(folder: Path, relion: None):
+    rows = [
+        f"{i + 1}@stack.mrcs {angle}" for i, angle in enumerate((0, 17.5, -60, 90, 133, 180, 5))
+    ]
+    head = "\ndata_\n\nloop_\n_rlnImageName #1\n_rlnAnglePsi #2\n"
+    Path("turned.star").write_text(head + "\n".join(rows) + "\n")
+    line = "--i turned.star --angpix 1.5 --avg_ampl2_ali --o"
+    command = ["relion_image_handler", *line.split(), "theirs.mrc"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert image(f"{line} ours.mrc") == 0
+    wanted = load("theirs.mrc")
+    np.testing.assert_allclose(load("ours.mrc"), wanted, rtol=0, atol=1e-5 * wanted.max())
+
+
+@pytest.mark.parametrize(
+    ("source", "message"), [("stack.mrcs", "give a STAR file"), ("bare.star", "no rlnAnglePsi")]
+)
+def test_images_without_angles_cannot_be_aligned(folder, capsys, source, message):
+    Path("bare.star").write_text("\ndata_\n\nloop_\n_rlnImageName #1\n1@stack.mrcs\n")
+    assert image(f"--i {source} --avg_ampl2_ali --o out.mrc") == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out.mrc").exists()
+
+
 def test_frames_of_all_movies_are_averaged_as_in_relion(folder: Path, relion: None):
     write_mrc("second.mrcs", np.random.default_rng(2).normal(size=(7, 16, 16)), 1.5)
     Path("m.star").write_text(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from vitreous.engine import fourier
+from vitreous.engine.turning import turned
 from vitreous.errors import InputError
 from vitreous.io import ImageRef, Table, format_ref, format_star, write_mrc
 from vitreous.io.pictures import PICTURES
@@ -154,13 +155,16 @@ def _reduce(
     findings.written = [arguments.o]
     if kind == "avg_bin":
         return _bin_frames(units, arguments)
+    psi_rad = image_files.in_plane_angles(arguments.i) if kind == "avg_ampl2_ali" else None
     total, number, pixel_size_A, ndim = torch.zeros(()), 0, 0.0, 2
     for unit in units:
         for pictures in _to_average(kind, unit, arguments):
             data, ndim = pictures.data, pictures.ndim
+            if psi_rad is not None:
+                data = turned(data, psi_rad[number : number + len(data)])
             if kind in _OF_TRANSFORMS:
                 data = fourier.forward(data, ndim).abs()
-                data = data.square() if kind == "avg_ampl2" else data
+                data = data if kind == "avg_ampl" else data.square()
             if number and data.shape[1:] != total.shape:
                 raise InputError(f"{unit.source}: images of another size than the first ones.")
             total = total + data.double().sum(0)
@@ -174,7 +178,11 @@ def _reduce(
     return f"{arguments.o}: mean of {counted(number)}"
 
 
-_OF_TRANSFORMS = {"avg_ampl": "mean amplitudes", "avg_ampl2": "mean squared amplitudes"}
+_OF_TRANSFORMS = {
+    "avg_ampl": "mean amplitudes",
+    "avg_ampl2": "mean squared amplitudes",
+    "avg_ampl2_ali": "mean squared amplitudes, turned to one in-plane angle,",
+}
 
 
 def _to_average(kind: str, unit: Unit, arguments: argparse.Namespace) -> Iterator[Pictures]:

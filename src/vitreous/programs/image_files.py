@@ -113,6 +113,19 @@ def is_map(unit: Unit) -> bool:
     return read_header(unit.source).shape[0] > 1
 
 
+def in_plane_angles(path: str) -> torch.Tensor:
+    """Return rlnAnglePsi of the rows of a STAR file, in radians."""
+    if Path(path).suffix != ".star":
+        raise InputError(
+            f"--avg_ampl2_ali needs rlnAnglePsi: give a STAR file with --i, not {path}."
+        )
+    star = read_star(path)
+    _, key = image_label(star, path)
+    if "rlnAnglePsi" not in star[key]:
+        raise InputError(f"{path}: no rlnAnglePsi, by which --avg_ampl2_ali turns the images.")
+    return torch.from_numpy(np.deg2rad(np.asarray(star[key]["rlnAnglePsi"], np.float64)))
+
+
 def _images_of_star(path: str) -> list[ImageRef]:
     star = read_star(path)
     label, key = image_label(star, path)

@@ -51,7 +51,14 @@ _EDGES = {
     "xF": "the last column kept (default the last there is)",
     "yF": "the last row kept (default the last there is)",
 }
-REDUCTIONS = ("average", "average_all_movie_frames", "avg_ampl", "avg_ampl2", "avg_bin")
+REDUCTIONS = (
+    "average",
+    "average_all_movie_frames",
+    "avg_ampl",
+    "avg_ampl2",
+    "avg_ampl2_ali",
+    "avg_bin",
+)
 
 
 class _Append(argparse.Action):
@@ -143,6 +150,10 @@ def _add_reductions(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--avg_ampl2", action="store_true", help="mean squared amplitudes (half transform)"
     )
+    group.add_argument(
+        "--avg_ampl2_ali", action="store_true",
+        help="the same of the images of a STAR file, each turned by its rlnAnglePsi",
+    )  # fmt: skip
     group.add_argument(
         "--average_all_movie_frames", action="store_true",
         help="mean of all frames of all movies of a STAR file",
