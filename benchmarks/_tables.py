@@ -11,7 +11,9 @@ Made by `python -m benchmarks.accuracy`; all figures and command lines are in `a
 Maps are laid on the truth by rotation and shift, inside the sphere of the mask; resolution is where
 the FSC with the truth falls below 0.5. Errors of poses are modulo symmetry, and in C1 without the
 one rotation and shift that all have in common. Both programs had the same files, start and halves.
-Seconds are wall time on a busy machine and compare nothing.
+Names that end in `_few` have few particles, so that RELION ends in an hour. A row that names an
+iteration: RELION was stopped after it, and ours is shown at the same stage of its own schedule.
+Seconds in the file are wall time on a busy machine and compare nothing.
 """
 TITLES = {
     "resolution_A": "against truth, Å",

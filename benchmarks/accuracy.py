@@ -120,6 +120,15 @@ PARTICLES = (
         "mixture", "beta-galactosidase and CFTR in equal parts", 1000, 3.54, 0.05, 190,
         models=("betagal/", "cftr_map/"), words=("--bfactor", "60", "--offset", "4"),
     ),
+    Particles(
+        "adk_few", "adenylate kinase, open and closed", 300, 1.5, 0.05, 80,
+        models=("adk_open.pdb", "adk_closed.pdb"), low_pass_A=20.0,
+        words=("--bfactor", "30", "--offset", "2"),
+    ),
+    Particles(
+        "mixture_few", "beta-galactosidase and CFTR in equal parts", 300, 3.54, 0.05, 190,
+        models=("betagal/", "cftr_map/"), words=("--bfactor", "60", "--offset", "4"),
+    ),
     Particles("noise", "white noise", 300, 3.54, 0.0, 190, "D2", models=("betagal/",)),
 )  # fmt: skip
 _THREE = (
@@ -130,6 +139,19 @@ _AUTO = (
     *_THREE, "--healpix_order", "2", "--ini_high", "40", "--auto_refine", "--split_random_halves",
     "--low_resol_join_halves", "40",
 )  # fmt: skip
+_EM = ("use_em=Yes", "use_vdam=No")
+_CLASS2D = (
+    "--iter", "25", "--tau2_fudge", "2", "--psi_step", "12", "--zero_mask", "--flatten_solvent",
+    "--offset_range", "5", "--offset_step", "2", "--center_classes",
+)  # fmt: skip
+_STATES = (
+    "map=start.mrc", "initial_low_pass_A=20", "n_classes=2", "n_iterations=15",
+    "angular_sampling=15 degrees",
+)  # fmt: skip
+_CLASS3D = (
+    *_THREE, "--healpix_order", "1", "--ini_high", "20", "--K", "2", "--iter", "15",
+    "--tau2_fudge", "4", "--sym", "C1",
+)  # fmt: skip
 _FROM_40 = ("map=start.mrc", "initial_low_pass_A=40")
 _TEN = tuple(range(1, 11))
 COMPARISONS = (
@@ -139,18 +161,10 @@ COMPARISONS = (
                (*_AUTO, "--auto_local_healpix_order", "4", "--sym", "D2")),
     Comparison("refine3d", "cftr", "refine3d", (*_FROM_40, "local_sampling=3.7 degrees"),
                (*_AUTO, "--auto_local_healpix_order", "3", "--sym", "C1")),
-    Comparison(
-        "class2d", "mixture", "class2d", ("n_classes=10", "use_em=Yes", "use_vdam=No"),
-        ("--K", "10", "--iter", "25", "--tau2_fudge", "2", "--psi_step", "12", "--zero_mask",
-         "--flatten_solvent", "--offset_range", "5", "--offset_step", "2", "--center_classes"),
-    ),
-    Comparison(
-        "class3d", "adk", "class3d",
-        ("map=start.mrc", "initial_low_pass_A=20", "n_classes=2", "n_iterations=15",
-         "angular_sampling=15 degrees"),
-        (*_THREE, "--healpix_order", "1", "--ini_high", "20", "--K", "2", "--iter", "15",
-         "--tau2_fudge", "4", "--sym", "C1"),
-    ),
+    Comparison("class2d", "mixture", "class2d", ("n_classes=10", *_EM), ("--K", "10", *_CLASS2D)),
+    Comparison("class2d", "mixture_few", "class2d", ("n_classes=6", *_EM), ("--K", "6", *_CLASS2D)),
+    Comparison("class3d", "adk", "class3d", _STATES, _CLASS3D),
+    Comparison("class3d", "adk_few", "class3d", _STATES, _CLASS3D),
     Comparison("refine3d", "noise", "refine3d", (*_FROM_40, "point_group=D2")),
     Comparison("initialmodel", "cftr", "initialmodel", seeds=_TEN),
     Comparison("initialmodel", "betagal", "initialmodel", ("point_group=D2",), seeds=_TEN),
@@ -346,7 +360,7 @@ def _version() -> str:
 def measured(folder: Path, one: Comparison) -> list[dict[str, Any]]:
     """Return a row for each finished run; measures are kept beside the runs.
 
-    Where RELION was stopped, both are judged after its last iteration, and ours at its end too.
+    Where RELION was stopped, ours is judged at the same stage of its own schedule too.
     """
     home = folder / one.particles
     rows = []
@@ -360,12 +374,33 @@ def measured(folder: Path, one: Comparison) -> list[dict[str, Any]]:
                 kept.write_text(json.dumps(said, indent=1) + "\n")
             head = {"comparison": f"{one.particles}/{one.name}", "program": program}
             rows.append(head | {"seed": int(kept.stem.rpartition("_")[2])} | said)
-    stopped = [row["iteration"] for row in rows if "iteration" in row]
-    for row in [row for row in rows if stopped and row["program"] == "ours"]:
-        with contextlib.chdir(home):
-            there = _quality(one, Path(row["root"]), stopped[0])
-        rows.append(row | {"iteration": stopped[0], "quality": there})
+    for theirs in [row for row in rows if "iteration" in row]:
+        for row in [row for row in rows if row["program"] == "ours"]:
+            with contextlib.chdir(home):
+                there = theirs["iteration"]
+                if one.job == "refine3d":
+                    there = same_stage(Path(theirs["root"]), there, Path(row["root"]))
+                quality = _quality(one, Path(row["root"]), there)
+            rows.append(row | {"iteration": there, "quality": quality})
     return sorted(rows, key=lambda row: (row["program"], row["seed"], "iteration" in row))
+
+
+def same_stage(stopped: Path, iteration: int, own: Path) -> int:
+    """Return our iteration that searched as finely, as often, as one of RELION's.
+
+    The sampling gets finer when nothing improves any more, which is rarely the same iteration.
+    """
+    theirs, ours = _orders(stopped)[:iteration], _orders(own)
+    nth = theirs.count(theirs[-1])
+    same = [number for number, order in enumerate(ours, 1) if order == theirs[-1]]
+    return same[min(nth, len(same)) - 1] if same else min(iteration, len(ours))
+
+
+def _orders(root: Path) -> list[int]:
+    """Return the sampling of each iteration."""
+    names = sorted(root.glob("run_it*_sampling.star"))
+    steps = [read_star(name)["sampling_general"] for name in names]
+    return [int(str(step.value("rlnHealpixOrder"))) for step in steps][1:]
 
 
 def _quality(one: Comparison, root: Path, iteration: int | None = None) -> dict[str, Any]:
