@@ -62,16 +62,13 @@ TRAINING = (
     Molecule("3O21", "mmcif_3o21.cif", "GluA3 domain, tetramer of a crystal"),
     Molecule("6FLR", "pdb6flr.pdb", "GluA3 domain, open dimer, C2", "1"),
     Molecule("3ENL", "pdb3enl.pdb", "enolase, dimer, C2", "1"),
-    Molecule("6ZU5", "mmcif_6zu5.cif", "microsporidian ribosome, C1"),
-    Molecule("6ZU5L", "mmcif_6zu5.cif", "its large subunit, C1", chains=("L",)),
-    Molecule("6ZU5S", "mmcif_6zu5.cif", "its small subunit, C1", chains=("S",)),
+    Molecule("6ZU5S", "mmcif_6zu5.cif", "small ribosomal subunit, C1", chains=("S",)),
     Molecule("7DDO", "7DDO.pdb", "ACE2 with a receptor-binding domain, C1", "1"),
     Molecule("6WG6", "6WG6.cif", "hinges of SMC1-SMC3, 14 chains of a crystal"),
     Molecule("6WQA", "6WQA.cif", "an elongated receptor chain, C1"),
     Molecule("2HT0", "2ht0.pdb", "integration host factor on bent DNA, C1"),
     Molecule("1EK9", "1ek9.pdb", "TolC, a channel-tunnel, C3"),
     Molecule("4V8R", "pdb4v8r_hex.pdb", "chaperonin CCT, two rings of eight", chains=("A",)),
-    Molecule("7CTH", "mmcif_7cth.cif", "dengue virus with antibody fragments, I", "1"),
     Molecule("1R19", "pdb1r19_dssp.pdb", "four chains of a crystal"),
     Molecule("3MHT", "pdb3mht.pdb", "DNA methyltransferase on DNA, C1"),
     Molecule("1PWC", "1pwc.pdb", "DD-peptidase, C1", "1"),
@@ -92,10 +89,11 @@ FAMILIES = {
     for family in (
         ("3PWP", "1BD2", "3KPR"),
         ("3HSY", "3P3W", "3O21", "6FLR"),
-        ("6ZU5", "6ZU5L", "6ZU5S"),
     )
     for name in family
 }
+# Held-out molecules of which a second data set was made, with other conditions.
+TWICE = ("2J58", "3QY1", "5CVZ", "2NWL")
 ALL = {molecule.name: molecule for molecule in (*TRAINING, *HELD_OUT)}
 
 

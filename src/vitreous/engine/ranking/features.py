@@ -3,9 +3,8 @@
 The families are those of RELION's class ranker (Kimanius et al. 2021, Biochem. J. 478, 4169, and
 postprocessing.md section 1): accuracies and resolution of the classification, grey values of
 ring, protein and solvent, signal outside of the protein and at the border, the low-passed image,
-granulometry, and how a class compares with the others of its job. Radial profiles, powers of
-angular harmonics and of bands of resolution are added. All are the same for an average that is
-turned or mirrored.
+granulometry, and how a class compares with the others of its job. Radial profiles and powers of
+angular harmonics are added. All are the same for an average that is turned or mirrored.
 """
 
 from __future__ import annotations
@@ -19,12 +18,9 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
-from vitreous.engine import fourier
-from vitreous.engine.masking import raised_cosine
 from vitreous.engine.ranking.islands import protein_masks
 from vitreous.engine.ranking.preparation import RADIUS_PX, Prepared, disc, distance, prepare
 
-_BANDS = (0.0, 1.5, 3.0, 5.0, 8.0, 14.0)  # where bands have their middle: elements in the mask
 _RINGS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _DISCS = (1, 2, 3, 4, 5, 6)
 LEAST_PARTICLES = 10  # classes of so many or fewer are not judged
@@ -145,7 +141,6 @@ def _of_image(images: Prepared, masks: Bool[Tensor, "n y x"], index: int) -> dic
         "kurtosis": float(((values - values.mean()) ** 4).mean().clamp(max=50)),
         **_profile(image),
         **_harmonics(smooth),
-        **_spectrum(image),
         **_granulometry(smooth, inside),
     }
 
@@ -205,25 +200,6 @@ def _harmonics(smooth: Tensor) -> dict[str, float]:
     total = max(float((polar**2 * weights).mean(axis=1).sum()), 1e-12)
     parts = {"0": slice(0, 1), "1": slice(1, 2), "2": slice(2, 3), "3_to_5": slice(3, 6)}
     return {f"harmonic_{name}": float(power[m].sum()) / total for name, m in parts.items()}
-
-
-def _spectrum(image: Tensor) -> dict[str, float]:
-    """Return the shares of power in bands of resolution, counted in elements across the mask.
-
-    Bands overlap as triangles do, and the image fades to the border of the mask, so that nothing
-    jumps where pixels lie otherwise on the grid.
-    """
-    faded = image * raised_cosine(distance(), 0.8, 0.2)
-    power = fourier.shell_sum(fourier.forward(faded[None], 2)[0].abs().square(), 2)
-    elements = torch.arange(len(power)) * (2 * RADIUS_PX / image.shape[-1])
-    total = power.sum().clamp(min=1e-12)
-    found = {}
-    triples = zip(_BANDS[:-2], _BANDS[1:-1], _BANDS[2:], strict=True)
-    for number, (low, middle, high) in enumerate(triples, start=1):
-        rising, falling = (elements - low) / (middle - low), (high - elements) / (high - middle)
-        share = (power * torch.minimum(rising, falling).clamp(0, 1)).sum() / total
-        found[f"band_{number}"] = float(share.clamp(min=1e-6).log())
-    return found
 
 
 def _granulometry(smooth: Tensor, inside: Tensor) -> dict[str, float]:
