@@ -107,11 +107,17 @@ class LocalSums:
         self._filtered[target] += weight * filtered[source]
 
     def finish(self) -> tuple[Tensor, Tensor]:
-        """Return the maps of resolution in Å and of filtered density, 0 where no sphere was."""
-        known = self._weight > 0
-        resolution_A = torch.where(known, self._weight / self._resolution.clamp(min=1e-30), 0.0)
-        filtered = torch.where(known, self._filtered / self._weight.clamp(min=1e-30), 0.0)
-        return resolution_A, filtered
+        """Return the maps of resolution in Å and of filtered density, 0 where no sphere was.
+
+        They take the memory of the sums, which are of no use after it.
+        """
+        for weight, inverse, filtered in zip(
+            self._weight, self._resolution, self._filtered, strict=True
+        ):
+            known = weight > 0
+            inverse.copy_(torch.where(known, weight / inverse.clamp(min=1e-30), 0.0))
+            filtered.copy_(torch.where(known, filtered / weight.clamp(min=1e-30), 0.0))
+        return self._resolution, self._filtered
 
 
 @dataclass(frozen=True)
@@ -178,7 +184,7 @@ class Measurement:
         *,
         whole: bool = False,
     ) -> None:
-        self._maps = (*halves, *randomised)
+        self._maps: tuple[Tensor, ...] = (*halves, *randomised)
         self._sharpened, self._pixel_size_A, self._probe = sharpened, pixel_size_A, probe
         self.size = halves[0].shape[0]
         self.side = self.size if whole else probe.window_px(self.size)
@@ -194,6 +200,10 @@ class Measurement:
             place = self.at(centre)
             self.join(place, sums)
             yield place
+
+    def forget(self) -> None:
+        """Let go of the half-maps: from here on the map is only filtered."""
+        self._maps = ()
 
     def at(self, centre_px: tuple[int, int, int]) -> Place:
         """Return what is found at a place (x y z from the centre)."""

@@ -26,6 +26,7 @@ from vitreous.programs.localres_work import MeasurePlaces
 from vitreous.programs.postprocess_settings import read_mtf
 
 _SHELL_0_A = 999.0
+_INSIDE = 0.5
 
 
 def run(options: LocalRes, run: Run) -> None:
@@ -40,34 +41,37 @@ def _run_own(options: LocalRes, run: Run) -> None:
     extra = _extra(options)
     with run.phase("Reading maps", 2, "files") as progress:
         halves = read_halves(run, options.half_map, extra.i2, options.pixel_size_A)
-        mask = read_mask(run, options.mask, halves.first) if options.mask else None
+        inside = read_mask(run, options.mask, halves.first) > _INSIDE if options.mask else None
         progress.advance(2)
+    box_px, pixel_size_A = halves.box_px, halves.pixel_size_A
     probe = _probe(halves, extra)
+    centres = probe.places(box_px)
+    if not centres:
+        raise InputError(
+            f"No sphere of {probe.radius_px * pixel_size_A:.4g} Å radius, "
+            f"{probe.step_px * pixel_size_A:.4g} Å from the next, fits into the box of "
+            f"{box_px * pixel_size_A:.4g} Å; make --locres_maskrad or --locres_sampling smaller."
+        )
+    sharpened = _sharpened(halves, options, extra, run)
     measurement = Measurement(
         (halves.first, halves.second),
         _randomised(halves, probe, extra.random_seed),
-        _sharpened(halves, options, extra, run),
-        halves.pixel_size_A,
+        sharpened,
+        pixel_size_A,
         probe,
         whole=extra.whole_maps,
     )
-    centres = probe.places(halves.box_px)
-    if not centres:
-        raise InputError(
-            f"No sphere of {probe.radius_px * halves.pixel_size_A:.4g} Å radius, "
-            f"{probe.step_px * halves.pixel_size_A:.4g} Å from the next, fits into the box of "
-            f"{halves.box_px * halves.pixel_size_A:.4g} Å; make --locres_maskrad or "
-            "--locres_sampling smaller."
-        )
+    work = MeasurePlaces(run, measurement, _sense(extra, halves, run.project))
+    del halves, sharpened  # the measurement lets go of them as soon as it can
     run.say(
         f"{len(centres):,} places, {probe.step_px} pixels apart; windows of "
-        f"{measurement.side} pixels for a box of {halves.box_px}"
+        f"{measurement.side} pixels for a box of {box_px}"
     )
-    work = MeasurePlaces(run, measurement, _sense(extra, halves, run.project))
     places = work.through(centres)
     if run.rank > 0:
         return
-    sums = LocalSums(halves.box_px)
+    measurement.forget()
+    sums = LocalSums(box_px)
     with run.phase("Filtering locally", len(places), "places") as progress:
         for place in places:
             measurement.join(place, sums)
@@ -76,10 +80,11 @@ def _run_own(options: LocalRes, run: Run) -> None:
     resolution_A, filtered = sums.finish()
     root = run.path / "relion_locres"
     for name, volume in (("", resolution_A), ("_filtered", filtered)):
-        write_volume(f"{root}{name}.mrc", np.asarray(volume), halves.pixel_size_A)
-    write_star(f"{root}_fscs.star", _tables(places, halves))
+        write_volume(f"{root}{name}.mrc", np.asarray(volume), pixel_size_A)
+    write_star(f"{root}_fscs.star", _tables(places, box_px, pixel_size_A))
     work.forget()
-    report(run, resolution_A, mask, filtered)
+    del work, measurement, sums  # their memory serves the report
+    report(run, resolution_A, inside, filtered)
 
 
 def _sense(extra: argparse.Namespace, halves: HalfMaps, project: Path) -> str:
@@ -164,7 +169,7 @@ def _sharpened(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, r
     return fourier_volume.inverse_(shells.multiply_(transform, curve), size)
 
 
-def _tables(places: Sequence[Place], halves: HalfMaps) -> list[Table]:
+def _tables(places: Sequence[Place], box_px: int, pixel_size_A: float) -> list[Table]:
     """Return a list of the places (pixels from the centre), and the curves of each."""
     centres = np.array([place.centre_px for place in places])
     columns: dict[str, object] = {
@@ -172,8 +177,8 @@ def _tables(places: Sequence[Place], halves: HalfMaps) -> list[Table]:
     }
     columns["rlnAngstromResolution"] = [place.resolution_A for place in places]
     tables = [Table.from_columns("places", columns)]
-    shells = np.arange(halves.box_px // 2 + 1)
-    frequency = shells / (halves.box_px * halves.pixel_size_A)
+    shells = np.arange(box_px // 2 + 1)
+    frequency = shells / (box_px * pixel_size_A)
     frequency[0] = 1 / _SHELL_0_A
     random = "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps"
     for place in places:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vitreous.engine.local_resolution import Measurement, Place
 from vitreous.io.atomic import write_bytes
@@ -26,10 +27,22 @@ _WORK_ARRAYS = 8  # windows that exist at the same time
 
 @dataclass(frozen=True)
 class Batch:
-    """Some places whose curves go into one file."""
+    """Some places whose curves go into one file.
+
+    Parameters
+    ----------
+    file
+        Where they are kept.
+    centres
+        Of the places.
+    curves
+        ``n 3 s``, a part of one array for all places: many small ones between the large ones that
+        come and go would leave the memory in pieces.
+    """
 
     file: Path
     centres: Sequence[tuple[int, int, int]]
+    curves: Tensor
 
 
 class MeasurePlaces(Work[Batch, None, list[Place], list[Place]]):
@@ -53,14 +66,17 @@ class MeasurePlaces(Work[Batch, None, list[Place], list[Place]]):
         """Measure all places; on the first rank return them in their order."""
         folder = self.run.path / FOLDER
         folder.mkdir(exist_ok=True)
-        batches = [
-            Batch(folder / f"{start // _TOGETHER + 1:05d}.npz", centres[start : start + _TOGETHER])
-            for start in range(0, len(centres), _TOGETHER)
-        ]
+        n_shells = self.measurement.size // 2 + 1
+        curves = torch.zeros(len(centres), len(_CURVES), n_shells, dtype=torch.float64)
+        batches = []
+        for start in range(0, len(centres), _TOGETHER):
+            some = slice(start, start + _TOGETHER)
+            file = folder / f"{start // _TOGETHER + 1:05d}.npz"
+            batches.append(Batch(file, centres[some], curves[some]))
         settings = Settings(
             phase="Measuring local resolution",
             noun="groups of places",
-            unit_bytes=_TOGETHER * len(_CURVES) * 8 * (self.measurement.size // 2 + 1),
+            unit_bytes=8 * _TOGETHER * len(_CURVES) * n_shells,
             batch_bytes=_WORK_ARRAYS * 4 * self.measurement.side**3,
         )
         outcome = process(self.run, batches, self, settings)
@@ -80,13 +96,10 @@ class MeasurePlaces(Work[Batch, None, list[Place], list[Place]]):
             with np.load(io.BytesIO(unit.file.read_bytes()), allow_pickle=False) as kept:
                 if str(kept["sense"]) != self._sense:
                     return None
-                curves = torch.from_numpy(np.array(kept["curves"]))
+                unit.curves.copy_(torch.from_numpy(kept["curves"]))
                 found_A = kept["resolution_A"].tolist()
-                return [
-                    Place(unit.centres[i], curves[i, 0], curves[i, 1], curves[i, 2], found_A[i])
-                    for i in range(len(unit.centres))
-                ]
-        except (FileNotFoundError, ValueError, LookupError, zipfile.BadZipFile):
+                return [_place(unit, i, found_A[i]) for i in range(len(unit.centres))]
+        except (FileNotFoundError, ValueError, LookupError, RuntimeError, zipfile.BadZipFile):
             return None
 
     def load(self, unit: Batch) -> None:
@@ -98,7 +111,7 @@ class MeasurePlaces(Work[Batch, None, list[Place], list[Place]]):
     ) -> Sequence[list[Place]]:
         """Measure places."""
         del loaded, device
-        return [[self._one(centre) for centre in unit.centres] for unit in units]
+        return [[self._one(unit, i) for i in range(len(unit.centres))] for unit in units]
 
     def save(self, unit: Batch, computed: list[Place]) -> list[Place]:
         """Keep the curves of some places."""
@@ -106,7 +119,7 @@ class MeasurePlaces(Work[Batch, None, list[Place], list[Place]]):
         np.savez(
             stream,
             sense=self._sense,
-            curves=np.stack([[getattr(p, name).numpy() for name in _CURVES] for p in computed]),
+            curves=unit.curves.numpy(),
             resolution_A=np.array([place.resolution_A for place in computed]),
         )
         write_bytes(unit.file, stream.getvalue())
@@ -116,6 +129,14 @@ class MeasurePlaces(Work[Batch, None, list[Place], list[Place]]):
         """Nothing: the joint files are written once, at the end."""
         del results
 
-    def _one(self, centre: tuple[int, int, int]) -> Place:
+    def _one(self, unit: Batch, number: int) -> Place:
         self.run.check_abort()
-        return self.measurement.at(centre)
+        found = self.measurement.at(unit.centres[number])
+        for row, name in zip(unit.curves[number], _CURVES, strict=True):
+            row.copy_(getattr(found, name))
+        return _place(unit, number, found.resolution_A)
+
+
+def _place(unit: Batch, number: int, resolution_A: float) -> Place:
+    masked, randomised, corrected = unit.curves[number]
+    return Place(unit.centres[number], masked, randomised, corrected, resolution_A)
