@@ -119,9 +119,9 @@ def test_ten_simulated_micrographs_each_are_fitted(snr, most_A, gross):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_three_hundred_simulated_micrographs_are_fitted():
-    good, poor = (benchmark_ctf.accuracy(150, snr) for snr in benchmark_ctf.SNRS)
-    assert good["mean_error_A"] <= 30
-    assert good["angle_error_95_deg"] <= 5
+    good, poor = (benchmark_ctf.accuracy(150, snr) for snr in (0.3, 0.05))
+    assert good["largest_error_A"] <= 30
+    assert good["largest_angle_error_deg"] <= 5
     assert poor["mean_error_A"] <= 250
     assert good["gross"] + poor["gross"] == 0
 
