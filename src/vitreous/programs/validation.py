@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitreous.engine import fourier, resolution
+from vitreous.engine import fourier_volume, resolution
+from vitreous.engine.kernels import shells
 from vitreous.engine.validation import (
     cells,
     directional,
@@ -30,7 +31,7 @@ from vitreous.programs import validation_splits as splits
 from vitreous.programs.half_maps import HalfMaps
 from vitreous.programs.validation_particles import Origin
 
-WIDER_PX = (2.0, 4.0, 8.0)
+WIDER_PX = (3.0, 8.0)
 _DIRECTIONS_DIFFER = 1.15
 _MASK_MAKES = 1.05
 _MASK_CUTS = 1.05
@@ -38,6 +39,7 @@ _BLANK = 0.1
 _UNSAMPLED = 0.01
 _POOR_FACTOR = 0.8
 _COARSEST_SHELL = 3
+_EDGE_AT_MOST_PX = 24
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class _Maps:
     halves: tuple[Tensor, Tensor]
     randomised: tuple[Tensor, Tensor]
     mask: Tensor
+    edge_px: float
     randomised_from: int
     side_A: float
     pixel_size_A: float
@@ -124,19 +127,22 @@ def report(
 
 def _prepare(halves: HalfMaps, mask: Tensor, curves: resolution.FscCurves, seed: int) -> _Maps:
     """Randomise phases of the whole maps, and cut out what the mask and wider ones fill."""
-    margin_px = math.ceil(WIDER_PX[-1] + tightness.wanted_edge_px(mask))
-    part = window.around(mask > 0.5, margin_px)
+    inside = mask > 0.5
+    edge_px = tightness.wanted_edge_px(window.around(inside, _EDGE_AT_MOST_PX).cut(mask))
+    part = window.around(inside, math.ceil(WIDER_PX[-1] + edge_px))
     generator = torch.Generator().manual_seed(seed + 1)
     start = curves.randomised_from or len(curves.unmasked) - 1
     cut, randomised = [], []
     for half in (halves.first, halves.second):
-        transform = resolution.randomise_phases(fourier.forward(half, 3), start, generator, 3)
-        randomised.append(part.cut(fourier.inverse(transform, 3, halves.box_px)))
+        transform = fourier_volume.forward(half)
+        shells.randomise_(transform, start, generator)
+        randomised.append(part.cut(fourier_volume.inverse_(transform, halves.box_px)))
         cut.append(part.cut(half))
     return _Maps(
         (cut[0], cut[1]),
         (randomised[0], randomised[1]),
         part.cut(mask),
+        edge_px,
         math.ceil(start * part.side_px / halves.box_px),
         part.side_px * halves.pixel_size_A,
         halves.pixel_size_A,
@@ -145,8 +151,7 @@ def _prepare(halves: HalfMaps, mask: Tensor, curves: resolution.FscCurves, seed:
 
 def _tightness(run: Run, maps: _Maps) -> list[InMask]:
     """Correlate inside the mask and wider ones, and compare with what solvent alone would do."""
-    edge_px = tightness.wanted_edge_px(maps.mask)
-    wider = tightness.wider(maps.mask, WIDER_PX, edge_px)
+    wider = tightness.wider(maps.mask, WIDER_PX, maps.edge_px)
     steps = (0.0, *WIDER_PX)
     found = [
         tightness.in_mask(maps.halves, maps.randomised, one, maps.randomised_from, step)
@@ -183,7 +188,9 @@ def _directions(run: Run, maps: _Maps, given: InMask) -> None:
     if given.shell < _COARSEST_SHELL:
         return
     pairs = [
-        cells.cell_sums(fourier.forward(one * maps.mask, 3), fourier.forward(other * maps.mask, 3))
+        cells.cell_sums(
+            fourier_volume.forward(one, maps.mask), fourier_volume.forward(other, maps.mask)
+        )
         for one, other in (maps.halves, maps.randomised)
     ]
     _spread(run, maps, given, pairs[0])

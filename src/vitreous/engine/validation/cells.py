@@ -61,25 +61,28 @@ def cell_sums(
     along = fourier.indices((size, size, size), 3, first.device)[:, 0, 0, 2].float()
     x = torch.arange(n_shells, device=first.device, dtype=torch.float32)[None, None]
     weight = torch.where(x == 0, 0.5, 1.0).expand(1, size, -1)  # kx = 0 holds both of a pair
-    table = torch.zeros(4, N_CELLS * n_shells, dtype=torch.float64, device=first.device)
+    nowhere = N_CELLS * n_shells
+    table = torch.zeros(4, nowhere + 1, dtype=torch.float64, device=first.device)
     for start in range(0, size, _ROWS):
         rows = slice(start, start + _ROWS)
         if bool((along[rows].abs() >= n_shells).all()):
             continue
         cell = _cell(x, along[None, :, None], along[rows, None, None])
-        inside = shells[rows] < n_shells
-        place = (cell * n_shells + shells[rows])[inside]
-        one, two = first[rows, :, :n_shells][inside], second[rows, :, :n_shells][inside]
-        counts = weight.expand(len(inside), -1, -1)[inside]
+        place = cell.mul_(n_shells).add_(shells[rows])
+        place[shells[rows] >= n_shells] = nowhere
+        place = place.flatten()
+        one, two = first[rows, :, :n_shells], second[rows, :, :n_shells]
+        counts = weight.expand(len(one), -1, -1)
         values = (
             one.real * two.real + one.imag * two.imag,
             one.real.square() + one.imag.square(),
             two.real.square() + two.imag.square(),
         )
         for row, value in enumerate(values):
-            table[row] += torch.bincount(place, (value * counts).double(), table.shape[1])
-        table[3] += torch.bincount(place, counts.double(), table.shape[1])
-    common, power1, power2, count = table.reshape(4, N_CELLS, n_shells).unbind(0)
+            weights = (value * counts).double().flatten()
+            table[row] += torch.bincount(place, weights, nowhere + 1)
+        table[3] += torch.bincount(place, counts.double().flatten(), nowhere + 1)
+    common, power1, power2, count = table[:, :-1].reshape(4, N_CELLS, n_shells).unbind(0)
     return CellSums(common, power1, power2, count)
 
 

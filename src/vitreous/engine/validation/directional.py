@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -70,11 +71,17 @@ def conical_fsc(sums: CellSums, cone_deg: float = CONE_DEG) -> Float[Tensor, "d 
     Shells are joined with their neighbours: a cone has few coefficients in one. Where there are
     hardly any, next to the origin, stands the correlation of the whole shell.
     """
-    member = (axes() @ cells.directions().T).abs() >= math.cos(math.radians(cone_deg))
-    within = member.to(torch.float64)
+    within = _members(cone_deg)
     parts = sums.common, sums.power1, sums.power2, sums.count
     *joined, count = (_joined(within @ part.cpu()) for part in parts)
     return torch.where(count < _FEWEST, sums.curve().cpu(), cells.correlation(*joined))
+
+
+@lru_cache(maxsize=2)
+def _members(cone_deg: float) -> Tensor:
+    """Return which cells lie in the cone of each axis, 0 or 1."""
+    cosine = (axes() @ cells.directions().T).abs()
+    return (cosine >= math.cos(math.radians(cone_deg))).to(torch.float64)
 
 
 def corrected(

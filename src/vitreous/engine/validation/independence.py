@@ -25,7 +25,7 @@ _RUN = 3
 _BEYOND = 1.2
 _DARK = 1e-6
 _INSIDE = 0.45
-_STEP = 2
+_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,9 @@ def blank_share(first: Float[Tensor, "z y x"], second: Float[Tensor, "z y x"]) -
     are not looked at.
     """
     size = first.shape[0]
-    near = slice(size // 2 - int(_INSIDE * size), size // 2 + int(_INSIDE * size) + 1, _STEP)
+    near = slice(
+        size // 2 - int(_INSIDE * size), size // 2 + int(_INSIDE * size) + 1, max(1, size // _SIDE)
+    )
     line = (torch.arange(size, device=first.device) - size // 2)[near].square()
     ball = line[:, None, None] + line[:, None] + line < (_INSIDE * size) ** 2
     values = [one[near, near, near][ball] for one in (first, second)]
