@@ -44,20 +44,30 @@ struct SortedRuns {
   int64_t size(int64_t tile) const { return borders[tile + 1] - borders[tile]; }
 };
 
+// How far apart the edges of consecutive slices lie, on average, in points of the grid.
+inline double wandering(const Geometry& g, const float* planes, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 6; i < 6 * n; ++i) sum += std::fabs(planes[i] - planes[i - 6]);
+  return sum * g.image_radius / (2.0 * std::max<int64_t>(1, n - 1));
+}
+
 // Whether so many images are better worked through tile by tile; never a matter of threads.
-// Measured on a Zen 4 with 1 MB and 32 MB of cache: the grid must be beyond these, and the pixels
-// so many that they would fetch more without tiles than the whole grid.
-inline bool tiled(const Geometry& g, int64_t n, int numbers) {
+// Measured on a Zen 4 with 1 MB and 32 MB of cache: the grid must be beyond these, the pixels so
+// many that they would fetch more without tiles than the whole grid, and a slice must not find in
+// the cache what the one before it left there.
+inline bool tiled(const Geometry& g, const float* planes, int64_t n, int numbers) {
+  constexpr int64_t kMiB = 1 << 20;
   const int64_t bytes = 4 * int64_t(numbers) * g.side * g.side * g.width;
-  const int64_t pixels = std::accumulate(g.row_ends, g.row_ends + g.rows, int64_t(0)) * n;
-  return g.columns == 2 && bytes > (int64_t(40) << 20) && 32 * numbers * pixels > bytes;
+  const int64_t pixels = std::accumulate(g.row_ends, g.row_ends + g.rows, int64_t(0));
+  if (g.columns != 2 || bytes < 40 * kMiB || 32 * numbers * pixels * n < bytes) return false;
+  return 288 * pixels > 3 * kMiB || wandering(g, planes, n) > 16;
 }
 
 constexpr int64_t kImagesAtOnce = 4096;  // limits the memory of the runs
 
 inline void gather_all(const Geometry& g, const float* volume, const float* planes, int64_t n,
                        float* out, int threads) {
-  if (!tiled(g, n, 2)) {
+  if (!tiled(g, planes, n, 2)) {
     const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
     for (int64_t first = 0; first < n; first += chunk)
@@ -91,7 +101,7 @@ inline std::vector<int> borders(const Geometry& g, int n_slabs) {
 
 inline void insert_all(const Geometry& g, float* grid, const float* planes, int64_t n,
                        bool every_pixel, const float* values, const float* weights, int threads) {
-  if (!tiled(g, n, 4)) {
+  if (!tiled(g, planes, n, 4)) {
     const std::vector<int> cuts = borders(g, threads > 1 ? 2 * threads : 1);
     const int64_t n_slabs = int64_t(cuts.size()) - 1;
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
