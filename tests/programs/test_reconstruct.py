@@ -426,6 +426,8 @@ def test_real_particles_reach_the_baseline(data, tmp_path):
 
     The baseline's maps keep the envelope of the interpolation, ``sinc^2(r / box)``, which damps
     the noise far from the centre; the same envelope is put on ours before the two are compared.
+    Without envelope and weighting by the FSC, ours and those of relion_reconstruct 3.1.3 have the
+    same curve to 0.001, 0.12 below the baseline's on average: what it has more is damped solvent.
     """
     folder = data / "betagal_10204"
     flags = ["--i", str(folder / "particles_consensus.star"), "--img", str(folder), "--sym", "d2"]

@@ -26,7 +26,7 @@ from vitreous.engine import fourier, geometry
 from vitreous.errors import ComputeError, EnvironmentMissing
 from vitreous.io import Star, Table, read_volume, write_star, write_volume
 
-BOXES = ((128, 200, 3000), (256, 50, 650))  # box, few images, many images
+BOXES = ((64, 500, 6000), (128, 200, 3000), (256, 50, 650))  # box, few images, many images
 REPEATS = 2
 PIXEL_A = 1.5
 
