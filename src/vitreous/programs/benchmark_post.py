@@ -143,6 +143,7 @@ def _post(folder: Path, box: int, against: str | None, repeats: int) -> list[dic
 def _local(folder: Path, box: int, against: str | None) -> list[dict[str, Any]]:
     """Time local resolution per place: by windows, by whole maps, and RELION's."""
     rows = []
+    idle = _spent(Command([sys.executable, "-c", _IDLE], ""), folder)["memory"]
     programs = ["windows", "whole", *(["relion"] if against else [])]
     for name in programs:
         spent, n_places = [], []
@@ -163,7 +164,7 @@ def _local(folder: Path, box: int, against: str | None) -> list[dict[str, Any]]:
                 "program": "relion" if name == "relion" else "vitreous",
                 "wall_s": (spent[1]["wall"] - spent[0]["wall"]) / more,
                 "core_s": (spent[1]["core"] - spent[0]["core"]) / more,
-                "copies": spent[1]["memory"] / (4 * box**3),
+                "copies": (spent[1]["memory"] - idle * (name != "relion")) / (4 * box**3),
                 "places": n_places,
                 "seconds": spent,
                 "command": command.shown,
