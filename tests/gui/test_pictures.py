@@ -354,6 +354,13 @@ def test_a_worker_that_died_is_started_again_and_one_that_rests_is_ended(root):
     asyncio.run(live())
 
 
+def test_pictures_are_not_packed_twice_and_tables_are(client):
+    picture = client.get("/api/images/sprite", params={"path": "particles.star", "rows": "0-9"})
+    assert "content-encoding" not in picture.headers
+    table = client.get("/api/types/class2d/form")
+    assert table.headers["content-encoding"] == "gzip"
+
+
 def test_the_server_itself_never_loads_torch(client):
     import subprocess
     import sys

@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vitreous._version import __version__
 from vitreous.actions import Project
@@ -62,6 +63,12 @@ _ROUTES = (
     pages,
 )
 
+_PACKED_ALREADY = (
+    *("/api/images/sprite", "/api/images/tile", "/api/images/one", "/api/images/fft"),
+    *("/api/images/average", "/api/volumes/data", "/api/volumes/slice", "/api/volumes/surface"),
+    "/api/files/raw",
+)
+
 
 def create_app(
     path: Path | str,
@@ -97,7 +104,7 @@ def create_app(
     app = bare_app()
     app.state.server = server
     app.router.lifespan_context = _lifespan
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(_Packed)
     app.add_middleware(Guard, access=access)
     return app
 
@@ -118,6 +125,19 @@ def bare_app() -> FastAPI:
     for resource in _ROUTES:
         app.include_router(resource.router)
     return app
+
+
+class _Packed:
+    """Pack answers, but for pictures and files, which are packed as far as they can be."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._plain = app
+        self._packed = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on."""
+        is_plain = scope["type"] != "http" or scope["path"].startswith(_PACKED_ALREADY)
+        await (self._plain if is_plain else self._packed)(scope, receive, send)
 
 
 def _operation(route: APIRoute) -> str:

@@ -12,7 +12,7 @@ Json: TypeAlias = dict[str, Any]
 class Answer(BaseModel):
     """Something that the server says."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(extra="forbid")
 
 
 class Question(BaseModel):
