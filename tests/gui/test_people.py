@@ -289,3 +289,15 @@ def test_nothing_is_picked_or_chosen_in_a_project_that_is_read_only(project, cli
         assert reading.get(f"/api/picks/{picking}").json()["editable"] is False
         assert _change(reading, picking, 0, "0", {"act": "add", "x": 1, "y": 1}).status_code == 403
         assert reading.post(f"/api/picks/{picking}", json={}).status_code == 403
+
+
+def test_picks_that_were_replaced_come_back_with_undo(project):
+    from vitreous.programs.picking_session import PickingSession
+
+    session = PickingSession.open(project.root, "ManualPick/job009/", MICS, "manualpick")
+    first = session.add("mics/m0.mrc", 1, 2)
+    session.replace("mics/m0.mrc", session.with_pick(first, 3, 4))
+    assert session.picks("mics/m0.mrc")["rlnCoordinateX"].tolist() == [1, 3]
+    left = session.without_near(session.picks("mics/m0.mrc"), 1, 2, 1)
+    assert left["rlnCoordinateX"].tolist() == [3]
+    assert session.undo("mics/m0.mrc") == first
