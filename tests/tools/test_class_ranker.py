@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tools.class_ranker import fit, molecules, simulate, truth
 
+from vitreous.dataset.ranked_classes import read_classes
 from vitreous.programs import class_ranker
 from vitreous.testing.simulate.atoms import SHIPPED
 from vitreous.testing.simulate.density import to_image
@@ -92,6 +93,7 @@ def test_areas_under_the_curve():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_molecule_from_scratch(model, tmp_path):
     """Simulate, pick, extract, classify, judge and rank beta-galactosidase: about 2 minutes."""
     recipe = simulate.draw("5A1A", 0, model)
@@ -99,7 +101,7 @@ def test_a_molecule_from_scratch(model, tmp_path):
     optimiser = simulate.optimiser_of(tmp_path)
     states = simulate.true_states(recipe, model, tmp_path)
     true = np.array([one.score for one in truth.judge(recipe, states, tmp_path, optimiser)])
-    classes = class_ranker.read_classes(optimiser, tmp_path)
+    classes = read_classes(optimiser, tmp_path)
     judged = class_ranker.judged(classes)
     scores = class_ranker.score(class_ranker.measure(classes))
     good = true[judged] >= fit.GOOD
