@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from vitreous import Project
 
@@ -58,20 +59,25 @@ def _from_micrographs(project: Project) -> None:
         pixel_size_A=4.0,
         alias="session_1",
     )
-    fits = {"box_px": 256, "max_resolution_A": 9, "min_defocus_A": 8000, "max_defocus_A": 30000}
+    fits: dict[str, Any] = {
+        "box_px": 256,
+        "max_resolution_A": 9,
+        "min_defocus_A": 8000,
+        "max_defocus_A": 30000,
+    }
     project.run("ctffind", micrographs="Import/job001/micrographs.star", **fits)
-    log = {"log_min_diameter_A": 120, "log_max_diameter_A": 190}
+    log: dict[str, Any] = {"log_min_diameter_A": 120, "log_max_diameter_A": 190}
     micrographs = "CtfFind/job002/micrographs_ctf.star"
     project.run("autopick", micrographs=micrographs, use_log=True, alias="LoG", **log)
     picks = "AutoPick/job003/autopick.star"
-    boxes = {"box_px": 64, "alias": "first_look"}
+    boxes: dict[str, Any] = {"box_px": 64, "alias": "first_look"}
     project.run("extract", micrographs=micrographs, coordinates=picks, **boxes)
-    em = {"use_em": True, "use_vdam": False, "n_iterations_em": 8, "n_classes": 8}
+    em: dict[str, Any] = {"use_em": True, "use_vdam": False, "n_iterations_em": 8, "n_classes": 8}
     project.run("class2d", particles="Extract/job004/particles.star", n_threads=2, **em)
 
 
 def _from_particles(project: Project) -> str:
-    kinds = {"import_images": False, "import_other": True}
+    kinds: dict[str, Any] = {"import_images": False, "import_other": True}
     stars = "Particles STAR file (.star)"
     project.run("import", other_file="views/particles.star", other_kind=stars, **kinds)
     truth = next(
@@ -98,11 +104,11 @@ def _states(project: Project, refined: str) -> None:
         "external", executable="./check_gain.sh", background=True, alias="gain_check"
     ).wait()
     project.run("select", optimiser="Class2D/job005/run_it008_optimiser.star", background=True)
-    post = {
+    post: dict[str, Any] = {
         "half_map": f"{refined}run_half1_class001_unfil.mrc",
         "mask": "MaskCreate/job008/mask.mrc",
     }
-    built_in = {"use_resmap": False, "built_in": True}
+    built_in: dict[str, Any] = {"use_resmap": False, "built_in": True}
     project.run("localres", schedule=True, alias="locres_D2", **built_in, **post)
     project.note("Class2D/job005", "Views of the D2 molecule are clear; classes 2 and 5 are ice.")
     project.note(None, "Beta-galactosidase, simulated. Wanted: 8 Å or better.")

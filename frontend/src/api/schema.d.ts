@@ -2336,6 +2336,18 @@ export interface components {
             version: string;
         };
         /**
+         * NoteConflict
+         * @description Somebody else changed the note meanwhile: what it says now.
+         */
+        NoteConflict: {
+            /** Error */
+            error: string;
+            /** Text */
+            text: string;
+            /** Version */
+            version: string;
+        };
+        /**
          * OptionRow
          * @description One option of a job as it was set.
          */
@@ -2791,6 +2803,39 @@ export interface components {
              * @default
              */
             version: string;
+        };
+        /**
+         * SelectionConflict
+         * @description Somebody else changed the choice meanwhile: what is chosen now.
+         */
+        SelectionConflict: {
+            /** Can Save */
+            can_save: boolean;
+            /** Error */
+            error: string;
+            /** Is Saved */
+            is_saved: boolean;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "classes" | "micrographs" | "particles" | "movies";
+            /** N */
+            n: number;
+            /** N Rows */
+            n_rows: number;
+            /** Path */
+            path: string;
+            /** Recentre */
+            recentre: boolean;
+            /** Regroup */
+            regroup: number | null;
+            /** Types */
+            types: number[];
+            /** Version */
+            version: string;
+            /** Why Not */
+            why_not: string | null;
         };
         /**
          * SelectionSaved
@@ -4275,7 +4320,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NoteBody"];
+                    "application/json": components["schemas"]["NoteConflict"];
                 };
             };
             /** @description Refused, with the reason. */
@@ -4741,7 +4786,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NoteBody"];
+                    "application/json": components["schemas"]["NoteConflict"];
                 };
             };
             /** @description Refused, with the reason. */
@@ -5025,7 +5070,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Selection"];
+                    "application/json": components["schemas"]["SelectionConflict"];
                 };
             };
             /** @description Refused, with the reason. */
