@@ -204,7 +204,10 @@ def _open(page: Page, screen: Screen, numbers: dict[str, int]) -> None:
 def _save(picture: bytes, path: Path) -> None:
     """Write a small PNG: 256 colours show a screen as well as millions."""
     with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+        few = image.convert("RGB").quantize(
+            256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
+        few.save(path, optimize=True)
 
 
 if __name__ == "__main__":
