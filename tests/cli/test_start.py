@@ -64,7 +64,7 @@ def test_help_lists_what_is_there_and_nothing_else(call):
     text = call("--help").out
     for command in ("run", "status", "show", "log", "describe", "exec", "doctor", "autorun"):
         assert f"  {command} " in text
-    for later in ("gui", "demo", "scheme"):
+    for later in ("demo", "scheme"):
         assert f"  {later} " not in text
     for tool in TOOLS:
         assert (f"  {tool} " in text) == (tool in available())

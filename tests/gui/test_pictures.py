@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -351,7 +352,9 @@ def test_a_worker_that_died_is_started_again_and_one_that_rests_is_ended(root):
         await asyncio.gather(ending, return_exceptions=True)
         await display.close()
 
-    asyncio.run(live())
+    # A thread of its own: tests in a browser leave a loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, live()).result()
 
 
 def test_pictures_are_not_packed_twice_and_tables_are(client):
