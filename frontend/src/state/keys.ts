@@ -35,17 +35,6 @@ export const KEYS: readonly KeyRow[] = [
   { keys: "Alt U", what: "Undelete job(s)", where: "As in RELION" },
   { keys: "Alt A, Alt C", what: "Finished jobs by alias, by time", where: "As in RELION" },
   { keys: "Alt G, Alt H", what: "Gently, harshly clean all jobs", where: "As in RELION" },
-  { keys: "Arrows", what: "Move; with Shift a range", where: "Gallery" },
-  { keys: "Space", what: "Paint", where: "Gallery" },
-  { keys: "1 – 6", what: "Selection type", where: "Gallery, picker" },
-  { keys: "I  L  Ctrl A", what: "Invert, lasso, all", where: "Gallery" },
-  { keys: "P  E  M", what: "Pick, erase, move", where: "Picker" },
-  { keys: "[  ]", what: "Previous, next micrograph", where: "Picker" },
-  { keys: "U", what: "Use the micrograph or not", where: "Picker" },
-  { keys: "Ctrl Z, Ctrl Y", what: "Undo, redo", where: "Picker" },
-  { keys: "+  –  0", what: "Zoom in, out, fit", where: "Viewers" },
-  { keys: "H", what: "Hide the marks", where: "Picker" },
-  { keys: "R", what: "Ruler", where: "Single picture" },
 ];
 
 const ALT: Readonly<Record<string, string>> = {

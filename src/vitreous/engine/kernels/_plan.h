@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "_isa.h"
 #include "_refine.h"
 #include "_slices.h"
 
@@ -31,14 +32,11 @@ struct Kernels {
 inline const Kernels& kernels() {
   static const Kernels chosen = [] {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::list_runs, v4::gather_runs,
+    const Isa best = best_isa();
+    if (best == Isa::v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::list_runs, v4::gather_runs,
                       v4::insert_runs, v4::plain_gather, v4::plain_insert, v4::symmetrise_plane,
                       v4::touch, v4::list_pixels, v4::score_image, v4::sum_rotation, v4::select, v4::add_priors};
-    if (v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::list_runs, v3::gather_runs,
+    if (best == Isa::v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::list_runs, v3::gather_runs,
                       v3::insert_runs, v3::plain_gather, v3::plain_insert, v3::symmetrise_plane,
                       v3::touch, v3::list_pixels, v3::score_image, v3::sum_rotation, v3::select, v3::add_priors};
 #endif

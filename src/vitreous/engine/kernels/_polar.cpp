@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "_isa.h"
+#include "_numpy.h"
 #include "_polar.h"
 
 namespace nb = nanobind;
@@ -16,24 +18,10 @@ namespace {
 
 template <class T, int N>
 using Array = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Numpy = nb::ndarray<nb::numpy, T>;
-
-template <class T>
-Numpy<T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
-  auto* kept = new std::vector<T>(std::move(values));
-  nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return Numpy<T>(kept->data(), shape, owner);
-}
-
 decltype(&generic::search_image) kernel() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (v4) return v4::search_image;
-  if (v3) return v3::search_image;
+  if (best_isa() == Isa::v4) return v4::search_image;
+  if (best_isa() == Isa::v3) return v3::search_image;
 #endif
   return generic::search_image;
 }

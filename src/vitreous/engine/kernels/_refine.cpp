@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "_numpy.h"
 #include "_share.h"
 
 namespace nb = nanobind;
@@ -21,16 +22,6 @@ template <class T, int N>
 using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 template <class T, int N>
 using Maybe = std::optional<Array<const T, N>>;
-template <class T>
-using Numpy = nb::ndarray<nb::numpy, T>;
-
-template <class T>
-Numpy<T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
-  auto* kept = new std::vector<T>(std::move(values));
-  nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return Numpy<T>(kept->data(), shape, owner);
-}
-
 constexpr int kPad = 16;
 
 // The circle of a half plane with what the kernels want to know of its rows.

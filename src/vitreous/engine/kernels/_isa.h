@@ -1,0 +1,20 @@
+// The instruction sets that kernels are compiled for, and the best that this machine has.
+#pragma once
+
+namespace vitreous {
+
+enum class Isa { generic, v3, v4 };
+
+inline Isa best_isa() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (v4) return Isa::v4;
+  if (v3) return Isa::v3;
+#endif
+  return Isa::generic;
+}
+
+}  // namespace vitreous
