@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from vitreous.gui.refusals import not_found
 
 router = APIRouter(include_in_schema=False)
-STATIC: Final = Path(__file__).parents[1] / "static"
+# Whoever works on the pages builds them elsewhere, so that servers in use keep theirs.
+STATIC: Final = Path(os.environ.get("VITREOUS_PAGES", Path(__file__).parents[1] / "static"))
 _MISSING: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>vitreous</title>
 <p>The pages of the browser interface are not part of this installation, because npm was not there
 when it was built. Install Node.js and run <code>make install</code> (or <code>pip install .</code>)

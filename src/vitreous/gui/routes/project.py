@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import socket
-from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -18,10 +17,10 @@ from vitreous.gui.drafts import kept_settings
 from vitreous.gui.models.common import Bytes, Done, Question
 from vitreous.gui.models.project import Disk, NoteBody, NoteChange, NoteConflict, ProjectInfo
 from vitreous.gui.refusals import not_found
+from vitreous.gui.routes.pages import STATIC
 from vitreous.project.moving import size_below
 
 router = APIRouter(prefix="/api/project", tags=["project"])
-STATIC = Path(__file__).parents[1] / "static"
 
 
 @router.get("")
