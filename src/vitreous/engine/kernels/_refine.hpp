@@ -21,12 +21,26 @@ namespace {
 constexpr int kTogether = 4;     // shifts worked on at a time
 constexpr float kLost = 25.f;    // weights below exp(-25) of the best are not looked at
 
+// The totals of four vectors, folded together.
+inline void totals(f16 a, f16 b, f16 c, f16 d, float* out) {
+  constexpr i16 low8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
+  constexpr i16 high8 = {8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
+  constexpr i16 low4 = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27};
+  constexpr i16 high4 = {4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31};
+  constexpr i16 other2 = {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13};
+  constexpr i16 other1 = {1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14};
+  const f16 ab = __builtin_shuffle(a, b, low8) + __builtin_shuffle(a, b, high8);
+  const f16 cd = __builtin_shuffle(c, d, low8) + __builtin_shuffle(c, d, high8);
+  f16 all4 = __builtin_shuffle(ab, cd, low4) + __builtin_shuffle(ab, cd, high4);
+  all4 += __builtin_shuffle(all4, other2);
+  all4 += __builtin_shuffle(all4, other1);
+  for (int i = 0; i < 4; ++i) out[i] = all4[4 * i];
+}
+
 inline float total(f16 v) {
-  float sum = 0;
-  for (int half = 8; half >= 1; half /= 2)
-    for (int i = 0; i < half; ++i) v[i] += v[i + half];
-  sum = v[0];
-  return sum;
+  float out[4];
+  totals(v, v, v, v, out);
+  return out[0];
 }
 
 // Split 16 complex numbers into real and imaginary parts.
@@ -72,8 +86,10 @@ inline void sum_rows(const Disc& disc, const Phases& phases, const int16_t* ty, 
     rows_of_block(disc, b, [&](int64_t offset, int y) {
       const f16 zr = at(z_re + offset + b * kWide), zi = at(z_im + offset + b * kWide);
       for (int j = 0; j < kShifts; ++j) {
-        re[j] += zr * y_re[j][y] - zi * y_im[j][y];
-        im[j] += zr * y_im[j][y] + zi * y_re[j][y];
+        re[j] += zr * y_re[j][y];
+        im[j] += zr * y_im[j][y];
+        re[j] -= zi * y_im[j][y];
+        im[j] += zi * y_re[j][y];
       }
     });
     for (int j = 0; j < kShifts; ++j) {
@@ -101,8 +117,10 @@ inline void spread_rows(const Disc& disc, const Phases& phases, const int16_t* t
       float *to_re = a_re + offset + b * kWide, *to_im = a_im + offset + b * kWide;
       f16 re = first ? f16{} : at(to_re), im = first ? f16{} : at(to_im);
       for (int j = 0; j < kShifts; ++j) {
-        re += qr[j] * y_re[j][y] - qi[j] * y_im[j][y];
-        im += qr[j] * y_im[j][y] + qi[j] * y_re[j][y];
+        re += qr[j] * y_re[j][y];
+        im += qr[j] * y_im[j][y];
+        re -= qi[j] * y_im[j][y];
+        im += qi[j] * y_re[j][y];
       }
       put(to_re, re);
       put(to_im, im);
@@ -235,16 +253,23 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
                               : 1.f;
       for (int64_t s = begin; s < end; ++s) {
         const float base = how.correlation ? 0.f : h.prior[g] + h.shift_prior[s] - power;
-        for (int jx = 0; jx < nc; ++jx) {
-          const float* x_re = phases.x_re + int64_t(h.tx[s] * nc + jx) * width;
-          const float* x_im = phases.x_im + int64_t(h.tx[s] * nc + jx) * width;
-          for (int jy = 0; jy < nc; ++jy) {
+        // Four children at a time: with two shifts along each axis these are all of them.
+        for (int first = 0; first < nc * nc; first += kTogether) {
+          const int n = std::min(kTogether, nc * nc - first);
+          f16 sum[kTogether] = {};
+          for (int j = 0; j < n; ++j) {
+            const int jx = (first + j) / nc, jy = (first + j) % nc;
+            const float* x_re = phases.x_re + int64_t(h.tx[s] * nc + jx) * width;
+            const float* x_im = phases.x_im + int64_t(h.tx[s] * nc + jx) * width;
             const float* v = work.v.data() + 2ll * width * place[h.ty[s] * nc + jy];
-            f16 sum = {};
-            for (int i = 0; i < width; i += kWide)
-              sum += at(v + i) * at(x_re + i) - at(v + width + i) * at(x_im + i);
-            *score++ = base + scale * total(sum);
+            for (int i = 0; i < width; i += kWide) {
+              sum[j] += at(v + i) * at(x_re + i);
+              sum[j] -= at(v + width + i) * at(x_im + i);
+            }
           }
+          float found[kTogether];
+          totals(sum[0], sum[1], sum[2], sum[3], found);
+          for (int j = 0; j < n; ++j) *score++ = base + scale * found[j];
         }
       }
     }

@@ -175,8 +175,66 @@ void turn(Array<T, 4> transform, uint32_t seed, int64_t from, int threads) {
     }
 }
 
+// The square on a face of a cube through which an axis goes: see engine/validation/cells.py. Whole
+// numbers of this size are divided without an error that could change the square.
+inline int cell_of(float x, float y, float z, int squares) {
+  const float ax = std::fabs(x), ay = std::fabs(y), az = std::fabs(z);
+  const bool on_x = ax >= ay && ax >= az, on_y = ay >= az && !on_x;
+  const float largest = on_x ? x : on_y ? y : z, half = 0.5f * float(squares);
+  const float first = on_x ? y : x, second = on_x || on_y ? z : y;
+  const float divisor = largest == 0.f ? 1.f : largest;
+  const int row = std::min(int((first + largest) * half / divisor), squares - 1);
+  const int column = std::min(int((second + largest) * half / divisor), squares - 1);
+  return ((on_x ? 0 : on_y ? 1 : 2) * squares + row) * squares + column;
+}
+
+// Common power, both powers and the number of points for each cell of directions and shell; of a
+// Friedel pair one counts. Four parts are added at the end, whatever the number of threads.
+template <class T>
+void cells(Array<const T, 4> first, Array<const T, 4> second, Array<const int16_t, 1> shells,
+           Array<double, 3> sums, int squares, int threads) {
+  const Half<const T> a(first), b(second);
+  const int64_t n_shells = int64_t(sums.shape(1)), n = 4 * n_shells * int64_t(sums.shape(0));
+  if (a.planes != b.planes || a.rows != b.rows || a.planes != a.rows || sums.shape(2) != 4 ||
+      int64_t(sums.shape(0)) != 3 * int64_t(squares) * squares)
+    throw std::invalid_argument("cells: wanted two cubes of one size");
+  const int64_t limit = int64_t(shells.shape(0));
+  const int n_parts = 4;
+  std::vector<double> parts(n_parts * n);
+  const int16_t* shell = shells.data();
+  double* out = sums.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+  for (int number = 0; number < n_parts; ++number) {
+    double* part = parts.data() + number * n;
+    std::vector<int32_t> cell(a.width);
+    for (int z = number; z < a.planes; z += n_parts) {
+      const float kz = float(Half<const T>::frequency(z, a.planes));
+      for (int y = 0; y < a.rows; ++y) {
+        const int64_t base = a.base(z, y);
+        const float ky = float(Half<const T>::frequency(y, a.rows));
+        const T *p = a.row(z, y), *q = b.row(z, y);
+        const int end = a.reach(base, limit);
+        for (int x = 0; x < end; ++x) cell[x] = cell_of(float(x), ky, kz, squares);
+        for (int x = 0; x < end; ++x) {
+          const double w = x ? 1 : 0.5, pr = p[2 * x], pi = p[2 * x + 1], qr = q[2 * x],
+                       qi = q[2 * x + 1];
+          double* s = part + 4 * (cell[x] * n_shells + shell[base + int64_t(x) * x]);
+          s[0] += w * (pr * qr + pi * qi);
+          s[1] += w * (pr * pr + pi * pi);
+          s[2] += w * (qr * qr + qi * qi);
+          s[3] += w;
+        }
+      }
+    }
+  }
+  add_planes(parts, n_parts, n, out);
+}
+
 template <class T>
 void define(nb::module_& m) {
+  m.def("cells", &cells<T>, nb::arg("first"), nb::arg("second"), nb::arg("shells"),
+        nb::arg("sums"), nb::arg("squares"), nb::arg("threads"));
   m.def("correlate", &correlate<T>, nb::arg("first"), nb::arg("second"), nb::arg("shells"),
         nb::arg("sums"), nb::arg("threads"));
   m.def("amplitudes", &amplitudes<T>, nb::arg("transform"), nb::arg("curve"), nb::arg("shells"),

@@ -162,6 +162,39 @@ def randomise_(
     return transform.copy_(torch.where(_squares(transform) >= from_shell**2, random, transform))
 
 
+def cells(
+    first: Complex[Tensor, "z y xh"],
+    second: Complex[Tensor, "z y xh"],
+    n_shells: int,
+    squares: int,
+) -> Float[Tensor, "cells s 4"] | None:
+    """Add up products of two half transforms by direction and shell, in float64.
+
+    Parameters
+    ----------
+    first, second
+        Of cubes of one side.
+    n_shells
+        Only shells below this.
+    squares
+        Squares along the side of a face of a cube; see `engine.validation.cells`, which has the
+        reference.
+
+    Returns
+    -------
+    Tensor
+        Common power, both powers, number of coefficients (of a Friedel pair one counts); None
+        where there are no compiled loops for these arrays.
+    """
+    module = _module_for(first, second)
+    if module is None:
+        return None
+    sums = torch.zeros((3 * squares**2, n_shells, 4), dtype=torch.float64)
+    table = shell_of_square(n_shells)
+    module.cells(_volume(first), _volume(second), table, sums, squares, torch.get_num_threads())
+    return sums
+
+
 def _module_for(*transforms: Tensor) -> ModuleType | None:
     fits = all(
         one.device.type == "cpu"

@@ -116,13 +116,14 @@ def refine(
     classes = names // n_rotations
     fine_rotations = tried.fine(names)
     children = tried.children
-    source = references.source(
-        classes.repeat_interleave(children), fine_rotations, seen, optics, seen.scored.radius
-    )
     starts = torch.ones(len(image), dtype=torch.bool)
     starts[1:] = (image[1:] != image[:-1]) | (coarse.rotation[1:] != coarse.rotation[:-1])
     begin = torch.nonzero(starts)[:, 0]
     end = torch.cat([begin[1:], torch.tensor([len(image)])])
+    source = references.source(
+        classes.repeat_interleave(children), fine_rotations, seen, optics, seen.scored.radius,
+        uses=len(begin) * children,
+    )  # fmt: skip
     group_begin = torch.searchsorted(image[begin], torch.arange(len(images) + 1))
     axis_A = grid.fine_axis_A()
     tries = Tries(

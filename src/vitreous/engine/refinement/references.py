@@ -18,6 +18,9 @@ from vitreous.engine.refinement.images import View
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Model
 
+_SHARED = 3  # images that use a slice, from which on it is kept
+_TABLE_BYTES = 256 << 20
+
 
 @dataclass(frozen=True)
 class References:
@@ -61,16 +64,34 @@ class References:
         seen: View,
         optics: Optics,
         radius: int,
+        *,
+        uses: int = 0,
     ) -> Source:
-        """Return slices of many classes and rotations; of averages a table is made at once."""
+        """Return slices of many classes and rotations.
+
+        Of averages a table is made at once, and of maps where each slice serves several images
+        and the table is small.
+
+        Parameters
+        ----------
+        uses
+            How many pairs of image and rotation there are.
+        """
         planes = self.planes(rotations, seen, optics)
         volumes = tuple(each.grid for each in self.projectors)
         table = None
-        if self.ndim == 2:
+        n_bytes = 8 * len(planes) * len(disc(radius))
+        shared = uses > _SHARED * len(planes) and n_bytes < _TABLE_BYTES
+        if self.ndim == 2 or shared:
             table = torch.zeros(len(planes), len(disc(radius)), 2)
             for k in range(len(self.projectors)):
                 of_class = torch.nonzero(classes == k)[:, 0]
-                table[of_class] = self._flat(k, rotations[of_class], seen, optics, radius)
+                if self.ndim == 2:
+                    table[of_class] = self._flat(k, rotations[of_class], seen, optics, radius)
+                elif len(of_class):
+                    table[of_class] = packed.gather_packed(
+                        volumes[k], planes[of_class], radius, self.grid_radius(), len(disc(radius))
+                    )
             planes = torch.zeros(len(planes), 3, 2)
             volumes = ()
         return Source(

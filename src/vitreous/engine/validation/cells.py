@@ -14,6 +14,7 @@ from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
 from vitreous.engine import fourier
+from vitreous.engine.kernels import shells
 
 SQUARES = 32
 """Squares along the side of a face."""
@@ -57,19 +58,28 @@ def cell_sums(
     """
     size = first.shape[0]
     n_shells = size // 2 + 1 if n_shells is None else min(n_shells, size // 2 + 1)
-    shells = fourier.shell_index(size, 3, first.device)[..., :n_shells]
+    sums = shells.cells(first, second, n_shells, SQUARES)
+    if sums is None:
+        sums = _plain_sums(first, second, n_shells)
+    return CellSums(*sums.unbind(-1))
+
+
+def _plain_sums(
+    first: Complex[Tensor, "z y xh"], second: Complex[Tensor, "z y xh"], n_shells: int
+) -> Float[Tensor, "cells s 4"]:
+    """Add up in plain torch: the reference of `shells.cells`."""
+    size = first.shape[0]
+    nowhere = N_CELLS * n_shells
+    table = torch.zeros(4, nowhere + 1, dtype=torch.float64, device=first.device)
+    index = fourier.shell_index(size, 3, first.device)[..., :n_shells]
     along = fourier.indices((size, size, size), 3, first.device)[:, 0, 0, 2].float()
     x = torch.arange(n_shells, device=first.device, dtype=torch.float32)[None, None]
     weight = torch.where(x == 0, 0.5, 1.0).expand(1, size, -1)  # kx = 0 holds both of a pair
-    nowhere = N_CELLS * n_shells
-    table = torch.zeros(4, nowhere + 1, dtype=torch.float64, device=first.device)
     for start in range(0, size, _ROWS):
         rows = slice(start, start + _ROWS)
-        if bool((along[rows].abs() >= n_shells).all()):
-            continue
         cell = _cell(x, along[None, :, None], along[rows, None, None])
-        place = cell.mul_(n_shells).add_(shells[rows])
-        place[shells[rows] >= n_shells] = nowhere
+        place = cell.mul_(n_shells).add_(index[rows])
+        place[index[rows] >= n_shells] = nowhere
         place = place.flatten()
         one, two = first[rows, :, :n_shells], second[rows, :, :n_shells]
         counts = weight.expand(len(one), -1, -1)
@@ -77,13 +87,12 @@ def cell_sums(
             one.real * two.real + one.imag * two.imag,
             one.real.square() + one.imag.square(),
             two.real.square() + two.imag.square(),
+            torch.ones_like(one.real),
         )
         for row, value in enumerate(values):
             weights = (value * counts).double().flatten()
             table[row] += torch.bincount(place, weights, nowhere + 1)
-        table[3] += torch.bincount(place, counts.double().flatten(), nowhere + 1)
-    common, power1, power2, count = table[:, :-1].reshape(4, N_CELLS, n_shells).unbind(0)
-    return CellSums(common, power1, power2, count)
+    return table[:, :-1].reshape(4, N_CELLS, n_shells).movedim(0, -1)
 
 
 def correlation(
@@ -120,12 +129,10 @@ def _cell(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     face_x = (ax >= ay) & (ax >= az)
     face_y = (ay >= az) & ~face_x
     largest = torch.where(face_x, x, torch.where(face_y, y, z))
-    scale = SQUARES / 2 / torch.where(largest == 0, 1.0, largest)
-    first = torch.where(face_x, y, x) * scale
-    second = torch.where(face_x | face_y, z, y) * scale
+    divisor = torch.where(largest == 0, 1.0, largest)
+    first = (torch.where(face_x, y, x) + largest) * (SQUARES / 2) / divisor
+    second = (torch.where(face_x | face_y, z, y) + largest) * (SQUARES / 2) / divisor
     face = torch.where(face_x, 0, torch.where(face_y, 1, 2))
-    row, column = (
-        (part + SQUARES / 2).to(torch.int64).clamp(0, SQUARES - 1) for part in (first, second)
-    )
+    row, column = (part.to(torch.int64).clamp(0, SQUARES - 1) for part in (first, second))
     cell: Tensor = (face * SQUARES + row) * SQUARES + column
     return cell
