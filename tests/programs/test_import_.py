@@ -384,6 +384,10 @@ class TestParticles:
         (project / "Extract").symlink_to(folder / "Extract")
         (project / "p.star").write_bytes((folder / "particles_as_extracted.star").read_bytes())
         run = import_other(project, kind_of("Particles"), "p.star")
+        assert len(run.warnings) == 2
+        assert "The optics groups name an MTF file that is not there" in run.told
+        (project / "mtf_k2_200kV.star").write_text("")
+        run = import_other(project, kind_of("Particles"), "p.star")
         assert len(run.warnings) == 1
         assert "rows say 3.64 µm, its images fit 1.07 µm" in run.told
         assert len(run.plots["defocus_check"]["series"]) == 10

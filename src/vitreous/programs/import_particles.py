@@ -21,6 +21,8 @@ from vitreous.io.cryosparc import read_cs
 from vitreous.jobs.context import Run
 from vitreous.jobs.import_ import Import
 
+MTF = "rlnMtfFileName"
+
 
 def import_particles(options: Import, run: Run) -> None:
     """Write the particles anew, all columns as they are, and warn of what looks wrong."""
@@ -36,6 +38,7 @@ def import_particles(options: Import, run: Run) -> None:
     if options.particles_optics_group:
         optics = _renamed(optics, options.particles_optics_group, options.other_file)
         star = star.with_table(optics)
+    _warn_of_absent_mtf(optics, run)
     write_star(run.path / options.output_name, star)
     run.headline("imported", len(particles), "", "Imported particles")
     run.headline("optics_groups", len(optics), "", "Optics groups")
@@ -61,6 +64,18 @@ def _renamed(optics: Table, name: str, source: str) -> Table:
             f"called {name}. Leave the name empty, or rename them in the file."
         )
     return optics.with_columns({GROUP_NAME: [name]})
+
+
+def _warn_of_absent_mtf(optics: Table, run: Run) -> None:
+    names = {str(name) for name in optics.get(MTF, [])} - {"", "None"}
+    for name in sorted(names):
+        if not (run.project / name).is_file():
+            run.warn(
+                "The optics groups name an MTF file that is not there, and refinement stops "
+                f"without it. Put it there, or import the particles without the column {MTF} "
+                f"(vitreous star --i_tablename optics --remove_column {MTF}).",
+                name,
+            )
 
 
 def _check(particles: Table, optics: Table, run: Run) -> None:
