@@ -154,3 +154,13 @@ def test_helical_masks_are_relions(tmp_path: Path, relion: None, z_fraction: flo
     )
     ours = masking.central_cylinder(masking.soft_mask(volume, 1, 1, 3), z_fraction, 3)
     torch.testing.assert_close(ours, mask_create(tmp_path, arguments), rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("shape", [(17, 21), (11, 16, 9)])
+def test_near_distances_are_exact_and_far_ones_infinite(shape):
+    inside = torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.97
+    inside[0] = False
+    exact = masking.distance_to(inside).float()
+    found = masking.near_distance(inside, 4)
+    torch.testing.assert_close(found, torch.where(exact <= 4, exact, torch.inf))
+    assert bool(torch.isinf(found).any())

@@ -60,10 +60,11 @@ def examine(project, randomise_from=None, **wanted):
     halves = read_halves(run, HALF1, "", -1)
     mask = read_mask(run, "mask.mrc", halves.first)
     generator = torch.Generator().manual_seed(0)
+    seen = validation.watch(mask)
     curves = resolution.fsc_curves(
-        halves.first, halves.second, mask, generator, randomise_from=randomise_from
+        halves.first, halves.second, mask, generator, randomise_from=randomise_from, watch=seen
     )
-    validation.report(run, halves, mask, curves, Wanted(**wanted))
+    validation.report(run, halves, mask, seen, curves, Wanted(**wanted))
     return run
 
 

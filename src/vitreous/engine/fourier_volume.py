@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
@@ -43,7 +42,7 @@ def forward(
     nz, ny, nx = real.shape
     if out is None:
         kind = torch.promote_types(real.dtype, torch.complex64)
-        out = _empty((nz, ny, nx // 2 + 1), kind, real.device)
+        out = real.new_empty((nz, ny, nx // 2 + 1), dtype=kind)
 
     def planes(part: slice) -> Tensor:
         some = real[part] if mask is None else real[part] * mask[part]
@@ -56,10 +55,10 @@ def forward(
     filled = range(nz) if mask is None or plus is not None else _filled(mask)
 
     def transform(part: slice) -> None:
-        if part.stop <= filled.start or part.start >= filled.stop:
-            out[part] = 0
-        else:
+        if _meets(part, filled):
             torch.fft.rfft2(planes(part), norm="forward", out=out[part])
+        else:
+            out[part] = 0
 
     _each(_parts(out, 0), transform)
     return _along_z_(out, back=False)
@@ -81,7 +80,7 @@ def inverse_(
     """
     nz, ny, _ = transform.shape
     if out is None:
-        out = _empty((nz, ny, nx), transform.real.dtype, transform.device)
+        out = transform.real.new_empty((nz, ny, nx))
     if out.numel() < _SMALL:
         torch.fft.irfftn(transform, s=(nz, ny, nx), norm="forward", out=out)
         return out
@@ -96,32 +95,52 @@ def inverse_(
 
 
 def through_mask_(
-    transform: Complex[Tensor, "z y xh"], mask: Float[Tensor, "z y x"]
-) -> Complex[Tensor, "z y xh"]:
-    """Multiply a map by a mask, given its transform and returning its transform, in place."""
+    transform: Complex[Tensor, "z y xh"],
+    mask: Float[Tensor, "z y x"],
+    part: tuple[slice, slice, slice] | None = None,
+) -> Float[Tensor, "zless yless xless"]:
+    """Multiply a map by a mask, given its transform and leaving its transform there, in place.
+
+    Returns
+    -------
+    Tensor
+        That part of the map as it was before; none by default.
+    """
     _, ny, nx = mask.shape
+    shape = (0, 0, 0) if part is None else tuple(mask[part].shape)
+    seen = transform.real.new_empty(shape)
     if mask.numel() < _SMALL:
-        return forward(inverse_(transform, nx), mask, out=transform)
+        volume = inverse_(transform, nx)
+        if part is not None:
+            seen.copy_(volume[part])
+        forward(volume, mask, out=transform)
+        return seen
     _along_z_(transform, back=True)
-
     filled = _filled(mask)
+    wanted = range(0) if part is None else range(part[0].start, part[0].stop)
 
-    def there_and_back(part: slice) -> None:
-        if part.stop <= filled.start or part.start >= filled.stop:
-            transform[part] = 0
+    def there_and_back(planes: slice) -> None:
+        number = planes.start  # one plane, or on a GPU a few
+        inside = _meets(planes, filled)
+        if not inside and not _meets(planes, wanted):
+            transform[planes] = 0
             return
-        planes = torch.fft.irfft2(transform[part], s=(ny, nx), norm="forward")
-        torch.fft.rfft2(planes.mul_(mask[part]), norm="forward", out=transform[part])
+        real = torch.fft.irfft2(transform[planes], s=(ny, nx), norm="forward")
+        for offset, plane in enumerate(real if part is not None else ()):
+            if part is not None and number + offset in wanted:
+                seen[number + offset - wanted.start] = plane[part[1:]]
+        if inside:
+            torch.fft.rfft2(real.mul_(mask[planes]), norm="forward", out=transform[planes])
+        else:
+            transform[planes] = 0
 
     _each(_parts(transform, 0), there_and_back)
-    return _along_z_(transform, back=False)
+    _along_z_(transform, back=False)
+    return seen
 
 
-def _empty(shape: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:
-    """Return memory; on the CPU in huge pages, which NumPy asks for and torch does not."""
-    if device.type != "cpu":
-        return torch.empty(shape, dtype=kind, device=device)
-    return torch.from_numpy(np.empty(shape, str(kind).removeprefix("torch.")))
+def _meets(planes: slice, wanted: range) -> bool:
+    return bool(planes.stop > wanted.start and planes.start < wanted.stop)
 
 
 def _filled(mask: Tensor) -> range:

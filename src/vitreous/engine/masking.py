@@ -96,6 +96,31 @@ def distance_to(inside: Bool[Tensor, "*real"]) -> Float[Tensor, "*real"]:
     return torch.from_numpy(np.asarray(distance, np.float64)).to(inside.device)
 
 
+def near_distance(inside: Bool[Tensor, "*real"], most_px: int) -> Float[Tensor, "*real"]:
+    """Return the distance of each pixel to the nearest one inside, float32, where it is not far.
+
+    One axis after the other, so that the time goes with `most_px`.
+
+    Parameters
+    ----------
+    inside
+        The region.
+    most_px
+        Distances up to this one are exact; all others are infinite.
+    """
+    squared = torch.where(inside, 0.0, math.inf)
+    for axis in range(inside.ndim):
+        side = inside.shape[axis]
+        nearest = squared.clone()
+        for step in range(1, min(most_px, side - 1) + 1):
+            here, there = (squared.narrow(axis, first, side - step) for first in (0, step))
+            for other, first in ((there, 0), (here, step)):
+                target = nearest.narrow(axis, first, side - step)
+                torch.minimum(target, other + step**2, out=target)
+        squared = nearest
+    return torch.where(squared <= most_px**2, squared.sqrt(), math.inf)
+
+
 def touches_edge(mask: Float[Tensor, "*real"], above: float = 0.0) -> bool:
     """Tell whether a mask is above a value in the outermost layer of its box.
 

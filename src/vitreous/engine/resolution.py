@@ -11,6 +11,7 @@ Ultramicroscopy 135, 24 (2013). Threshold 0.143: Rosenthal & Henderson, J. Mol. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Complex, Float
@@ -53,6 +54,23 @@ class FscCurves:
         return self.unmasked if self.corrected is None else self.corrected
 
 
+@runtime_checkable
+class Watch(Protocol):
+    """Looks at what `fsc_curves` makes on its way, before the memory is used again."""
+
+    @property
+    def part(self) -> tuple[slice, slice, slice]:
+        """Part of a map that `see_randomised` is given."""
+
+    def see_randomised(self, part: Float[Tensor, "z y x"]) -> None:
+        """Take a part of a map with random phases, without the mask; half 1 comes first."""
+
+    def see_masked(
+        self, first: Complex[Tensor, "z y xh"], second: Complex[Tensor, "z y xh"], *, random: bool
+    ) -> None:
+        """Look at the transforms of the masked maps, origin at the first voxel."""
+
+
 def fsc(
     half1: Float[Tensor, "*half"], half2: Float[Tensor, "*half"], ndim: int
 ) -> Float[Tensor, "*s"]:
@@ -92,6 +110,7 @@ def fsc_curves(
     randomise_from: int | None = None,
     randomise_below: float = RANDOMISE_BELOW,
     n_random: int = 1,
+    watch: Watch | None = None,
 ) -> FscCurves:
     """Correlate two half maps, also inside a mask, and take out what the mask itself adds.
 
@@ -110,6 +129,8 @@ def fsc_curves(
         below `randomise_below`.
     n_random
         How many sets of random phases are averaged.
+    watch
+        Sees the masked maps, and the first set of random phases.
     """
     transforms = fourier_volume.forward(half1), fourier_volume.forward(half2)
     unmasked = fsc_of_transforms(*transforms, 3)
@@ -123,10 +144,17 @@ def fsc_curves(
             if number:
                 fourier_volume.forward(half, out=transform)
             shells.randomise_(transform, shell, generator)
-            fourier_volume.through_mask_(transform, mask)
+            if watch is None or number:
+                fourier_volume.through_mask_(transform, mask)
+            else:
+                watch.see_randomised(fourier_volume.through_mask_(transform, mask, watch.part))
+        if watch is not None and not number:
+            watch.see_masked(*transforms, random=True)
         randomised += fsc_of_transforms(*transforms, 3) / n_random
     for half, transform in zip((half1, half2), transforms, strict=True):
         fourier_volume.forward(half, mask, out=transform)
+    if watch is not None:
+        watch.see_masked(*transforms, random=False)
     masked = fsc_of_transforms(*transforms, 3)
     corrected = correct(masked, randomised, shell)
     never_fell = randomise_from is None and found is None
@@ -154,17 +182,18 @@ def randomise_phases(
 
 
 def correct(
-    masked: Float[Tensor, " s"], randomised: Float[Tensor, " s"], randomised_from: int
-) -> Float[Tensor, " s"]:
+    masked: Float[Tensor, "*b s"], randomised: Float[Tensor, "*#b s"], randomised_from: int
+) -> Float[Tensor, "*b s"]:
     """Return the correlation that a mask did not make: (m - r) / (1 - r).
 
     The masked curve is kept below ``randomised_from + 2``; a value at shell 0 that is not positive
     becomes 1.
     """
-    shell = torch.arange(len(masked), device=masked.device)
+    shell = torch.arange(masked.shape[-1], device=masked.device)
     room = (1 - randomised).clamp(min=1e-12)
     corrected = torch.where(shell < randomised_from + 2, masked, (masked - randomised) / room)
-    corrected[0] = torch.where(corrected[0] > 0, corrected[0], torch.ones_like(corrected[0]))
+    first = corrected[..., 0]
+    corrected[..., 0] = torch.where(first > 0, first, torch.ones_like(first))
     return corrected
 
 

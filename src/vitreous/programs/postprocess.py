@@ -66,8 +66,11 @@ def run(options: PostProcess, run: Run) -> None:
         mask = read_mask(run, options.mask, halves.first)
         mtf = read_mtf(run.project, options.mtf) if options.mtf else None
         progress.advance(2)
+    if not extra.skip_validation:
+        from vitreous.programs import validation  # loads much that is not needed without it
+    seen = None if extra.skip_validation else validation.watch(mask)
     with run.phase("Correlating the half-maps", 1, "pairs") as progress:
-        measured = measure(halves, mask, options.mask, extra, run)
+        measured = measure(halves, mask, options.mask, extra, run, seen)
         progress.advance()
     run.check_abort()
     wanted = _Wanted(options, extra, mtf, measured)
@@ -90,17 +93,20 @@ def run(options: PostProcess, run: Run) -> None:
     write_fsc_xml(run.path / f"{_ROOT}_fsc.xml", measured)
     write_fsc_text(run.path / f"{_ROOT}_fsc.dat", measured)
     postprocess_report.tell(run, measured, result.guinier, result.b_factor_A2, shown)
-    if not extra.skip_validation:
-        from vitreous.programs import validation  # loads much that is not needed without it
-
-        wanted_checks = validation.Wanted(
-            extra.particles, extra.sym, extra.n_splits, extra.random_seed
-        )
-        validation.report(run, halves, mask, measured.curves, wanted_checks)
+    if seen is not None:
+        checks = validation.Wanted(extra.particles, extra.sym, extra.n_splits, extra.random_seed)
+        validation.report(run, halves, mask, seen, measured.curves, checks)
     write_log(run.path)
 
 
-def measure(halves: HalfMaps, mask: Tensor, mask_name: str, extra: Extra, run: Run) -> Measured:
+def measure(
+    halves: HalfMaps,
+    mask: Tensor,
+    mask_name: str,
+    extra: Extra,
+    run: Run,
+    watch: resolution.Watch | None = None,
+) -> Measured:
     """Correlate the half-maps without and with the mask, and read off the resolution.
 
     Where the unmasked curve goes further than the masked one, the mask is no good and the
@@ -116,6 +122,7 @@ def measure(halves: HalfMaps, mask: Tensor, mask_name: str, extra: Extra, run: R
         randomise_from=_start_shell(box_px, pixel_size_A, extra),
         randomise_below=extra.randomize_at_fsc,
         n_random=extra.n_random,
+        watch=watch,
     )
     if curves.never_fell:
         run.warn(

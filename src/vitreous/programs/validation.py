@@ -12,23 +12,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitreous.engine import fourier_volume, resolution
-from vitreous.engine.kernels import shells
-from vitreous.engine.validation import (
-    cells,
-    directional,
-    independence,
-    spread,
-    tightness,
-    views,
-    window,
-)
+from vitreous.engine import resolution
+from vitreous.engine.validation import directional, independence, spread, tightness, views
+from vitreous.engine.validation.cells import CellSums
+from vitreous.engine.validation.evidence import Evidence
 from vitreous.engine.validation.tightness import InMask
 from vitreous.jobs.context import Run
 from vitreous.programs import validation_particles as particles_of
 from vitreous.programs import validation_plots as plots
 from vitreous.programs import validation_splits as splits
-from vitreous.programs.half_maps import HalfMaps
+from vitreous.programs.half_maps import HalfMaps, share_inside
 from vitreous.programs.validation_particles import Origin
 
 WIDER_PX = (3.0, 8.0)
@@ -39,7 +32,6 @@ _BLANK = 0.1
 _UNSAMPLED = 0.01
 _POOR_FACTOR = 0.8
 _COARSEST_SHELL = 3
-_EDGE_AT_MOST_PX = 24
 
 
 @dataclass(frozen=True)
@@ -64,29 +56,49 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Maps:
-    """Half-maps, also with randomised phases, inside the window of the mask."""
+    """Half-maps, the mask, and what their correlation told of them.
 
-    halves: tuple[Tensor, Tensor]
-    randomised: tuple[Tensor, Tensor]
+    Parameters
+    ----------
+    given
+        Curves inside the mask, shells of the whole box.
+    volume_A3
+        Inside the mask.
+    """
+
+    halves: HalfMaps
     mask: Tensor
-    edge_px: float
-    randomised_from: int
-    side_A: float
-    pixel_size_A: float
+    curves: resolution.FscCurves
+    given: InMask
+    volume_A3: float
+
+    @property
+    def side_A(self) -> float:
+        """Side of the box."""
+        return self.halves.box_px * self.halves.pixel_size_A
 
     @property
     def diameter_A(self) -> float:
         """Diameter of the ball with the volume of the mask."""
-        volume = float((self.mask > 0.5).sum()) * self.pixel_size_A**3
-        return 2 * math.cbrt(3 * volume / (4 * math.pi))
+        return 2 * math.cbrt(3 * self.volume_A3 / (4 * math.pi))
 
     def in_A(self, shell: float) -> float:
-        """Return the resolution of a shell of the window."""
+        """Return the resolution of a shell."""
         return self.side_A / shell if shell > 0 else math.inf
 
 
+def watch(mask: Tensor) -> Evidence:
+    """Return what is to see the half-maps correlated, for `report`."""
+    return Evidence(mask, WIDER_PX)
+
+
 def report(
-    run: Run, halves: HalfMaps, mask: Tensor, curves: resolution.FscCurves, wanted: Wanted
+    run: Run,
+    halves: HalfMaps,
+    mask: Tensor,
+    seen: Evidence,
+    curves: resolution.FscCurves,
+    wanted: Wanted,
 ) -> None:
     """Examine two half-maps; hand in numbers, plots and warnings.
 
@@ -98,26 +110,26 @@ def report(
         The unfiltered half-maps.
     mask
         0 to 1, ``z y x``.
+    seen
+        What `watch` returned; maps kept there are gone afterwards.
     curves
         The correlation of the half-maps without a mask and inside it.
     wanted
         What else.
     """
     origin = particles_of.find(run, halves.names[0], wanted.particles, wanted.point_group)
-    n_checks = 5 + (wanted.n_splits > 0)
+    n_checks = 4 + (wanted.n_splits > 0)
     with run.phase("Validating", n_checks, "checks") as progress:
-        maps = _prepare(halves, mask, curves, wanted.random_seed)
+        maps = _gather(halves, mask, curves)
+        _tightness(run, maps, seen)
         progress.advance()
         run.check_abort()
-        masks = _tightness(run, maps)
+        _directions(run, maps, seen)
         progress.advance()
         run.check_abort()
-        _directions(run, maps, masks[0])
+        _independence(run, maps, origin)
         progress.advance()
-        run.check_abort()
-        _independence(run, halves, maps, curves, origin)
-        progress.advance()
-        _views(run, maps, masks[0], origin)
+        _views(run, maps, origin)
         progress.advance()
         run.check_abort()
         if wanted.n_splits:
@@ -125,48 +137,46 @@ def report(
             progress.advance()
 
 
-def _prepare(halves: HalfMaps, mask: Tensor, curves: resolution.FscCurves, seed: int) -> _Maps:
-    """Randomise phases of the whole maps, and cut out what the mask and wider ones fill."""
-    inside = mask > 0.5
-    edge_px = tightness.wanted_edge_px(window.around(inside, _EDGE_AT_MOST_PX).cut(mask))
-    part = window.around(inside, math.ceil(WIDER_PX[-1] + edge_px))
-    generator = torch.Generator().manual_seed(seed + 1)
-    start = curves.randomised_from or len(curves.unmasked) - 1
-    cut, randomised = [], []
-    for half in (halves.first, halves.second):
-        transform = fourier_volume.forward(half)
-        shells.randomise_(transform, start, generator)
-        randomised.append(part.cut(fourier_volume.inverse_(transform, halves.box_px)))
-        cut.append(part.cut(half))
-    return _Maps(
-        (cut[0], cut[1]),
-        (randomised[0], randomised[1]),
-        part.cut(mask),
-        edge_px,
-        math.ceil(start * part.side_px / halves.box_px),
-        part.side_px * halves.pixel_size_A,
-        halves.pixel_size_A,
-    )
+def _gather(halves: HalfMaps, mask: Tensor, curves: resolution.FscCurves) -> _Maps:
+    masked = curves.unmasked if curves.masked is None else curves.masked
+    random = torch.zeros_like(masked) if curves.randomised is None else curves.randomised
+    corrected = resolution.correct(masked, random, curves.randomised_from)
+    volume_A3 = share_inside(mask) * (halves.box_px * halves.pixel_size_A) ** 3
+    return _Maps(halves, mask, curves, InMask(0.0, masked, random, corrected), volume_A3)
 
 
-def _tightness(run: Run, maps: _Maps) -> list[InMask]:
+def _tightness(run: Run, maps: _Maps, seen: Evidence) -> None:
     """Correlate inside the mask and wider ones, and compare with what solvent alone would do."""
-    wider = tightness.wider(maps.mask, WIDER_PX, maps.edge_px)
-    steps = (0.0, *WIDER_PX)
+    part, side_px = seen.window.slices, seen.window.side_px
+    mask = maps.mask[part]
+    masks = [tightness.Mask(mask), *tightness.wider(mask, WIDER_PX, seen.edge_px)]
+    shrunk = side_px / maps.halves.box_px
+    fold = tightness.fold_for(side_px, maps.given.shell * shrunk)
+    random_from = math.ceil((maps.curves.randomised_from or len(maps.curves.unmasked) - 1) * shrunk)
+    halves = maps.halves.first[part], maps.halves.second[part]
+    randomised = seen.randomised[0], seen.randomised[1]
     found = [
-        tightness.in_mask(maps.halves, maps.randomised, one, maps.randomised_from, step)
-        for step, one in zip(steps, (maps.mask, *wider), strict=True)
+        tightness.in_mask(halves, randomised, one, random_from, step, fold)
+        for step, one in zip((0.0, *WIDER_PX), masks, strict=True)
     ]
+    seen.randomised.clear()
+    side_A = side_px * maps.halves.pixel_size_A / fold
     given, widest = found[0], found[-1]
-    expected = tightness.with_solvent(given.corrected, maps.mask, wider[-1])
-    run.plot("mask", "line", "Tightness of the mask", plots.in_masks(found, expected, maps.side_A))
+    expected = tightness.with_solvent(given.corrected, masks[-1].power() / masks[0].power())
+    run.plot("mask", "line", "Tightness of the mask", plots.in_masks(found, expected, side_A))
     if given.shell < _COARSEST_SHELL:
-        return found
-    by_mask = given.by_mask(given.shell)
-    run.headline("mask_correlation", by_mask, "", "FSC made by the mask at the resolution")
-    should, does = (maps.in_A(directional.crossing(one)) for one in (expected, widest.corrected))
+        return
+    run.headline(
+        "mask_correlation",
+        maps.given.by_mask(maps.given.shell),
+        "",
+        "FSC made by the mask at the resolution",
+    )
+    was, should, does = (
+        side_A / max(directional.crossing(one), 1e-3)
+        for one in (given.corrected, expected, widest.corrected)
+    )
     run.headline("mask_gain", does / should, "", "Resolution in a wider mask over that expected")
-    was = maps.in_A(given.shell)
     if does > _MASK_MAKES * should:
         run.warn(
             f"The resolution depends on the mask: inside it {was:.2f} Å, in one "
@@ -180,24 +190,20 @@ def _tightness(run: Run, maps: _Maps) -> list[InMask]:
             f"further out, {should:.2f} Å expected. The mask leaves out part of what the "
             "half-maps have in common; extend it."
         )
-    return found
 
 
-def _directions(run: Run, maps: _Maps, given: InMask) -> None:
+def _directions(run: Run, maps: _Maps, seen: Evidence) -> None:
     """Measure the resolution by direction, and how far the whole curve may be off."""
-    if given.shell < _COARSEST_SHELL:
+    given = maps.given
+    if given.shell < _COARSEST_SHELL or seen.masked is None or seen.masked_randomised is None:
         return
-    pairs = [
-        cells.cell_sums(
-            fourier_volume.forward(one, maps.mask), fourier_volume.forward(other, maps.mask)
-        )
-        for one, other in (maps.halves, maps.randomised)
-    ]
-    _spread(run, maps, given, pairs[0])
+    pairs = seen.masked, seen.masked_randomised
+    randomised_from = maps.curves.randomised_from
+    _spread(run, maps, pairs[0])
     conical, by_chance = (directional.conical_fsc(pair) for pair in pairs)
-    conical = directional.corrected(conical, given.randomised, maps.randomised_from)
+    conical = resolution.correct(conical, given.randomised, randomised_from)
     curve = given.corrected
-    chance = directional.by_chance(curve, by_chance, maps.randomised_from)
+    chance = directional.by_chance(curve, by_chance, randomised_from)
     reached, reached_by_chance = (directional.shells_reached(one) for one in (conical, chance))
     found, even = (directional.anisotropy(one) for one in (reached, reached_by_chance))
     side_A = maps.side_A
@@ -230,9 +236,9 @@ def _directions(run: Run, maps: _Maps, given: InMask) -> None:
         )
 
 
-def _spread(run: Run, maps: _Maps, given: InMask, sums: cells.CellSums) -> None:
+def _spread(run: Run, maps: _Maps, sums: CellSums) -> None:
     def corrected(curve: Tensor) -> Tensor:
-        return resolution.correct(curve, given.randomised, maps.randomised_from)
+        return resolution.correct(curve, maps.given.randomised, maps.curves.randomised_from)
 
     found = spread.jackknife(sums, corrected)
     if found.shell <= 0:
@@ -247,10 +253,9 @@ def _spread(run: Run, maps: _Maps, given: InMask, sums: cells.CellSums) -> None:
     run.plot("spread", "line", "FSC and how far it may be off", plot)
 
 
-def _independence(
-    run: Run, halves: HalfMaps, maps: _Maps, curves: resolution.FscCurves, origin: Origin
-) -> None:
+def _independence(run: Run, maps: _Maps, origin: Origin) -> None:
     """Warn of what makes two half-maps alike."""
+    halves, curves = maps.halves, maps.curves
     blank = independence.blank_share(halves.first, halves.second)
     if blank > _BLANK:
         run.warn(
@@ -320,17 +325,18 @@ def _half_sets(run: Run, maps: _Maps, origin: Origin) -> None:
         )
 
 
-def _views(run: Run, maps: _Maps, given: InMask, origin: Origin) -> None:
+def _views(run: Run, maps: _Maps, origin: Origin) -> None:
     """Show views, and how they sample Fourier space at the resolution."""
     found = particles_of.views(origin)
-    if found is None or len(found) == 0 or given.shell < _COARSEST_SHELL:
+    shell = maps.given.shell
+    if found is None or len(found) == 0 or shell < _COARSEST_SHELL:
         if found is None:
             run.say(
                 "Sampling of views: no particles beside the half-maps; --particles run_data.star "
                 "in the additional arguments names them."
             )
         return
-    thickness = min(maps.in_A(given.shell) / maps.diameter_A, 1.0)
+    thickness = min(maps.in_A(shell) / maps.diameter_A, 1.0)
     sampled = views.sampling(found, thickness, origin.point_group)
     run.headline("scf", sampled.factor, "", "Sampling compensation factor")
     label = "Sampling compensation factor, as many even views"

@@ -123,3 +123,13 @@ def test_curves_cross_between_shells():
 def test_occupancy_counts_directions():
     found = directional.occupancy(torch.tensor([1.0, 2.0, 2.5, 4.0], dtype=torch.float64), 6)
     assert found.tolist() == [1, 1, 0.75, 0.25, 0.25, 0]
+
+
+def test_the_sphere_is_cut_into_triangles_once():
+    """Euler: n points have 2 n - 4 faces; together they are nearly the sphere."""
+    unit = directional.axes()
+    faces = directional._triangles(unit)
+    assert len(faces) == 2 * len(unit) - 4
+    a, b, c = unit[faces].unbind(1)
+    surface = float(torch.linalg.cross(b - a, c - a).norm(dim=-1).sum()) / 2
+    assert surface == pytest.approx(4 * math.pi, rel=0.01)

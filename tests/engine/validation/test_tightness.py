@@ -6,6 +6,7 @@ import torch
 from vitreous.engine import filtering, fourier, masking, resolution
 from vitreous.engine.validation import tightness
 from vitreous.engine.validation.directional import crossing
+from vitreous.engine.validation.tightness import Mask
 
 SIZE = 64
 FROM = 6
@@ -35,8 +36,8 @@ def particle():
 
 def widened(mask, *arrays):
     (wide,) = tightness.wider(mask, [8.0], 6.0)
-    given, wider = (tightness.in_mask(*arrays, one, FROM) for one in (mask, wide))
-    expected = tightness.with_solvent(given.corrected, mask, wide)
+    given, wider = (tightness.in_mask(*arrays, one, FROM) for one in (Mask(mask), wide))
+    expected = tightness.with_solvent(given.corrected, wide.power() / Mask(mask).power())
     return crossing(wider.corrected), crossing(expected), given
 
 
@@ -55,17 +56,16 @@ def test_a_mask_that_cuts_the_particle_gets_better_when_it_is_widened():
 def test_correlation_that_the_mask_makes_is_measured():
     """Strong signal at low resolution only: what a hard mask spreads is all there is beyond."""
     coarse = 60 * filtering.low_pass(noise(5), 16, 1.0, 3)
-    found = tightness.in_mask(*maps(coarse), masking.sphere(SIZE, 3, 8, 0), FROM)
+    found = tightness.in_mask(*maps(coarse), Mask(masking.sphere(SIZE, 3, 8, 0)), FROM)
     assert float(found.masked[8:16].mean()) > 0.3
     assert float(found.randomised[8:16].mean()) > 0.3
     assert abs(float(found.corrected[9:20].mean())) < 0.15
 
 
 def test_more_noise_lowers_a_curve_as_arithmetic_says():
-    mask, wide = masking.sphere(SIZE, 3, 8, 0), masking.sphere(SIZE, 3, 16, 0)
     curve = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
-    more = float(wide.sum() / mask.sum())
-    found = tightness.with_solvent(curve, mask, wide)
+    more = 7.0
+    found = tightness.with_solvent(curve, more)
     torch.testing.assert_close(found, torch.tensor([1.0, 1 / (1 + more), 0.0]).double())
 
 
@@ -81,6 +81,38 @@ def test_wider_masks_are_wider_by_what_was_asked():
     one, two = tightness.wider(mask, [3, 9], 6.0)
     radius = masking.radius(SIZE, 3)
     inside = radius[mask > 0.5].max()
-    for found, step in ((one, 3), (two, 9)):
+    for found, step in ((one.values, 3), (two.values, 9)):
         assert float(radius[found == 1].max()) == pytest.approx(float(inside) + step, abs=1)
         assert float(radius[found > 0].max()) == pytest.approx(float(inside) + step + 6, abs=1)
+
+
+@pytest.mark.parametrize("size", [100, 200])
+def test_wider_masks_of_large_boxes_are_those_of_all_voxels(size):
+    """Blocks of 2 and 4 voxels against exact distances, a plane through the middle and one off."""
+    mask = masking.sphere(size, 3, 0.3 * size, 8)
+    (found,) = tightness.wider(mask, [6.0], 10.0)
+    assert found.pool == {100: 2, 200: 4}[size]
+    exact = masking.raised_cosine(masking.distance_to(mask > 0.5), 6.0, 10.0).float()
+    for z in (size // 2, size // 2 + size // 5):
+        assert float((found.plane(z) - exact[z]).abs().mean()) < 0.01
+        assert float((found.plane(z) - exact[z]).abs().max()) < 0.25
+    assert found.power() == pytest.approx(float(exact.double().square().sum()), rel=0.03)
+
+
+@pytest.mark.parametrize("fold", [2, 4])
+def test_a_folded_map_has_every_nth_coefficient(fold):
+    halves, randomised = maps(particle())
+    mask = Mask(masking.sphere(SIZE, 3, 26, 4))
+    whole, folded = (tightness.in_mask(halves, randomised, mask, FROM, fold=n) for n in (1, fold))
+    first, second = (
+        torch.fft.rfftn(half * mask.values)[::fold, ::fold, ::fold].contiguous() for half in halves
+    )
+    wanted = resolution.fsc_of_transforms(first, second, 3)
+    torch.testing.assert_close(folded.masked, wanted, rtol=0, atol=1e-4)
+    assert folded.shell * fold == pytest.approx(whole.shell, rel=0.1)
+
+
+def test_maps_are_folded_only_where_many_shells_remain():
+    assert [tightness.fold_for(320, shell) for shell in (40, 60, 100, 150)] == [1, 2, 4, 4]
+    assert tightness.fold_for(322, 150) == 2
+    assert tightness.fold_for(101, 50) == 1

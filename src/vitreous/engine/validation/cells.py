@@ -1,7 +1,7 @@
 """Half transforms summed by direction and shell, once; cones and sectors are sums of such cells.
 
 Directions are those of axes: k and -k are the same. The three pairs of faces of a cube are cut
-into squares, which are found without any angle. A square is at most 3.6 degrees wide, much
+into squares, which are found without any angle. A square is at most 5.7 degrees wide, much
 narrower than the cones that are made of them.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from vitreous.engine import fourier
 from vitreous.engine.kernels import shells
 
-SQUARES = 32
+SQUARES = 20
 """Squares along the side of a face."""
 N_CELLS = 3 * SQUARES**2
 _ROWS = 16

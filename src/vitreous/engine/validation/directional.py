@@ -8,7 +8,6 @@ Sphericity (Tan et al.) is that of the body whose radius in each direction is th
 
 A cone holds few coefficients, so that directions differ by chance too. How much is told by the
 maps with randomised phases: their conical correlations scatter as those of an isotropic map would.
-SciPy triangulates the sphere.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from functools import lru_cache
 
 import torch
 from jaxtyping import Float
-from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from vitreous.engine import healpix, resolution
@@ -32,6 +30,7 @@ ORDER = 3
 """HEALPix order of the axes: 768, of which pairs are opposite."""
 _NEIGHBOURS = 1
 _FEWEST = 12
+_NEAR = 10
 MOST, HALF, LEAST = 0.9, 0.5, 0.1
 """Shares of directions at which resolutions are read off."""
 
@@ -59,6 +58,7 @@ class Anisotropy:
         return self.best / self.worst if self.worst > 0 else math.inf
 
 
+@lru_cache(maxsize=1)
 def axes() -> Float[Tensor, "d 3"]:
     """Return unit vectors that cover the sphere evenly, each with its opposite."""
     pixels = torch.arange(healpix.n_pixels(ORDER))
@@ -71,24 +71,24 @@ def conical_fsc(sums: CellSums, cone_deg: float = CONE_DEG) -> Float[Tensor, "d 
     Shells are joined with their neighbours: a cone has few coefficients in one. Where there are
     hardly any, next to the origin, stands the correlation of the whole shell.
     """
-    within = _members(cone_deg)
+    within, axis = _members(cone_deg)
     parts = sums.common, sums.power1, sums.power2, sums.count
     *joined, count = (_joined(within @ part.cpu()) for part in parts)
-    return torch.where(count < _FEWEST, sums.curve().cpu(), cells.correlation(*joined))
+    curves = torch.where(count < _FEWEST, sums.curve().cpu(), cells.correlation(*joined))
+    return curves[axis]
 
 
 @lru_cache(maxsize=2)
-def _members(cone_deg: float) -> Tensor:
-    """Return which cells lie in the cone of each axis, 0 or 1."""
-    cosine = (axes() @ cells.directions().T).abs()
-    return (cosine >= math.cos(math.radians(cone_deg))).to(torch.float64)
+def _members(cone_deg: float) -> tuple[Tensor, Tensor]:
+    """Return which cells lie in the cone of each axis, 0 or 1, and which axis each direction has.
 
-
-def corrected(
-    curves: Float[Tensor, "d s"], randomised: Float[Tensor, " s"], randomised_from: int
-) -> Float[Tensor, "d s"]:
-    """Take out of each curve what the mask alone makes (`resolution.correct`)."""
-    return torch.stack([resolution.correct(curve, randomised, randomised_from) for curve in curves])
+    Opposite directions are one axis.
+    """
+    every = axes()
+    first = torch.minimum(torch.arange(len(every)), (every @ every.T).argmin(1))
+    chosen, axis = torch.unique(first, return_inverse=True)
+    cosine = (every[chosen] @ cells.directions().T).abs()
+    return (cosine >= math.cos(math.radians(cone_deg))).to(torch.float64), axis
 
 
 def by_chance(
@@ -115,8 +115,16 @@ def by_chance(
 def shells_reached(
     curves: Float[Tensor, "d s"], threshold: float = resolution.THRESHOLD
 ) -> Float[Tensor, " d"]:
-    """Return where each curve first falls below a threshold, between two shells."""
-    return torch.tensor([crossing(curve, threshold) for curve in curves], dtype=torch.float64)
+    """Return where each curve first falls below a threshold: see `crossing`."""
+    below = curves[:, 1:] < threshold
+    after = torch.where(below.any(1), below.to(torch.uint8).argmax(1) + 1, curves.shape[1])
+    after = after.clamp(max=curves.shape[1] - 1)
+    row = torch.arange(len(curves))
+    high, low = curves[row, after - 1].double(), curves[row, after].double()
+    falls = high > low
+    part = ((high - threshold) / torch.where(falls, high - low, 1.0)).clamp(0, 1)
+    reached = after - 1 + torch.where(falls, part, 0.0)
+    return torch.where(below.any(1), reached, curves.shape[1] - 1.0)
 
 
 def crossing(curve: Float[Tensor, " s"], threshold: float = resolution.THRESHOLD) -> float:
@@ -124,12 +132,7 @@ def crossing(curve: Float[Tensor, " s"], threshold: float = resolution.THRESHOLD
 
     The last shell where it never does, 0 where it does at once.
     """
-    below = resolution.first_below(curve, threshold)
-    if below is None:
-        return float(len(curve) - 1)
-    high, low = float(curve[below - 1]), float(curve[below])
-    part = (high - threshold) / (high - low) if high > low else 0.0
-    return max(0.0, below - 1 + min(1.0, max(0.0, part)))
+    return float(shells_reached(curve[None], threshold)[0])
 
 
 def occupancy(reached: Float[Tensor, " d"], n_shells: int) -> Float[Tensor, " s"]:
@@ -158,9 +161,32 @@ def sphericity(unit: Float[Tensor, "d 3"], radius: Float[Tensor, " d"]) -> float
     """
     if float(radius.min()) <= 0:
         return 0.0
-    triangles = torch.from_numpy(ConvexHull(unit.numpy()).simplices.astype("int64"))
+    triangles = _triangles(unit)
     ball = _roundness(unit[triangles])
     return _roundness((unit * radius[:, None])[triangles]) / ball
+
+
+@lru_cache(maxsize=2)
+def _triangles(unit: Tensor) -> Tensor:
+    """Return the faces of the convex hull of points on a sphere, ``t 3``.
+
+    A face has no point beyond its plane, and its corners are near each other. Four points on one
+    circle would give faces that overlap, so that points are first moved by too little to matter.
+    """
+    generator = torch.Generator().manual_seed(0)
+    points = unit + 1e-7 * torch.randn(unit.shape, generator=generator, dtype=unit.dtype)
+    near = (points @ points.T).topk(min(_NEAR, len(points)), 1).indices[:, 1:]
+    pairs = torch.combinations(torch.arange(near.shape[1]), 2)
+    own = torch.arange(len(points))[:, None, None].expand(-1, len(pairs), 1)
+    corners = torch.cat([own, near[:, pairs]], -1).reshape(-1, 3).sort(1).values
+    corners = torch.unique(corners, dim=0)
+    a, b, c = points[corners].unbind(1)
+    normal = torch.linalg.cross(b - a, c - a)
+    height = (normal * a).sum(1, keepdim=True)
+    normal, height = normal * height.sign(), height.abs()
+    beyond = (normal @ points.T > height + 1e-14).any(1)
+    faces: Tensor = corners[~beyond]
+    return faces
 
 
 def _roundness(corners: Tensor) -> float:

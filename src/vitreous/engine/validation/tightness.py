@@ -9,6 +9,7 @@ once when a mask is made wider by a few voxels was made by the mask.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from vitreous.engine.validation.directional import crossing
 _SOFT_PX = 6.0
 _SOFTEST_PX = 20.0
 _LARGE_PX = 96
+_VERY_LARGE_PX = 192
+_LOOKED_AT = 64
+_FINE_SHELL = 24
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,12 @@ class InMask:
         How far beyond the given mask it goes; 0 for that mask itself.
     masked, randomised, corrected
         ``s``
-    share
-        Of the volume of the box, inside.
     """
 
     wider_px: float
     masked: Tensor
     randomised: Tensor
     corrected: Tensor
-    share: float
 
     @property
     def shell(self) -> float:
@@ -54,6 +55,45 @@ class InMask:
         return float(self.randomised[min(round(shell), len(self.randomised) - 1)])
 
 
+@dataclass(frozen=True)
+class Mask:
+    """A mask that is made plane by plane.
+
+    Parameters
+    ----------
+    values
+        ``z y x``, 0 to 1.
+    pool
+        Voxels along each side of the cube that one value stands for.
+    """
+
+    values: Tensor
+    pool: int = 1
+
+    @property
+    def side_px(self) -> int:
+        """Side of the cube."""
+        return len(self.values) * self.pool
+
+    def plane(self, z: int) -> Float[Tensor, "y x"]:
+        """Return one plane, values between those there are on straight lines."""
+        if self.pool == 1:
+            return self.values[z]
+        at = min(max((z + 0.5) / self.pool - 0.5, 0.0), len(self.values) - 1.0)
+        low = int(at)
+        high = min(low + 1, len(self.values) - 1)
+        coarse = torch.lerp(self.values[low], self.values[high], at - low)
+        return torch.nn.functional.interpolate(
+            coarse[None, None], scale_factor=self.pool, mode="bilinear"
+        )[0, 0]
+
+    def power(self) -> float:
+        """Return the sum of squares."""
+        return sum(
+            float(self.plane(z).square().sum(dtype=torch.float64)) for z in range(self.side_px)
+        )
+
+
 def masked_fsc(
     first: Float[Tensor, "z y x"], second: Float[Tensor, "z y x"], mask: Float[Tensor, "z y x"]
 ) -> Float[Tensor, " s"]:
@@ -63,51 +103,71 @@ def masked_fsc(
     )
 
 
-def wider(
-    mask: Float[Tensor, "z y x"], steps_px: Sequence[float], edge_px: float
-) -> list[Float[Tensor, "z y x"]]:
+def wider(mask: Float[Tensor, "z y x"], steps_px: Sequence[float], edge_px: float) -> list[Mask]:
     """Return masks that go further than one by some pixels, with a soft edge.
+
+    Soft masks vary slowly: of a large one every second or fourth voxel along each axis is enough.
 
     Parameters
     ----------
     mask
         0 to 1; what is above one half is inside.
     """
-    inside = mask > 0.5
-    if mask.shape[0] <= _LARGE_PX or mask.shape[0] % 2:
-        distance = masking.distance_to(inside)
-        return [masking.raised_cosine(distance, step, edge_px).to(mask.dtype) for step in steps_px]
-    # Soft masks vary slowly: of a large one every second voxel along each axis is enough.
-    pooled = torch.nn.functional.avg_pool3d(inside.to(mask.dtype)[None], 2)[0]
-    distance = 2 * masking.distance_to(pooled >= 0.5).to(mask.dtype)
-    coarse = [masking.raised_cosine(distance, step, edge_px) for step in steps_px]
+    side = len(mask)
+    pool = 4 if side > _VERY_LARGE_PX else 2 if side > _LARGE_PX else 1
+    while side % pool:
+        pool //= 2
+    if pool > 1:
+        mask = _pooled(mask, pool)
+    # Distances run between middles of blocks; the region begins at the border of one.
+    most = math.ceil((max(steps_px) + edge_px) / pool) + 1
+    distance = (pool * masking.near_distance(mask > 0.5, most) - (pool - 1) / 2).clamp(min=0)
     return [
-        torch.nn.functional.interpolate(one[None, None], scale_factor=2, mode="trilinear")[0, 0]
-        for one in coarse
+        Mask(masking.raised_cosine(distance, step, edge_px).to(mask.dtype), pool)
+        for step in steps_px
     ]
 
 
-def with_solvent(
-    corrected: Float[Tensor, " s"], mask: Float[Tensor, "z y x"], wider_mask: Float[Tensor, "z y x"]
-) -> Float[Tensor, " s"]:
+def _pooled(mask: Tensor, pool: int) -> Tensor:
+    """Return how much of each block of voxels is inside, a layer of blocks at a time."""
+    layers = [
+        torch.nn.functional.avg_pool2d(
+            (mask[z : z + pool] > 0.5).to(mask.dtype).mean(0)[None], pool
+        )[0]
+        for z in range(0, len(mask), pool)
+    ]
+    return torch.stack(layers)
+
+
+def with_solvent(corrected: Float[Tensor, " s"], more: float) -> Float[Tensor, " s"]:
     """Return the curve that a wider mask should have if all it adds is solvent.
 
     Noise power goes with the sum of the squared mask and signal power stays, so that a curve
     ``F = S / (S + N)`` becomes ``S / (S + v N)``.
+
+    Parameters
+    ----------
+    more
+        Sum of the squared wider mask over that of the given one.
     """
-    more = float(wider_mask.square().sum() / mask.square().sum())
     held = corrected.clamp(-1, 1)
     return held / (held + (1 - held) * more)
 
 
 def edge_width_px(mask: Float[Tensor, "z y x"]) -> float:
-    """Return about how wide the soft edge of a mask is: its volume over the mask's surface."""
-    inside = mask > 0.5
-    between = float(((mask > 0.01) & (mask < 0.99)).sum())
-    faces = sum(
-        float((inside.narrow(axis, 1, side - 1) != inside.narrow(axis, 0, side - 1)).sum())
-        for axis, side in enumerate(mask.shape)
-    )
+    """Return about how wide the soft edge of a mask is: its volume over the mask's surface.
+
+    Of many planes a part is looked at.
+    """
+    between = faces = 0
+    for z in range(0, len(mask) - 1, max(1, len(mask) // _LOOKED_AT)):
+        plane = mask[z]
+        inside, above = plane > 0.5, mask[z + 1] > 0.5
+        between += int(((plane > 0.01) & (plane < 0.99)).sum())
+        faces += int((inside != above).sum())
+        faces += int((inside[1:] != inside[:-1]).sum()) + int(
+            (inside[:, 1:] != inside[:, :-1]).sum()
+        )
     return between / (faces / 1.5) if faces else 0.0  # a sphere has 1.5 times as many faces
 
 
@@ -116,12 +176,23 @@ def wanted_edge_px(mask: Float[Tensor, "z y x"]) -> float:
     return min(max(edge_width_px(mask), _SOFT_PX), _SOFTEST_PX)
 
 
+def fold_for(side_px: int, shell: float) -> int:
+    """Return how often maps of a side may be folded where a curve falls at a shell.
+
+    A map folded onto 1/n of its side along each axis has every n-th coefficient along each: exact
+    ones, and still many in a shell, in a fraction of the time.
+    """
+    fits = [n for n in (4, 2) if side_px % n == 0 and shell / n >= _FINE_SHELL]
+    return fits[0] if fits else 1
+
+
 def in_mask(
     halves: tuple[Float[Tensor, "z y x"], Float[Tensor, "z y x"]],
     randomised: tuple[Float[Tensor, "z y x"], Float[Tensor, "z y x"]],
-    mask: Float[Tensor, "z y x"],
+    mask: Mask,
     randomised_from: int,
     wider_px: float = 0.0,
+    fold: int = 1,
 ) -> InMask:
     """Correlate half-maps inside a mask.
 
@@ -132,11 +203,39 @@ def in_mask(
     randomised
         The same with randomised phases.
     mask
-        0 to 1.
+        Of the same size.
     randomised_from
         First shell (of these arrays) whose phases are random.
+    fold
+        Curves have every `fold`-th shell only: see `fold_for`.
     """
-    masked, random = (masked_fsc(first, second, mask) for first, second in (halves, randomised))
-    share = float((mask > 0.5).double().mean())
-    corrected = resolution.correct(masked, random, randomised_from)
-    return InMask(wider_px, masked, random, corrected, share)
+    pairs = (halves, randomised)
+    if fold == 1:  # maps of full size, two at a time
+        masked, random = (_fsc(_transforms(pair, mask, 1)) for pair in pairs)
+    else:
+        every = _transforms((*halves, *randomised), mask, fold)
+        masked, random = _fsc(every[:2]), _fsc(every[2:])
+    corrected = resolution.correct(masked, random, -(-randomised_from // fold))
+    return InMask(wider_px, masked, random, corrected)
+
+
+def _fsc(pair: list[Tensor]) -> Tensor:
+    return resolution.fsc_of_transforms(pair[0], pair[1], 3)
+
+
+def _transforms(maps: Sequence[Tensor], mask: Mask, fold: int) -> list[Tensor]:
+    """Return every n-th coefficient along each axis of maps inside a mask."""
+    size = mask.side_px
+    side = size // fold
+    sums = [one.new_zeros((side, side, size)) for one in maps]
+    for z in range(size):
+        plane = mask.plane(z)
+        for total, volume in zip(sums, maps, strict=True):
+            for first in range(0, size, side):
+                rows = slice(first, first + side)
+                total[z % side].addcmul_(volume[z, rows], plane[rows])
+    transforms = []
+    while sums:
+        folded = sums.pop(0).reshape(side, side, fold, side)
+        transforms.append(fourier_volume.forward(folded[:, :, 0] if fold == 1 else folded.sum(2)))
+    return transforms

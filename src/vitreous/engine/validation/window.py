@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 _PRIMES = (2, 3, 5, 7)
 SMALLEST_PX = 24
+_REGION = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,31 @@ class Window:
     start_px: tuple[int, int, int]
     side_px: int
 
-    def cut(self, volume: Float[Tensor, "z y x"]) -> Float[Tensor, "w w w"]:
-        """Return the part of a volume."""
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Of an array ``z y x``."""
         z, y, x = (slice(start, start + self.side_px) for start in self.start_px)
-        return volume[z, y, x].contiguous()
+        return z, y, x
 
 
-def around(inside: Bool[Tensor, "z y x"], margin_px: int) -> Window:
+def around(mask: Float[Tensor, "z y x"], margin_px: int) -> Window:
     """Return the smallest good window that holds a region and a margin around it.
 
     Parameters
     ----------
-    inside
-        The region, not empty; of a cube.
+    mask
+        Of a cube; somewhere above one half, which is the region.
     margin_px
         On all sides, as far as the box has room.
     """
-    box = inside.shape[0]
+    box = mask.shape[0]
+    across, along = mask[0], []
+    for plane in mask:
+        across = torch.maximum(across, plane)
+        along.append(plane.amax())
     first, last = [], []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        line = torch.nonzero(inside.any(others[1]).any(others[0]))[:, 0]
+    for highest in (torch.stack(along), across.amax(1), across.amax(0)):
+        line = torch.nonzero(highest > _REGION)[:, 0]
         first.append(int(line[0]))
         last.append(int(line[-1]))
     length = max(end - begin + 1 for begin, end in zip(first, last, strict=True))
