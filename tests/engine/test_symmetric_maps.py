@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitreous.engine import boxing, geometry, symmetric_maps, symmetry
+from vitreous.engine import boxing, fourier, geometry, symmetric_maps, symmetry
 from vitreous.io import read_volume, write_volume
 from vitreous.testing import phantoms
 
@@ -113,3 +113,16 @@ def test_an_asymmetric_map_gets_a_low_score() -> None:
     small = phantoms.cluster(radius_px=6, width_px=1.5)
     found = symmetric_maps.find_axes(small.volume(20).float(), "D3")
     assert found.score < 0.9
+
+
+@pytest.mark.parametrize("point_group", ["C3", "D2", "I1", "CS"])
+def test_a_map_agrees_with_its_mates_as_far_as_it_has_the_symmetry(point_group: str) -> None:
+    right = symmetric_maps.symmetrise(CLUSTER.volume(32), point_group, oversampling=2)
+    assert float(symmetric_maps.mates_fsc(right, point_group)[1:9].min()) > 0.97
+    # Noise in fine detail: the agreement ends where it begins, whatever the order of the group.
+    noise = torch.randn(32, 32, 32, generator=torch.Generator().manual_seed(1), dtype=right.dtype)
+    shells = fourier.shell_index(32, 3)
+    fine = fourier.inverse(fourier.forward(noise, 3) * (shells >= 6), 3, 32)
+    curve = symmetric_maps.mates_fsc(right + 3 * fine * right.std(), point_group)
+    assert float(curve[1:4].min()) > 0.9
+    assert float(curve[7:13].mean()) < 0.3

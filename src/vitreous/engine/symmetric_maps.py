@@ -13,13 +13,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.engine import asymmetric_unit, fourier, geometry, healpix, sampling, symmetry
+from vitreous.engine import (
+    asymmetric_unit,
+    fourier,
+    geometry,
+    healpix,
+    resolution,
+    sampling,
+    symmetry,
+)
 from vitreous.engine.boxing import sample
 
 N_SAMPLES = 6000
 N_REFINED = 16
 N_FINISHED = 3
 MOST_ROTATIONS = 5000
+MOST_MATES = 12
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,24 @@ def score(volume: Float[Tensor, "z y x"], point_group: str) -> float:
     operators = symmetry.operators(point_group, volume.dtype).to(volume.device)
     identity = torch.eye(3, dtype=volume.dtype, device=volume.device)[None]
     return float(_scores(volume, identity, operators, _sample_points(volume, len(operators)))[0])
+
+
+def mates_fsc(volume: Float[Tensor, "z y x"], point_group: str) -> Float[Tensor, " s"]:
+    """Return the FSC between a map and its copies, the mean over up to twelve operators of a group.
+
+    A map that was made without symmetry and has it correlates with its copies as far as it can be
+    trusted: unlike `score`, which noise alone brings to 1 / order of the group, and a low-passed
+    blob to nearly 1.
+
+    Parameters
+    ----------
+    volume
+        A cube whose axes are those of the group.
+    """
+    mates = symmetry.operators(point_group, volume.dtype).to(volume.device)[1:]
+    chosen = mates[:: max(1, -(-len(mates) // MOST_MATES))]
+    curves = [resolution.fsc(volume, rotate(volume, mate, oversampling=2), 3) for mate in chosen]
+    return torch.stack(curves).mean(0)
 
 
 def _best(rotations: Tensor, scores: Tensor, n: int) -> Tensor:

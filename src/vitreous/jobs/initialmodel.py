@@ -98,6 +98,7 @@ class InitialModel(Options):
         """Yield what a page about the job shows."""
         yield Result("headline", "resolution", "Resolution of the map", "Å")
         yield Result("headline", "particles", "Particles")
+        yield Result("headline", "agreement", "Symmetry mates agree to", "Å")
         yield Result("plot", "occupancy", "Particles in every class")
         yield Result("plot", "directions", "Distribution of directions")
         yield refinement_results.signal()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.engine import boxing, fourier, geometry, symmetric_maps, symmetry
+from vitreous.engine import boxing, fourier, geometry, resolution, symmetric_maps, symmetry
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Table, Volume, read_star, read_volume, write_volume
 from vitreous.programs.tool import finite, map_name, report
@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> str:
         f"{path}: turned by rot {rot:.3f}, tilt {tilt:.3f}, psi {psi:.3f} degrees after moving "
         f"its centre by {', '.join(f'{-c:.2f}' for c in centre.tolist())} pixels (x, y, z).",
         f"{symmetry.parse(arguments.sym)} explains {100 * found.score:.1f} % of its variance now, "
-        f"{100 * before:.1f} % before. Written: {arguments.o}",
+        f"{100 * before:.1f} % before. It agrees with its symmetry mates to "
+        f"{turned.agreement_A:.3g} A (FSC 0.5). Written: {arguments.o}",
     ]
     if found.score < DOUBTFUL:
         told.append(
@@ -85,12 +86,15 @@ class Aligned:
         What was moved to the centre of the box before, x y z.
     score_before
         How well the symmetry explained the map before.
+    agreement_A
+        Resolution to which the map and its symmetry mates agree: where their FSC falls below 0.5.
     """
 
     volume: Tensor
     found: symmetric_maps.Alignment
     centre_px: Tensor
     score_before: float
+    agreement_A: float
 
 
 def aligned(
@@ -125,12 +129,15 @@ def aligned(
     small = small_box(volume, centre, box_px, maxres_A, pixel_size_A)
     before = symmetric_maps.score(small, point_group)
     found = symmetric_maps.find_axes(small, point_group, only_rot=only_rot)
+    curve = symmetric_maps.mates_fsc(symmetric_maps.rotate(small, found.rotation), point_group)
+    side_A = volume.shape[-1] * pixel_size_A
+    agreement_A = resolution.resolution_A(curve, 1, side_A, 0.5)
     finer = 2 if volume.shape[-1] <= FINE_UP_TO else 1
     moved = -(found.rotation.to(torch.float64) @ centre)
     turned = symmetric_maps.rotate(volume, found.rotation, moved, oversampling=finer)
     if symmetrise:
         turned = symmetric_maps.symmetrise(turned, point_group, oversampling=finer)
-    return Aligned(turned, found, centre, before)
+    return Aligned(turned, found, centre, before, agreement_A)
 
 
 def small_box(

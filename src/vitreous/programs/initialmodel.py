@@ -6,8 +6,10 @@ from vitreous.engine import symmetry
 from vitreous.io import write_volume
 from vitreous.jobs.context import Run
 from vitreous.jobs.initialmodel import InitialModel
-from vitreous.programs.align_symmetry import DOUBTFUL, aligned
+from vitreous.programs.align_symmetry import aligned
 from vitreous.programs.refine.program import refine
+
+LIKE_A_BLOB = 6  # a map that is right only to this part of its diameter says little more than that
 
 
 def run(options: InitialModel, run: Run) -> None:
@@ -25,11 +27,12 @@ def run(options: InitialModel, run: Run) -> None:
             turned = aligned(volume, group, model.pixel_size_A)
             progress.advance()
         volume = turned.volume
-        share = 100 * turned.found.score
-        run.say(f"{group} explains {share:.1f} % of the variance of the aligned map")
-        if turned.found.score < DOUBTFUL:
+        run.headline("agreement", turned.agreement_A, "Å", f"{group} mates agree to")
+        if turned.agreement_A > options.mask_diameter_A / LIKE_A_BLOB:
             run.warn(
-                f"{group} explains only {share:.0f} % of the map: it may not have this symmetry, "
-                "or the map is wrong. Look at it, and try another seed or more classes"
+                f"The parts of the map that {group} makes equal agree only to "
+                f"{turned.agreement_A:.0f} Å (FSC 0.5, before symmetry was imposed): it may not "
+                "have this symmetry, or the map is wrong. Look at it, and try more iterations, "
+                "another seed or more classes"
             )
     write_volume(run.path / "initial_model.mrc", volume.numpy(), job.state.models[0].pixel_size_A)
