@@ -201,6 +201,22 @@ def test_refinements_without_independent_halves_are_told(project):
     assert "not the gold standard" in examine(project).told
 
 
+def test_the_last_iteration_of_auto_refine_joins_halves_that_were_independent(project):
+    def optimiser(name, split, comment=""):
+        general = {"rlnDoSplitRandomHalves": [split]}
+        path = project / FOLDER / name
+        write_star(path, [Table.from_columns("optimiser_general", general, is_list=True)])
+        path.write_text(f"# {comment}\n{path.read_text()}")
+
+    optimiser("run_optimiser.star", 0)
+    optimiser("run_it011_optimiser.star", 1)
+    assert "not the gold standard" not in examine(project).told
+    (project / FOLDER / "run_it011_optimiser.star").unlink()  # cleaned
+    assert "not the gold standard" in examine(project).told
+    optimiser("run_optimiser.star", 0, "--auto_refine --split_random_halves")
+    assert "not the gold standard" not in examine(project).told
+
+
 def test_half_sets_that_are_not_apart_are_told(project):
     tilts = even_tilts(400)
     write_particles(project, tilts, {"rlnRandomSubset": None})

@@ -117,6 +117,20 @@ def _point_group(root: Path) -> str:
 
 
 def _split_halves(optimiser: Path) -> bool | None:
+    """Tell whether there were two halves; the last iteration of auto-refine, which joins them, says no.
+
+    Its command line, or an iteration before it, tells then.
+    """
+    last = _says_split(optimiser)
+    if last is not False:
+        return last
+    if "--split_random_halves" in optimiser.read_text(encoding="utf-8", errors="replace"):
+        return True
+    pattern = optimiser.name.replace("_optimiser", "_*it*_optimiser")
+    return any(_says_split(path) for path in optimiser.parent.glob(pattern))
+
+
+def _says_split(optimiser: Path) -> bool | None:
     label = "rlnDoSplitRandomHalves"
     if not optimiser.is_file():
         return None
