@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from vitreous.engine import filtering, fourier, masking, resolution, sharpening
+from vitreous.engine import filtering, fourier, fourier_volume, masking, resolution, sharpening
 from vitreous.engine.local_resolution import LocalSums, Measurement, Place, Probe, Window
 from vitreous.io import read_star, read_volume, write_volume
 
 A = 2.0
+
+
+def filtering_of(volume):
+    return lambda: fourier_volume.forward(volume)
 
 
 def noise(size, seed):
@@ -36,7 +40,7 @@ def randomised(halves, shell):
 def measured(halves, probe, *, whole):
     random = randomised(halves, probe.randomised_from)
     mean = (halves[0] + halves[1]) / 2
-    measurement = Measurement(halves, random, mean, A, probe, whole=whole)
+    measurement = Measurement(halves, random, filtering_of(mean), A, probe, whole=whole)
     sums = LocalSums(len(mean))
     places = list(measurement.run(sums))
     return measurement, places, *sums.finish()
@@ -63,7 +67,7 @@ def test_numbers_are_relions(tmp_path, relion):
     curve = sharpening.b_factor_curve(size, -100, A)
     sharpened = fourier.inverse(sharpening.apply(transform, curve), 3)
     random = randomised(halves, probe.randomised_from)
-    measurement = Measurement(halves, random, sharpened, A, probe, whole=True)
+    measurement = Measurement(halves, random, filtering_of(sharpened), A, probe, whole=True)
     sums = LocalSums(size)
     centres = probe.places(size)
     assert {f"fsc_{x:05d}_{y:05d}_{z:05d}" for x, y, z in centres} == set(theirs)

@@ -10,7 +10,7 @@ the box the numbers are those of RELION. Idea: Cardone, Heymann & Steven, J. Str
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,11 +100,12 @@ class LocalSums:
 
     def add_(self, window: Window, mask: Tensor, filtered: Tensor, resolution_A: float) -> None:
         """Add a window: its sphere, the map filtered for it, and its resolution."""
-        target, source = window.target, window.source
-        weight = mask[source]
-        self._weight[target] += weight
-        self._resolution[target] += weight / resolution_A
-        self._filtered[target] += weight * filtered[source]
+        for target, source in window.planes():
+            weight = mask[source]
+            if bool(weight.any()):
+                self._weight[target] += weight
+                self._resolution[target] += weight / resolution_A
+                self._filtered[target] += weight * filtered[source]
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """Return the maps of resolution in Å and of filtered density, 0 where no sphere was.
@@ -146,6 +147,14 @@ class Window:
         """The part of the window that lies in the box."""
         return tuple(slice(max(0, -s), min(self.side, self.size - s)) for s in self.start)
 
+    def planes(self) -> Iterator[tuple[tuple[int | slice, ...], tuple[int | slice, ...]]]:
+        """Yield target and source of each plane across z."""
+        (into, *across), (out, *within) = self.target, self.source
+        for there, here in zip(
+            range(into.start, into.stop), range(out.start, out.stop), strict=True
+        ):
+            yield (there, *across), (here, *within)
+
     def cut(self, volume: Float[Tensor, "z y x"]) -> Float[Tensor, "w w w"]:
         """Return the window of a map."""
         if self.side == self.size:
@@ -165,7 +174,8 @@ class Measurement:
     randomised
         The same with random phases from `Probe.randomised_from` on, in real space.
     sharpened
-        The map that is filtered.
+        Makes the map that is filtered: its transform, origin at the first voxel. Not asked before
+        a place is joined, when the other maps may be gone.
     pixel_size_A
         Of all maps.
     probe
@@ -178,21 +188,22 @@ class Measurement:
         self,
         halves: tuple[Tensor, Tensor],
         randomised: tuple[Tensor, Tensor],
-        sharpened: Tensor,
+        sharpened: Callable[[], Tensor],
         pixel_size_A: float,
         probe: Probe,
         *,
         whole: bool = False,
     ) -> None:
         self._maps: tuple[Tensor, ...] = (*halves, *randomised)
-        self._sharpened, self._pixel_size_A, self._probe = sharpened, pixel_size_A, probe
+        self._make: Callable[[], Tensor] | None = sharpened
+        self._filtered: Tensor | None = None  # a map, or of whole boxes its transform
+        self._pixel_size_A, self._probe = pixel_size_A, probe
         self.size = halves[0].shape[0]
         self.side = self.size if whole else probe.window_px(self.size)
         squares = torch.arange(shells.squares_of(self.side, 3), dtype=torch.float64)
         self._radius = squares.sqrt_() / self.side
         self._box_shells = (self._radius * self.size).round().to(torch.int64)
-        is_whole = self.side == self.size
-        self._whole = fourier_volume.forward(sharpened) if is_whole else None
+        self._ball = _ball(probe)
 
     def run(self, sums: LocalSums) -> Iterator[Place]:
         """Yield the places one by one, after each was added to the sums."""
@@ -204,6 +215,17 @@ class Measurement:
     def forget(self) -> None:
         """Let go of the half-maps: from here on the map is only filtered."""
         self._maps = ()
+        self._to_filter()
+
+    def _to_filter(self) -> Tensor:
+        """Return the map that is filtered, or its transform where whole boxes are transformed."""
+        if self._filtered is None and self._make is not None:
+            made = self._make()
+            is_whole = self.side == self.size
+            self._filtered = made if is_whole else fourier_volume.inverse_(made, self.size)
+            self._make = None
+        assert self._filtered is not None
+        return self._filtered
 
     def at(self, centre_px: tuple[int, int, int]) -> Place:
         """Return what is found at a place (x y z from the centre)."""
@@ -229,24 +251,31 @@ class Measurement:
         weights[: len(place.corrected)] = sharpening.fsc_weights(place.corrected)
         curve = filtering.low_pass_curve(self.size, place.resolution_A, self._pixel_size_A)
         weight = weights[self._box_shells] * curve(self._radius)
-        if self._whole is None:
-            transform = fourier_volume.forward(window.cut(self._sharpened))
+        given = self._to_filter()
+        if given.is_complex():
+            transform = given.clone()
         else:
-            transform = self._whole.clone()
+            transform = fourier_volume.forward(window.cut(given))
         filtered = fourier_volume.inverse_(shells.multiply_(transform, weight), self.side)
         sums.add_(window, mask, filtered, place.resolution_A)
 
     def _window(self, centre_px: tuple[int, int, int]) -> tuple[Window, Tensor]:
-        probe = self._probe
+        """Return the window of a place and the sphere in it."""
         if self.side == self.size:
-            offset = (float(centre_px[0]), float(centre_px[1]), float(centre_px[2]))
-            window = Window((0, 0, 0), self.side, self.size)
+            x, y, z = (self.size // 2 + c for c in centre_px)
+            window, middle = Window((0, 0, 0), self.side, self.size), (z, y, x)
         else:
-            offset = (0.0, 0.0, 0.0)
             x, y, z = (self.size // 2 + c - self.side // 2 for c in centre_px)
-            window = Window((z, y, x), self.side, self.size)
-        mask = masking.sphere(self.side, 3, probe.radius_px, probe.edge_px, centre_px=offset)
+            window, middle = Window((z, y, x), self.side, self.size), (self.side // 2,) * 3
+        mask = torch.zeros((self.side,) * 3)
+        ball = self._ball_at(middle)
+        mask[ball.target] = self._ball[ball.source]
         return window, mask
+
+    def _ball_at(self, middle: tuple[int, int, int]) -> Window:
+        """Return where the ball lies in the window."""
+        z, y, x = (at - len(self._ball) // 2 for at in middle)
+        return Window((z, y, x), len(self._ball), self.side)
 
     def _fsc(self, window: Window, mask: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Correlate maps inside a sphere by the shells of the window; return those of the box."""
@@ -261,6 +290,12 @@ class Measurement:
         here = np.arange(len(curve)) / self.side
         wanted = np.arange(self.size // 2 + 1) / self.size
         return torch.from_numpy(np.interp(wanted, here, curve.numpy()))
+
+
+def _ball(probe: Probe) -> Tensor:
+    """Return the soft sphere in the smallest cube."""
+    side = 2 * (probe.radius_px + probe.edge_px) + 1
+    return masking.sphere(side, 3, probe.radius_px, probe.edge_px)
 
 
 def _is_fast(side: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,17 +53,17 @@ def _run_own(options: LocalRes, run: Run) -> None:
             f"{probe.step_px * pixel_size_A:.4g} Å from the next, fits into the box of "
             f"{box_px * pixel_size_A:.4g} Å; make --locres_maskrad or --locres_sampling smaller."
         )
-    sharpened = _sharpened(halves, options, extra, run)
+    curve = _curve(halves, options, extra, run)
     measurement = Measurement(
         (halves.first, halves.second),
         _randomised(halves, probe, extra.random_seed),
-        sharpened,
+        partial(_sharpened, halves.first, halves.second, curve),
         pixel_size_A,
         probe,
         whole=extra.whole_maps,
     )
     work = MeasurePlaces(run, measurement, _sense(extra, halves, run.project))
-    del halves, sharpened  # the measurement lets go of them as soon as it can
+    del halves  # the measurement lets go of them as soon as it can
     run.say(
         f"{len(centres):,} places, {probe.step_px} pixels apart; windows of "
         f"{measurement.side} pixels for a box of {box_px}"
@@ -147,8 +148,8 @@ def _randomised(halves: HalfMaps, probe: Probe, seed: int) -> tuple[Tensor, Tens
     return first, second
 
 
-def _sharpened(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, run: Run) -> Tensor:
-    """Return the mean of the half-maps, MTF divided out, with the given B-factor."""
+def _curve(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, run: Run) -> Tensor:
+    """Return what makes the sum of the half-maps their mean, without MTF, with the B-factor."""
     size = halves.box_px
     curve = sharpening.flat(size) / 2
     if options.mtf:
@@ -165,8 +166,12 @@ def _sharpened(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, r
         curve = curve * sharpening.mtf_curve(size, *read_mtf(run.project, options.mtf), ratio)
     if options.bfactor_A2:
         curve = curve * sharpening.b_factor_curve(size, options.bfactor_A2, halves.pixel_size_A)
-    transform = fourier_volume.forward(halves.first, plus=halves.second)
-    return fourier_volume.inverse_(shells.multiply_(transform, curve), size)
+    return curve
+
+
+def _sharpened(first: Tensor, second: Tensor, curve: Tensor) -> Tensor:
+    """Return the transform of the map that is filtered."""
+    return shells.multiply_(fourier_volume.forward(first, plus=second), curve)
 
 
 def _tables(places: Sequence[Place], box_px: int, pixel_size_A: float) -> list[Table]:
