@@ -117,9 +117,10 @@ def _point_group(root: Path) -> str:
 
 
 def _split_halves(optimiser: Path) -> bool | None:
-    """Tell whether there were two halves; the last iteration of auto-refine, which joins them, says no.
+    """Tell whether there were two halves.
 
-    Its command line, or an iteration before it, tells then.
+    The last iteration of auto-refine joins them and says no; its command line, or an iteration
+    before it, tells then.
     """
     last = _says_split(optimiser)
     if last is not False:
