@@ -210,3 +210,26 @@ def test_a_resmap_that_fails_is_told(project):
         measure(project, **resmap(project, "#!/bin/sh\n"))
     with pytest.raises(EnvironmentMissing, match="use the built-in method"):
         measure(project, **values | {"resmap_program": "/nowhere/ResMap"})
+
+
+def test_curves_that_never_fall_are_told(project):
+    """Half-maps that correlate to Nyquist have limits instead of resolutions; noise ends that."""
+    few = "--locres_sampling 60 --locres_maskrad 21 --locres_edgwidth 28"
+    told = measure(project, few, **OWN).told
+    assert "without a mask, never falls below 0.143: up to 7.08 Å" in told
+    assert "places the FSC never falls below 0.143: the local resolution given there" in told
+    half = read_volume(project / "baseline_half1.mrc").data
+    noise = np.random.default_rng(0).normal(0, 3 * half.std(), (2, *half.shape))
+    for number, extra in enumerate(noise, start=1):
+        write_volume(project / f"noisy_half{number}.mrc", (half + extra).astype("f4"), A)
+    run = measure(project, few, half_map="noisy_half1.mrc", **OWN)
+    assert "never falls" not in run.told
+
+
+def test_a_mask_made_for_other_pixels_is_told(project):
+    few = "--locres_sampling 60 --locres_maskrad 21 --locres_edgwidth 28"
+    assert "The mask has pixels of" not in measure(project, few, **OWN).told
+    mask = read_volume(project / "mask.mrc").data
+    write_volume(project / "mask.mrc", mask, 1.77)
+    run = measure(project, few, **OWN)
+    assert "The mask has pixels of 1.77 Å and the half-maps of 3.54 Å" in run.told

@@ -334,3 +334,15 @@ def test_real_half_maps_through_the_pipeline(tmp_path, data):
     assert np.abs(wanted[1:32] - curve[:31, -1]).max() < 0.05
     assert (job.path / "logfile.pdf").read_bytes().startswith(b"%PDF")
     assert (job.path / "run.err").read_text() == ""
+
+
+def test_a_mask_made_for_other_pixels_is_told(project):
+    assert "The mask has pixels of" not in process(project).told
+    mask = read_volume(project / "mask.mrc").data
+    write_volume(project / "mask.mrc", mask, 1.5 * A)
+    assert "The mask has pixels of 3 Å and the half-maps of 2 Å" in process(project).told
+
+
+def test_a_mask_with_the_pixels_of_the_files_fits_also_where_others_are_given(project):
+    """A calibrated pixel size changes figures, not which voxels belong together."""
+    assert "The mask has pixels of" not in process(project, pixel_size_A=1.04 * A).told

@@ -58,7 +58,7 @@ def examine(project, randomise_from=None, **wanted):
     """What post-processing calls, without the rest of it."""
     run = FakeRun(project, "PostProcess/job001/")
     halves = read_halves(run, HALF1, "", -1)
-    mask = read_mask(run, "mask.mrc", halves.first)
+    mask = read_mask(run, "mask.mrc", halves)
     generator = torch.Generator().manual_seed(0)
     seen = validation.watch(mask)
     curves = resolution.fsc_curves(

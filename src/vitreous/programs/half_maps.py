@@ -35,12 +35,15 @@ class HalfMaps:
         ``z y x`` each, one cube.
     pixel_size_A
         The one that was given, or else that of the files.
+    file_pixel_size_A
+        That of the files, 0 where they tell none.
     """
 
     names: tuple[str, str]
     first: Tensor
     second: Tensor
     pixel_size_A: float
+    file_pixel_size_A: float = 0.0
 
     @property
     def box_px(self) -> int:
@@ -82,7 +85,7 @@ def read_halves(run: Run, file: str, other: str, given_A: float) -> HalfMaps:
     _check_pair(volumes, names)
     pixel_size_A = _pixel_size(run, volumes, names, given_A)
     first, second = (torch.from_numpy(volume.data) for volume in volumes)
-    return HalfMaps(names, first, second, pixel_size_A)
+    return HalfMaps(names, first, second, pixel_size_A, volumes[0].pixel_size_A)
 
 
 def _mapped(project: Path, name: str) -> Volume:
@@ -151,8 +154,8 @@ def _pixel_size(
     return pixel_size_of(volumes[0], names[0], given_A, "a resolution")
 
 
-def read_mask(run: Run, name: str, like: Tensor) -> Tensor:
-    """Read a mask for maps, and warn of what makes it unfit for measuring resolution.
+def read_mask(run: Run, name: str, halves: HalfMaps) -> Tensor:
+    """Read a mask for half-maps, and warn of what makes it unfit for measuring resolution.
 
     Raises
     ------
@@ -160,11 +163,13 @@ def read_mask(run: Run, name: str, like: Tensor) -> Tensor:
         It differs in size, is empty, or has values outside 0 to 1.
     """
     volume = _mapped(run.project, name)
-    if volume.data.shape != tuple(like.shape):
+    shape = tuple(halves.first.shape)
+    if volume.data.shape != shape:
         raise InputError(
             f"{name} has {size_text(volume.data.shape)} pixels and the half-maps "
-            f"{size_text(tuple(like.shape))}; wanted a mask of the size of the maps."
+            f"{size_text(shape)}; wanted a mask of the size of the maps."
         )
+    _check_pixel_size(run, name, volume.pixel_size_A, halves)
     mask = torch.from_numpy(volume.data)
     low, high = (float(value) for value in torch.aminmax(mask))
     if low < -1e-6 or high > 1 + 1e-6:
@@ -176,6 +181,20 @@ def read_mask(run: Run, name: str, like: Tensor) -> Tensor:
         raise InputError(f"{name}: nothing is inside this mask; its highest value is {high:g}.")
     _judge_mask(run, name, mask)
     return mask
+
+
+def _check_pixel_size(run: Run, name: str, mask_A: float, halves: HalfMaps) -> None:
+    """Warn where a mask was made for other pixels than those of the maps, in words or in files."""
+    known = [size for size in (halves.pixel_size_A, halves.file_pixel_size_A) if size > 0]
+    if mask_A > 0 and all(abs(mask_A - size) > PIXEL_TOLERANCE * size for size in known):
+        run.warn(
+            f"The mask has pixels of {mask_A:g} Å and the half-maps of {known[-1]:g} Å. It is laid "
+            "over them voxel by voxel, so that a mask made for another map or another box does not "
+            "fit the particle, and the resolution inside it means nothing. Make one from this "
+            "refinement's map with a MaskCreate job; if only the header is wrong, correct it with "
+            "`vitreous image --force_header_angpix`.",
+            name,
+        )
 
 
 def share_inside(mask: Tensor) -> float:

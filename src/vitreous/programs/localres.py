@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.engine import fourier_volume, sharpening
+from vitreous.engine import fourier_volume, resolution, sharpening
 from vitreous.engine.kernels import shells
 from vitreous.engine.local_resolution import LocalSums, Measurement, Place, Probe
 from vitreous.errors import InputError
@@ -42,7 +42,7 @@ def _run_own(options: LocalRes, run: Run) -> None:
     extra = _extra(options)
     with run.phase("Reading maps", 2, "files") as progress:
         halves = read_halves(run, options.half_map, extra.i2, options.pixel_size_A)
-        inside = read_mask(run, options.mask, halves.first) > _INSIDE if options.mask else None
+        inside = read_mask(run, options.mask, halves) > _INSIDE if options.mask else None
         progress.advance(2)
     box_px, pixel_size_A = halves.box_px, halves.pixel_size_A
     probe = _probe(halves, extra)
@@ -56,7 +56,7 @@ def _run_own(options: LocalRes, run: Run) -> None:
     curve = _curve(halves, options, extra, run)
     measurement = Measurement(
         (halves.first, halves.second),
-        _randomised(halves, probe, extra.random_seed),
+        _randomised(halves, probe, extra.random_seed, run),
         partial(_sharpened, halves.first, halves.second, curve),
         pixel_size_A,
         probe,
@@ -71,6 +71,7 @@ def _run_own(options: LocalRes, run: Run) -> None:
     places = work.through(centres)
     if run.rank > 0:
         return
+    _tell_limits(places, pixel_size_A, run)
     measurement.forget()
     sums = LocalSums(box_px)
     with run.phase("Filtering locally", len(places), "places") as progress:
@@ -135,17 +136,42 @@ def _probe(halves: HalfMaps, extra: argparse.Namespace) -> Probe:
     return Probe(step_px, radius_px, edge_px, shell, extra.locres_minres)
 
 
-def _randomised(halves: HalfMaps, probe: Probe, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the half-maps with random phases, drawn once for the whole maps."""
+def _randomised(halves: HalfMaps, probe: Probe, seed: int, run: Run) -> tuple[Tensor, Tensor]:
+    """Return the half-maps with random phases, drawn once for the whole maps.
+
+    Their correlation is looked at on the way.
+    """
     generator = torch.Generator().manual_seed(seed)
-    first, second = (
-        fourier_volume.inverse_(
-            shells.randomise_(fourier_volume.forward(half), probe.randomised_from, generator),
-            halves.box_px,
+    transforms = [fourier_volume.forward(half) for half in (halves.first, halves.second)]
+    curve = resolution.fsc_of_transforms(transforms[0], transforms[1], 3)
+    if resolution.first_below(curve, resolution.THRESHOLD) is None:
+        run.warn(
+            "The FSC of the whole half-maps, without a mask, never falls below 0.143: up to "
+            f"{2 * halves.pixel_size_A:.3g} Å (Nyquist) they are alike even in the solvent. They "
+            "are not independent (filtered, masked, or refined together), or the pixels are too "
+            "coarse for this map. Local resolutions are then only limits.",
+            halves.names[0],
         )
-        for half in (halves.first, halves.second)
+    made = []
+    while transforms:
+        turned = shells.randomise_(transforms.pop(0), probe.randomised_from, generator)
+        made.append(fourier_volume.inverse_(turned, halves.box_px))
+        del turned
+    return made[0], made[1]
+
+
+def _tell_limits(places: Sequence[Place], pixel_size_A: float, run: Run) -> None:
+    """Say at how many places the curve never falls, so that there is no resolution but a limit."""
+    n_never = sum(
+        resolution.first_below(place.corrected, resolution.THRESHOLD) is None for place in places
     )
-    return first, second
+    if n_never:
+        run.warn(
+            f"At {n_never:,} of {len(places):,} places the FSC never falls below 0.143: the local "
+            f"resolution given there, {2 * pixel_size_A:.3g} Å, is only the limit that the pixels "
+            "set. Use smaller pixels (less binning) to see more; if these places lie in the "
+            "solvent, the half-maps are not independent."
+        )
 
 
 def _curve(halves: HalfMaps, options: LocalRes, extra: argparse.Namespace, run: Run) -> Tensor:

@@ -19,7 +19,7 @@ from vitreous.programs.outside import Outside
 def run_resmap(options: LocalRes, run: Run) -> None:
     """Check the maps, run ResMap on links to them, show what it found."""
     halves = read_halves(run, options.half_map, "", options.pixel_size_A)
-    mask = read_mask(run, options.mask, halves.first)
+    mask = read_mask(run, options.mask, halves)
     for number, name in enumerate(halves.names, start=1):
         link = run.path / f"half{number}.mrc"
         link.unlink(missing_ok=True)

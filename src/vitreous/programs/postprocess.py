@@ -63,7 +63,7 @@ def run(options: PostProcess, run: Run) -> None:
         )
     with run.phase("Reading maps", 2, "files") as progress:
         halves = read_halves(run, options.half_map, extra.i2, options.pixel_size_A)
-        mask = read_mask(run, options.mask, halves.first)
+        mask = read_mask(run, options.mask, halves)
         mtf = read_mtf(run.project, options.mtf) if options.mtf else None
         progress.advance(2)
     if not extra.skip_validation:
