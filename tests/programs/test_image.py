@@ -322,6 +322,33 @@ def test_star_files_are_followed(folder: Path, capsys: pytest.CaptureFixture[str
     assert len(json.loads(capsys.readouterr().out)["stats"]) == 4
 
 
+def test_each_optics_group_gets_the_box_of_its_own_images(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A group without images keeps what it has; boxes that differ within one are refused."""
+    write_mrc("large.mrcs", np.random.default_rng(2).normal(size=(3, 24, 24)), 2.0)
+    names = ["000002@large.mrcs", "000005@stack.mrcs", "000001@large.mrcs", "000001@stack.mrcs"]
+    optics = {
+        "rlnOpticsGroup": [1, 2, 3],
+        "rlnImagePixelSize": [1.5, 2.0, 7.0],
+        "rlnImageSize": [16, 24, 50],
+    }
+    rows = {"rlnImageName": np.array(names, object), "rlnOpticsGroup": [2, 1, 2, 1]}
+    tables = [Table.from_columns("optics", optics), Table.from_columns("particles", rows)]
+    write_star("p.star", tables)
+    assert image("--i p.star --o small --rescale_angpix 3") == 0
+    after = read_star("p_small.star")["optics"]
+    assert list(after["rlnImagePixelSize"]) == pytest.approx([3, 3, 7])
+    assert list(after["rlnImageSize"]) == [8, 16, 50]
+    for name, side in (("stack_small.mrcs", 8), ("large_small.mrcs", 16)):
+        assert load(name).shape[1:] == (side, side)
+    write_star("p.star", [tables[0], tables[1].with_columns({"rlnOpticsGroup": [1, 1, 2, 1]})])
+    capsys.readouterr()
+    assert image("--i p.star --o mixed --rescale_angpix 3") != 0
+    assert "images of optics group 1 now have boxes of 8 pixels" in capsys.readouterr().err
+    assert not Path("p_mixed.star").exists()
+
+
 def test_oblong_micrographs_are_filtered_and_scaled(folder: Path):
     micrograph = np.random.default_rng(3).normal(5, 1, (32, 48)).astype(np.float32)
     write_volume("m.mrc", micrograph, 1.0)

@@ -13,6 +13,7 @@ from vitreous.errors import InputError
 from vitreous.io import (
     ImageRef,
     StackWriter,
+    Table,
     format_ref,
     parse_ref,
     read_star,
@@ -24,6 +25,8 @@ from vitreous.io.pictures import PICTURES, write_picture
 from vitreous.programs.image_files import Unit, image_label, is_one_file, with_suffix
 from vitreous.programs.image_steps import Pictures
 
+_GROUP = "rlnOpticsGroup"
+
 
 class Output:
     """Writes what comes out of a unit; nothing is left where the block raises."""
@@ -32,8 +35,7 @@ class Output:
         self.target = target
         self.n_written = 0
         self.names: list[str] = []
-        self.pixel_size_A = 0.0
-        self.size_px = 0
+        self.grids: list[tuple[float, int]] = []  # pixel size and side of each image
         self._arguments = arguments
         self._writer: StackWriter | None = None
         _, self.kind = split_format(target)
@@ -53,8 +55,8 @@ class Output:
         """Write a map, or the next images."""
         forced_A = self._arguments.force_header_angpix
         pixel_size_A = pictures.pixel_size_A if forced_A is None else forced_A
-        self.pixel_size_A, self.size_px = pixel_size_A, pictures.data.shape[-1]
         data = pictures.data.numpy()
+        self.grids += [(pixel_size_A, data.shape[-1])] * (len(data) if pictures.ndim == 2 else 1)
         if self.kind in PICTURES:
             self._write_pictures(data if pictures.ndim == 2 else data[0])
             return
@@ -132,32 +134,58 @@ def changed_star_name(arguments: argparse.Namespace) -> str:
 def write_changed_star(arguments: argparse.Namespace, outputs: list[Output]) -> str:
     """Write the STAR file that names the new images; returns its name.
 
-    Where the box or the pixel size changed, the optics table follows.
+    Where the box or the pixel size changed, the optics table follows, group by group.
     """
     star = read_star(arguments.i)
     label, key = image_label(star, arguments.i)
     table = star[key]
     together = is_one_file(arguments.o)
     counters: dict[str, int] = {}
-    names = []
+    of_target = {output.target: output.grids for output in outputs}
+    names, grids = [], []
     for text in table[label]:
         ref = parse_ref(str(text))
         target = arguments.o if together else with_suffix(ref.path, arguments.o)
         number = counters[target] = counters.get(target, -1) + 1
         in_stack = together or ref.index0 is not None
         names.append(format_ref(ImageRef(target, number)) if in_stack else target)
+        grids.append(of_target[target][number if in_stack else 0])
     changed = table.with_columns({label: np.array(names, object)})
     tables = {name: (changed if name == key else other) for name, other in star.items()}
-    first = outputs[0]
     if "optics" in tables and "rlnImagePixelSize" in tables["optics"]:
-        optics, n = tables["optics"], len(tables["optics"])
-        columns = {"rlnImagePixelSize": np.full(n, first.pixel_size_A)}
-        if "rlnImageSize" in optics:
-            columns["rlnImageSize"] = np.full(n, first.size_px, np.int64)
-        tables["optics"] = optics.with_columns(columns)
+        tables["optics"] = _followed(tables["optics"], table, grids, arguments.i)
     name = changed_star_name(arguments)
     write_star(name, list(tables.values()))
     return name
+
+
+def _followed(optics: Table, rows: Table, grids: list[tuple[float, int]], source: str) -> Table:
+    """Return the optics table with box and pixel size of what was written of each group.
+
+    Groups without images stay as they are; where no row names its group, all have one grid.
+    """
+    numbers = optics.get(_GROUP, np.ones(len(optics), np.int64))
+    of_rows = rows.get(_GROUP, np.zeros(len(rows), np.int64))
+    pixel_A = np.array(optics["rlnImagePixelSize"], np.float64)
+    box_px = np.array(optics.get("rlnImageSize", np.zeros(len(optics), np.int64)), np.int64)
+    for place, number in enumerate(numbers.tolist()):
+        has = of_rows == number if _GROUP in rows else np.ones(len(rows), bool)
+        found = {grids[row] for row in np.flatnonzero(has).tolist()}
+        if len(found) > 1:
+            told = " and ".join(f"{side} pixels of {size:.4g} Å" for size, side in sorted(found))
+            raise InputError(
+                f"{source}: images of optics group {number} now have boxes of {told}; all images "
+                "of a group share one. The images are written, but no STAR file. Give the images "
+                "of each box a group of their own, or bring them to one --rescale_angpix and "
+                "--new_box."
+            )
+        for size_A, side in found:
+            pixel_A[place] = size_A if size_A > 0 else pixel_A[place]
+            box_px[place] = side
+    columns: dict[str, object] = {"rlnImagePixelSize": pixel_A}
+    if "rlnImageSize" in optics:
+        columns["rlnImageSize"] = box_px
+    return optics.with_columns(columns)
 
 
 def _contrast(
