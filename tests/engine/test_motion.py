@@ -81,6 +81,11 @@ def test_sizes_of_correlation_maps_are_those_that_are_fast_to_transform():
     for size in GOOD_SIZES:
         assert correlation.good_size(size, 4096) in {size, *(s for s in GOOD_SIZES if s > size)}
     assert correlation.good_size(101, 100) == 100
+    sizes = [
+        correlation.correlation_size(shape, 150, relion_compat=True)
+        for shape in ((512, 640), (4096, 4096), (180, 181), (3200, 700))
+    ]
+    assert sizes == [(192, 192), (1024, 1024), (180, 180), (800, 192)]
     assert correlation.correlation_size((500, 500), 150, downsampling=2) == (256, 256)
 
 

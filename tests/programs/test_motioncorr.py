@@ -154,7 +154,7 @@ def test_shifts_sums_and_spectra_are_those_of_relion():
     )  # fmt: skip
     ours, theirs = (read_motion(f"{f}Movies/m.star") for f in ("MotionCorr/job002/", "rel/"))
     assert np.isnan(ours.shift_px).all(1).tolist() == [True, *[False] * 8, True, True]
-    assert np.nanmax(np.abs(ours.shift_px - theirs.shift_px)) < 0.02
+    assert np.nanmax(np.abs(ours.shift_px - theirs.shift_px)) < 0.003
     for ending in ("", "_noDW", "_PS"):
         a, b = (read_volume(f"{f}Movies/m{ending}.mrc") for f in ("MotionCorr/job002/", "rel/"))
         assert a.pixel_size_A == pytest.approx(b.pixel_size_A, rel=1e-5)
@@ -193,10 +193,8 @@ def test_gain_hot_pixels_and_general_facts_are_those_of_relion():
         if label != "rlnMicrographGainName":
             assert general[0][label] == value, label
     sums = [read_volume(f"{f}Movies/m_v2.mrc").data for f in ("MotionCorr/job002/", "rel/")]
-    # Six frames of few counts and a gain that varies: shifts agree to 0.12 px along x and 0.02 px
-    # along y, which costs 0.3 % of the correlation, all of it at the highest frequencies.
     shifts = [read_motion(f"{f}Movies/m_v2.star").shift_px for f in ("MotionCorr/job002/", "rel/")]
-    assert (np.abs(shifts[0] - shifts[1]).max(0) < (0.12, 0.02)).all()
+    assert np.abs(shifts[0] - shifts[1]).max() < 0.003
     waves = [np.fft.rfft2(image[0]) for image in sums]
     radius = np.hypot(np.fft.fftfreq(512)[:, None], np.fft.rfftfreq(640)[None])
     coarse = [wave[(radius > 0.02) & (radius < 0.2)] for wave in waves]

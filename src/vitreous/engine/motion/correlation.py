@@ -16,6 +16,12 @@ from torch import Tensor
 from vitreous.engine import fourier
 
 _LEAST_WEIGHT = 1e-8
+# Sides of RELION's map of correlations (preprocessing.md section 3). None is below 192, so that
+# maps of small frames are finer than the weight asks for, and their parabolas nearer the truth.
+_RELION_SIZES = (
+    192, 216, 256, 288, 324, 384, 432, 486, 512, 576, 648, 768, 800, 864, 972, 1024, 1296, 1536,
+    1728, 1944, 2048, 2304, 2592, 3072,
+)  # fmt: skip
 
 
 def good_size(at_least: int, at_most: int) -> int:
@@ -32,8 +38,20 @@ def good_size(at_least: int, at_most: int) -> int:
     return min(fitting, default=at_most - at_most % 2)
 
 
+def relion_size(at_least: int, at_most: int) -> int:
+    """Return the size that RELION takes in place of `good_size`."""
+    if at_least > _RELION_SIZES[-1]:
+        return good_size(at_least, at_most)
+    fitting = [size for size in _RELION_SIZES if at_least <= size <= at_most]
+    return min(fitting, default=at_most - at_most % 2)
+
+
 def correlation_size(
-    shape: tuple[int, int], bfactor_px2: float, downsampling: float = 0
+    shape: tuple[int, int],
+    bfactor_px2: float,
+    downsampling: float = 0,
+    *,
+    relion_compat: bool = False,
 ) -> tuple[int, int]:
     """Return the sizes ``(y, x)`` of the map in which shifts are looked for.
 
@@ -45,11 +63,14 @@ def correlation_size(
         B of the weight.
     downsampling
         Frame over map; 0 follows from B.
+    relion_compat
+        Take the sizes that RELION does.
     """
     scale = 1 / downsampling if downsampling > 0 else 1.0
     if downsampling <= 0 and bfactor_px2 > 0:
         scale = math.sqrt(-math.log(_LEAST_WEIGHT) / (2 * bfactor_px2))
-    ny, nx = (good_size(max(16, int(n * min(scale, 1.0))), n) for n in shape)
+    choose = relion_size if relion_compat else good_size
+    ny, nx = (choose(max(16, int(n * min(scale, 1.0))), n) for n in shape)
     return ny, nx
 
 

@@ -149,7 +149,9 @@ def correlation_size(
     downsampling
         Micrograph over low frequencies; 0 follows from B.
     """
-    found = correlation.correlation_size(size, bfactor_px2, downsampling)
+    found = correlation.correlation_size(
+        size, bfactor_px2, downsampling, relion_compat=settings.relion_compat
+    )
     if settings.relion_compat or downsampling > 0:
         return found
     ny, nx = (
