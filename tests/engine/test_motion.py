@@ -283,7 +283,7 @@ def test_patches_too_faint_alone_still_give_the_field_together():
     if theirs.coefficients_px is not None:
         model = theirs.coefficients_px.double()
         alone = alone + local.shifts_at(model, places(shape), time, shape)
-    assert error < 0.5 * rms_px(-alone, truth)
+    assert error < 0.7 * rms_px(-alone, truth)
 
 
 def test_low_frequencies_are_those_of_the_whole_transform():
