@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import requirements
 from vitreous.jobs import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,8 +41,20 @@ def runnable(path: Path) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name_of)
+def is_walk(page: Path) -> bool:
+    return page.name.startswith("walk-")
+
+
+def marked(page: Path) -> object:
+    """A page for a test: what works on real data takes minutes."""
+    marks = [pytest.mark.slow, pytest.mark.timeout(3600)] if is_walk(page) else []
+    return pytest.param(page, marks=marks, id=name_of(page))
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if runnable(page)])
 def test_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    if is_walk(page):
+        requirements.need("data")
     programs = Path(sys.executable).parent
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("RELION_")
@@ -50,6 +63,7 @@ def test_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "VITREOUS": str(ROOT),
         "OMP_NUM_THREADS": "1",
+        "DATA": str(requirements.DATA),
     }
     for language, text in runnable(page):
         words = {

@@ -1,0 +1,250 @@
+"""Run the walk-throughs of the documentation and make their pictures: `python tools/make_walks.py`.
+
+Every `bash` and `python` block of `docs/walk-*.md` is run in a new project, in the order of the
+page. `DATA` says where the test data are (default `../shared/data`). With `--folder` the projects
+are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import mrcfile
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
+
+from vitreous.io import Star, read_star, read_volume
+from vitreous.io.coordinates import read_coordinates
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "walks"
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EDGE_PX, NEAR_PX, WIDTH_PX = 45, 30, 87
+INK, MARK = "#23272e", "#d9480f"
+mpl.rcParams |= {"font.size": 8, "axes.edgecolor": INK, "text.color": INK, "savefig.dpi": 110}
+
+
+def main() -> int:
+    """Run the pages, make the pictures, print how good the picks are."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("names", nargs="*", default=list(WALKS), help=", ".join(WALKS))
+    parser.add_argument("--folder", type=Path, help="keep the projects here")
+    parser.add_argument("--only-pictures", action="store_true", help="of projects that are kept")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="vitreous-walks-") as temporary:
+        for name in given.names:
+            project = (given.folder or Path(temporary)).resolve() / name
+            project.mkdir(parents=True, exist_ok=True)
+            if not given.only_pictures:
+                walk(ROOT / f"docs/walk-{name}.md", project)
+            OUT.mkdir(exist_ok=True)
+            WALKS[name](project)
+    return 0
+
+
+def data_folder() -> Path:
+    """Return the folder with the test data."""
+    return Path(os.environ.get("DATA", ROOT.parent / "shared" / "data")).resolve()
+
+
+def walk(page: Path, project: Path) -> None:
+    """Run the blocks of a page."""
+    environment = os.environ | {
+        "DATA": str(data_folder()),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    for language, text in BLOCK.findall(page.read_text("utf-8")):
+        print(text, flush=True)
+        words = ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [sys.executable, "-c"]
+        subprocess.run([*words, text], cwd=project, env=environment, check=True)
+
+
+# ---------------------------------------------------------------------------- beta-galactosidase
+
+
+def betagal(project: Path) -> None:
+    """Make the pictures of beta-galactosidase."""
+    _defocus(project)
+    _classes(project / "Class2D/job003/run_it025", "betagal-classes", 12)
+    _slices(project / "InitialModel/job005/initial_model.mrc", "betagal-initial")
+    _slices(project / "Refine3D/job006/run_class001.mrc", "betagal-refined")
+    _slices(project / "PostProcess/job008/postprocess.mrc", "betagal-final")
+    _fsc_by_iteration(project / "Refine3D/job006")
+
+
+def _defocus(project: Path) -> None:
+    """Draw how the right and the wrong defocus explain the spectrum of one micrograph."""
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, job, title in zip(
+        panels,
+        ("job001", "job002"),
+        ("Rows with the right CTF", "Rows with a wrong CTF"),
+        strict=True,
+    ):
+        plot = json.loads((project / f"Import/{job}/plots/defocus_check.json").read_text())
+        for one, colour in zip(plot["data"]["series"][:2], (INK, MARK), strict=True):
+            panel.plot(one["x"], one["y"], color=colour, lw=1.2, label=one["name"].split(": ")[-1])
+        panel.set(title=title, xlabel="Spatial frequency (1/Å)")
+        panel.legend(frameon=False)
+    panels[0].set_ylabel("ln power")
+    _save(figure, "betagal-ctf")
+
+
+def _fsc_by_iteration(job: Path) -> None:
+    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    panel: Axes = figure.subplots()
+    models = sorted(job.glob("run_it*_half1_model.star"))
+    for place, path in enumerate(models):
+        _draw_fsc(panel, read_star(path), mpl.colormaps["viridis"](place / len(models)), 0.9)
+    _draw_fsc(panel, read_star(job / "run_model.star"), MARK, 1.8)
+    panel.axhline(0.143, color=INK, lw=0.6, ls=":")
+    panel.set(xlabel="Spatial frequency (1/Å)", ylabel="FSC", ylim=(-0.05, 1.02))
+    _save(figure, "betagal-fsc")
+
+
+def _draw_fsc(panel: Axes, star: Star, colour: object, width: float) -> None:
+    table = star["model_class_1"]
+    panel.plot(
+        table["rlnSpectralIndex"] * 1.0 / (64 * 3.54),
+        table["rlnGoldStandardFsc"],
+        color=colour,
+        lw=width,
+    )
+
+
+def _slices(path: Path, name: str) -> None:
+    """Draw the three middle slices of a map, four pixels thick."""
+    volume = read_volume(path).data
+    middle = len(volume) // 2
+    figure = Figure(figsize=(6, 2.1), layout="constrained")
+    for axis, panel in enumerate(figure.subplots(1, 3)):
+        picture = np.moveaxis(volume, axis, 0)[middle - 2 : middle + 2].mean(0)
+        panel.imshow(picture, cmap="gray", origin="lower", interpolation="bicubic")
+        panel.set_title("zyx"[axis])
+        panel.axis("off")
+    _save(figure, name)
+
+
+# ------------------------------------------------------------------------------------ apoferritin
+
+
+def apoferritin(project: Path) -> None:
+    """Make the pictures of apoferritin, and say how the picks compare with those of people."""
+    _spectra(project)
+    _picks(project, 3, "apoferritin-log")
+    _picks(project, 7, "apoferritin-template")
+    _classes(project / "Class2D/job009/run_it025", "apoferritin-classes", 3)
+    for job in (3, 7):
+        recall, precision = _judged(project, job)
+        print(f"AutoPick/job{job:03d}: recall {recall:.3f}, precision {precision:.3f}")
+
+
+def _spectra(project: Path) -> None:
+    figure = Figure(figsize=(7, 2.5), layout="constrained")
+    files = sorted((project / "CtfFind/job002/Micrographs").glob("*.ctf"))
+    for panel, path in zip(figure.subplots(1, len(files)), files, strict=True):
+        picture = _image(path)[128:-128, 128:-128]  # to 6 Å
+        low, high = np.percentile(picture, (1, 99))
+        panel.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower")
+        panel.set_title(path.stem)
+        panel.axis("off")
+    _save(figure, "apoferritin-ctf")
+
+
+def _micrographs(project: Path) -> list[Path]:
+    return sorted((project / "Micrographs").glob("*.mrc"))
+
+
+def _found(project: Path, job: int) -> dict[str, NDArray[np.float64]]:
+    """Return the picks of each micrograph, x y in pixels."""
+    node = f"AutoPick/job{job:03d}/autopick.star"
+    names = [path.relative_to(project).as_posix() for path in _micrographs(project)]
+    return {
+        Path(name).name: np.stack([table["rlnCoordinateX"], table["rlnCoordinateY"]], 1)
+        for name, table in read_coordinates(project / node, project, names)
+    }
+
+
+def _picks(project: Path, job: int, name: str) -> None:
+    """Draw the picks of the first micrograph."""
+    path = _micrographs(project)[0]
+    picture = gaussian_filter(_image(path), 2)[::2, ::2]
+    low, high = np.percentile(picture, (0.5, 99.5))
+    figure = Figure(figsize=(5, 4.8), layout="constrained")
+    panel: Axes = figure.subplots()
+    panel.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower")
+    x, y = _found(project, job)[path.name].T / 2
+    circles = [Circle((a, b), WIDTH_PX / 4) for a, b in zip(x, y, strict=True)]
+    panel.add_collection(PatchCollection(circles, facecolor="none", edgecolor="#22b8cf", lw=1))
+    panel.axis("off")
+    _save(figure, name)
+
+
+def _judged(project: Path, job: int) -> tuple[float, float]:
+    """Return recall and precision, with the picks of people as the truth."""
+    counts = np.zeros(4)
+    for path in _micrographs(project):
+        height, width = _image(path).shape
+        csv = data_folder() / f"micrographs/apoferritin_10146/{path.stem}.bin_avg.png-points.csv"
+        people = np.loadtxt(csv, delimiter=",")
+        people[:, 1] = height - 1 - people[:, 1]  # they count rows from the top
+        ours = _found(project, job)[path.name]
+        of_people = np.asarray(cKDTree(ours).query(people)[0])
+        of_ours = np.asarray(cKDTree(people).query(ours)[0])
+        size = np.array([width, height])
+        inside = [((p > EDGE_PX) & (p < size - EDGE_PX)).all(1) for p in (people, ours)]
+        counts += [
+            int((of_people[inside[0]] < NEAR_PX).sum()), int(inside[0].sum()),
+            int((of_ours[inside[1]] < NEAR_PX).sum()), int(inside[1].sum()),
+        ]  # fmt: skip
+    return float(counts[0] / counts[1]), float(counts[2] / counts[3])
+
+
+# ------------------------------------------------------------------------------------------- both
+
+
+def _classes(root: Path, name: str, n: int) -> None:
+    """Draw class averages, the largest first, with the particles that each holds."""
+    model, data = read_star(f"{root}_model.star"), read_star(f"{root}_data.star")["particles"]
+    numbers = np.asarray(data["rlnClassNumber"], np.int64)
+    sizes = np.bincount(numbers, minlength=len(model["model_classes"]) + 1)[1:]
+    images = mrcfile.read(f"{root}_classes.mrcs")
+    columns = min(n, 6)
+    figure = Figure(figsize=(7, 1.35 * -(-n // columns) * 6 / columns), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(-(-n // columns), columns)).ravel()
+    for panel, row in zip(panels, np.argsort(-sizes)[:n], strict=False):
+        panel.imshow(images[row], cmap="gray", origin="lower", interpolation="bicubic")
+        panel.set_title(f"{row + 1}: {sizes[row]} particles")
+        panel.axis("off")
+    _save(figure, name)
+
+
+def _image(path: Path) -> NDArray[np.float32]:
+    picture: NDArray[np.float32] = np.squeeze(mrcfile.read(path)).astype(np.float32)
+    return picture
+
+
+def _save(figure: Figure, name: str) -> None:
+    figure.savefig(OUT / f"{name}.png")
+
+
+WALKS: dict[str, Callable[[Path], None]] = {"betagal": betagal, "apoferritin": apoferritin}
+
+if __name__ == "__main__":
+    raise SystemExit(main())
