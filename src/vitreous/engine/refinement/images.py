@@ -291,16 +291,17 @@ def translated(
 def shell_powers(transforms: Complex[Tensor, "n y xh"]) -> Float[Tensor, "n s"]:
     """Sum |F|^2 over the half plane by shells, in float64."""
     size = transforms.shape[-2]
-    shells, counted = _counted(size)
-    flat = torch.view_as_real(transforms).square().sum(-1).flatten(1)[:, counted]
-    sums = torch.zeros(len(flat), size // 2 + 1, dtype=torch.float64)
-    return sums.index_add_(1, shells, flat.to(torch.float64))
+    # Half the time of `view_as_real`: torch adds neighbours up slowly.
+    squares = torch.addcmul(transforms.real.square(), transforms.imag, transforms.imag).flatten(1)
+    sums = torch.zeros(len(squares), size // 2 + 2, dtype=torch.float64)
+    return sums.index_add_(1, _shells(size), squares.to(torch.float64))[:, :-1]
 
 
 @lru_cache(maxsize=16)
-def _counted(size: int) -> tuple[Tensor, Tensor]:
+def _shells(size: int) -> Tensor:
+    """Return the shell of each coefficient; those that do not count have one beyond the last."""
     counted = fourier.half_plane_mask(size, 2).flatten()
-    return fourier.shell_index(size, 2).flatten()[counted], torch.nonzero(counted)[:, 0]
+    return torch.where(counted, fourier.shell_index(size, 2).flatten(), size // 2 + 1)
 
 
 @lru_cache(maxsize=16)
