@@ -301,3 +301,103 @@ def test_picks_that_were_replaced_come_back_with_undo(project):
     left = session.without_near(session.picks("mics/m0.mrc"), 1, 2, 1)
     assert left["rlnCoordinateX"].tolist() == [3]
     assert session.undo("mics/m0.mrc") == first
+
+
+def _picks_file(project, path, **more):
+    columns = {
+        "rlnCoordinateX": [10.0, 20.0, 30.0],
+        "rlnCoordinateY": [1.0, 2.0, 3.0],
+        "rlnAutopickFigureOfMerit": [0.5, -999.0, 0.7],
+        **more,
+    }
+    (project.root / path).parent.mkdir(parents=True, exist_ok=True)
+    write_star(project.root / path, [Table.from_columns("", columns)])
+
+
+def test_a_pick_that_was_deleted_is_put_back_as_it_was(client, project, picking):
+    file = f"ManualPick/job{picking:03d}/mics/m0_manualpick.star"
+    _picks_file(project, file, rlnClassNumber=[4, 5, 6], rlnAnglePsi=[1.0, 2.0, -999.0])
+    first = client.get(f"/api/picks/{picking}/0").json()
+    before = read_star(project.root / file).first
+    left = _change(client, picking, 0, first["version"], {"act": "delete", "indices": [0, 2]})
+    rows = [
+        {
+            "rlnCoordinateX": first["x"][n],
+            "rlnCoordinateY": first["y"][n],
+            "rlnAutopickFigureOfMerit": first["fom"][n],
+            **{label: values[n] for label, values in first["columns"].items()},
+        }
+        for n in (2, 0)
+    ]
+    edit = {"act": "insert", "indices": [2, 0], "rows": rows}
+    again = _change(client, picking, 0, left.json()["version"], edit).json()
+    assert {**again, "version": ""} == {**first, "version": ""}
+    assert read_star(project.root / file).first == before
+
+
+def test_new_picks_put_in_have_the_values_of_new_picks(client, project, picking):
+    rows = [{"rlnCoordinateX": 5, "rlnCoordinateY": 6, "rlnParticleSelectionType": 3}]
+    edit = {"act": "insert", "indices": [0], "rows": rows}
+    assert _change(client, picking, 0, "0", edit).json()["type"] == [3]
+    table = read_star(project.root / f"ManualPick/job{picking:03d}/mics/m0_manualpick.star").first
+    assert table.value("rlnAnglePsi") == -999
+    assert table.value("rlnAutopickFigureOfMerit") == 0
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"act": "insert"},
+        {"act": "insert", "indices": [0], "rows": [{"rlnCoordinateX": 1}]},
+        {"act": "insert", "indices": [7], "rows": [{"rlnCoordinateX": 1, "rlnCoordinateY": 1}]},
+        {"act": "insert", "indices": [0, 0], "rows": [{"rlnCoordinateX": 1, "rlnCoordinateY": 1}]},
+        {
+            "act": "insert",
+            "indices": [0],
+            "rows": [{"rlnCoordinateX": 1, "rlnCoordinateY": 1, "rlnAnglePsi": "north"}],
+        },
+    ],
+)
+def test_rows_that_cannot_be_put_in_are_refused(client, picking, edit):
+    assert _change(client, picking, 0, "0", edit).status_code in (409, 422)
+    assert client.get(f"/api/picks/{picking}/0").json()["count"] == 0
+
+
+def test_ticks_are_set_and_turned_over_at_once(client, project, picking):
+    url = f"/api/picks/{picking}/ticks"
+    told = client.post(url, json={"rows": [1], "selected": False}).json()
+    assert [one["selected"] for one in told["micrographs"]] == [True, False, True]
+    told = client.post(url, json={"selected": None}).json()
+    assert [one["selected"] for one in told["micrographs"]] == [False, True, False]
+    kept = read_star(project.root / f"ManualPick/job{picking:03d}/local_selection.star").first
+    assert kept["rlnSelected"].tolist() == [0, 1, 0]
+    # A tick is no change of the picks: an old version of those does not matter.
+    assert _change(client, picking, 0, "stale", selected=True).status_code == 200
+    assert client.post(url, json={"rows": [9], "selected": True}).status_code == 404
+
+
+def test_any_list_of_picks_can_be_looked_at_and_taken_over(client, project, picking):
+    _picks_file(project, "Other/mics/m1_topaz.star")
+    columns = {
+        "rlnMicrographName": ["MotionCorr/job002/mics/m1.mrc", "mics/m2.mrc", "mics/m0.mrc"],
+        "rlnMicrographCoordinates": [
+            "Other/mics/m1_topaz.star",
+            "Other/none.star",
+            "../outside.star",
+        ],
+    }
+    write_star(project.root / "Other/picks.star", [Table.from_columns("coordinate_files", columns)])
+    told = client.get("/api/picks/sets", params={"path": "Other/picks.star"}).json()
+    assert [one["count"] for one in told["micrographs"]] == [3, 0, 0]
+    assert not told["editable"]
+    query = {"path": "Other/picks.star", "name": "mics/m1.mrc"}
+    picks = client.get("/api/picks/sets/picks", params=query).json()
+    assert picks["fom"] == [0.5, None, 0.7]
+    loaded = client.post(f"/api/picks/{picking}/load", json={"path": "Other/picks.star"}).json()
+    assert (loaded["n_picks"], loaded["n_micrographs"]) == (3, 1)
+    assert client.get(f"/api/picks/{picking}/1").json()["x"] == [10, 20, 30]
+    again = client.post(f"/api/picks/{picking}/load", json={"path": "Other/picks.star"}).json()
+    assert again["n_picks"] == 0
+    listed = client.get("/api/picks/sets", params={"path": MICS}).json()
+    assert [one["name"] for one in listed["micrographs"]] == [f"mics/m{n}.mrc" for n in range(3)]
+    assert client.get("/api/picks/sets", params={"path": "../x.star"}).status_code == 404

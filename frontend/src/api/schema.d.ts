@@ -815,6 +815,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/picks/sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Pick Set
+         * @description Return the micrographs of any list of coordinates or micrographs, to look at.
+         */
+        get: operations["get_pick_set"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/picks/sets/picks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Set Picks
+         * @description Return the picks that a list of coordinates has for a micrograph; none where it has none.
+         */
+        get: operations["get_set_picks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/picks/{n}": {
         parameters: {
             query?: never;
@@ -833,6 +873,46 @@ export interface paths {
          * @description Write the lists that other jobs read; `close` marks the job as finished too.
          */
         post: operations["save_picks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/picks/{n}/load": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Load Picks
+         * @description Take over the picks of another list of coordinates, such as an AutoPick job's.
+         */
+        post: operations["load_picks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/picks/{n}/ticks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tick Micrographs
+         * @description Choose which micrographs are used.
+         */
+        post: operations["tick_micrographs"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1195,6 +1275,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/volumes/at": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get At Iteration
+         * @description Return the map of the same run and class at another iteration.
+         */
+        get: operations["get_at_iteration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/volumes/data": {
         parameters: {
             query?: never;
@@ -1206,8 +1306,8 @@ export interface paths {
          * Get Volume Data
          * @description Return a volume as bytes, z slowest, gzip-packed; Fourier-cropped to a side of `box`.
          *
-         *     The headers X-Box (z, y, x), X-Low and X-High (the values of 0 and 255) and X-Pixel-Size (Å)
-         *     tell what the bytes mean.
+         *     The headers X-Box (z, y, x), X-Low and X-High (the values of 0 and 255, or of 0 and 1 where
+         *     `form` is float16) and X-Pixel-Size (Å) tell what the bytes mean.
          */
         get: operations["get_volume_data"];
         put?: never;
@@ -1230,6 +1330,46 @@ export interface paths {
          * @description Return shape, values and a likely threshold of a volume.
          */
         get: operations["get_volume_meta"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/volumes/newest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Newest
+         * @description Return the newest map that a job has made while it runs.
+         */
+        get: operations["get_newest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/volumes/scene": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Scene
+         * @description Return what belongs to a map: iterations, classes, half-maps, mask, symmetry.
+         */
+        get: operations["get_scene"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1367,6 +1507,20 @@ export interface components {
             waits_for_you: boolean;
             /** Warnings */
             warnings: components["schemas"]["ProblemRow"][];
+        };
+        /**
+         * ClassMap
+         * @description The map of a class; `share` of the particles is from 0 to 1.
+         */
+        ClassMap: {
+            /** Number */
+            number: number;
+            /** Path */
+            path: string;
+            /** Resolution A */
+            resolution_A: number | null;
+            /** Share */
+            share: number | null;
         };
         /**
          * Clean
@@ -2009,6 +2163,16 @@ export interface components {
             what: string;
         };
         /**
+         * IterationMap
+         * @description The map of an iteration; both are null where there is none.
+         */
+        IterationMap: {
+            /** Iteration */
+            iteration: number | null;
+            /** Path */
+            path: string | null;
+        };
+        /**
          * JobDetail
          * @description Everything about one job.
          */
@@ -2406,20 +2570,25 @@ export interface components {
          *
          *     `add` a pick at x, y; `delete` the picks of these places in the list, or those within
          *     `radius` of x, y; `move` the pick of a place to x, y; `type` sets the selection type of
-         *     places; `clear` takes all away.
+         *     places; `insert` puts whole `rows` where `indices` say that they stand afterwards, so that what
+         *     was deleted comes back as it was; `clear` takes all away.
          */
         PickEdit: {
             /**
              * Act
              * @enum {string}
              */
-            act: "add" | "delete" | "move" | "type" | "clear";
+            act: "add" | "delete" | "move" | "type" | "insert" | "clear";
             /** Index */
             index?: number | null;
             /** Indices */
             indices?: number[] | null;
             /** Radius */
             radius?: number | null;
+            /** Rows */
+            rows?: {
+                [key: string]: number | string | null;
+            }[] | null;
             /** Type */
             type?: number | null;
             /** X */
@@ -2429,7 +2598,7 @@ export interface components {
         };
         /**
          * PickList
-         * @description The micrographs of a picking job.
+         * @description The micrographs of a picking job, or of a list; then `n` is 0 and `name` is empty.
          */
         PickList: {
             /** Diameter A */
@@ -2450,7 +2619,7 @@ export interface components {
              * Name
              * @enum {string}
              */
-            name: "manualpick" | "autopick";
+            name: "manualpick" | "autopick" | "";
             /**
              * Path
              * @description The list of micrographs, for tiles.
@@ -2462,6 +2631,31 @@ export interface components {
             total: number;
             /** Why Not */
             why_not: string | null;
+        };
+        /**
+         * PickLoad
+         * @description Take the picks of another list of coordinates, for micrographs that have none yet.
+         */
+        PickLoad: {
+            /** Path */
+            path: string;
+            /**
+             * Row
+             * @description Only this micrograph, whatever it has.
+             */
+            row?: number | null;
+        };
+        /**
+         * PickLoaded
+         * @description How many picks were taken, of how many micrographs.
+         */
+        PickLoaded: {
+            /** N */
+            n: number;
+            /** N Micrographs */
+            n_micrographs: number;
+            /** N Picks */
+            n_picks: number;
         };
         /**
          * PickSave
@@ -2493,6 +2687,16 @@ export interface components {
             total: number;
         };
         /**
+         * PickTicks
+         * @description Which micrographs are used: tick those of `rows`, or all without; None turns ticks over.
+         */
+        PickTicks: {
+            /** Rows */
+            rows?: number[] | null;
+            /** Selected */
+            selected: boolean | null;
+        };
+        /**
          * PickedMicrograph
          * @description One micrograph of a picking job; `row` is its place in the list.
          */
@@ -2521,7 +2725,7 @@ export interface components {
         Picks: {
             /**
              * Columns
-             * @description All other columns of numbers.
+             * @description All other columns; null in one of numbers is undefined (-999 in the file).
              */
             columns: {
                 [key: string]: unknown[];
@@ -2730,6 +2934,43 @@ export interface components {
             key?: string | null;
         };
         /**
+         * Scene
+         * @description What belongs to a map.
+         *
+         *     `shown` is the map to draw for the file: that of a mask, or of a local resolution, is the map
+         *     that it was made of.
+         */
+        Scene: {
+            /** Axes */
+            axes: components["schemas"]["SymmetryAxis"][];
+            /** Classes */
+            classes: components["schemas"]["ClassMap"][];
+            /**
+             * Colour By
+             * @description Maps of local resolution, in ångström.
+             */
+            colour_by: string[];
+            /**
+             * Final
+             * @description The map without an iteration that a run ends with.
+             */
+            final: string | null;
+            /** Halves */
+            halves: string[];
+            /** Iteration */
+            iteration: number | null;
+            /** Iterations */
+            iterations: number[];
+            /** Mask */
+            mask: string | null;
+            /** Path */
+            path: string;
+            /** Shown */
+            shown: string;
+            /** Symmetry */
+            symmetry: string | null;
+        };
+        /**
          * SearchResult
          * @description What fits, best first.
          */
@@ -2860,6 +3101,23 @@ export interface components {
         StopAutorun: {
             /** Name */
             name: string;
+        };
+        /**
+         * SymmetryAxis
+         * @description A rotation axis of a point group, through the centre of the box.
+         */
+        SymmetryAxis: {
+            /**
+             * Direction
+             * @description x, y, z
+             */
+            direction: [
+                number,
+                number,
+                number
+            ];
+            /** Order */
+            order: number;
         };
         /**
          * TablePart
@@ -3638,6 +3896,7 @@ export interface operations {
                 white?: number;
                 lowpass_A?: number;
                 highpass_A?: number;
+                percentile?: number;
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
@@ -3721,6 +3980,7 @@ export interface operations {
                 white?: number;
                 lowpass_A?: number;
                 highpass_A?: number;
+                percentile?: number;
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
@@ -3803,6 +4063,7 @@ export interface operations {
                 white?: number;
                 lowpass_A?: number;
                 highpass_A?: number;
+                percentile?: number;
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
@@ -4524,6 +4785,69 @@ export interface operations {
             };
         };
     };
+    get_pick_set: {
+        parameters: {
+            query: {
+                path: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickList"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_set_picks: {
+        parameters: {
+            query: {
+                path: string;
+                name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picks"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     get_pick_list: {
         parameters: {
             query?: never;
@@ -4577,6 +4901,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PickSaved"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    load_picks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickLoad"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickLoaded"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    tick_micrographs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickTicks"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickList"];
                 };
             };
             /** @description Refused, with the reason. */
@@ -5273,11 +5667,45 @@ export interface operations {
             };
         };
     };
+    get_at_iteration: {
+        parameters: {
+            query: {
+                path: string;
+                iteration: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IterationMap"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     get_volume_data: {
         parameters: {
             query: {
                 path: string;
                 box?: number;
+                form?: "uint8" | "float16";
+                lowpass_A?: number;
                 /** @description That of /api/display: lets the browser keep it. */
                 version?: string;
             };
@@ -5336,6 +5764,68 @@ export interface operations {
             };
         };
     };
+    get_newest: {
+        parameters: {
+            query: {
+                n: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IterationMap"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_scene: {
+        parameters: {
+            query: {
+                path: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Scene"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     get_slice: {
         parameters: {
             query: {
@@ -5350,6 +5840,7 @@ export interface operations {
                 white?: number;
                 lowpass_A?: number;
                 highpass_A?: number;
+                percentile?: number;
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;

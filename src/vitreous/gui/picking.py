@@ -11,29 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from vitreous.actions import Job, Project
-from vitreous.errors import InputError
 from vitreous.gui.models.display import (
     PickChange,
-    PickEdit,
     PickedMicrograph,
     PickList,
+    PickLoad,
+    PickLoaded,
     Picks,
     PickSave,
     PickSaved,
+    PickTicks,
+)
+from vitreous.gui.pick_edits import edited
+from vitreous.gui.pick_sets import (
+    PickSets,
+    cell,
+    columns_of,
+    count_picks,
+    pixel_size,
+    text,
+    version_of,
 )
 from vitreous.gui.refusals import RefusedError, not_found
-from vitreous.io import Table
-from vitreous.io.labels import Kind, kind_of
 from vitreous.jobs import job_star
 from vitreous.jobs.declare import Options
-from vitreous.programs.picking_session import FOM, PickingSession, X, Y
+from vitreous.programs.picking_session import PickingSession
 from vitreous.project.pipeline import Status
 
-_TYPE: Final = "rlnParticleSelectionType"
-_UNDEFINED: Final = -999.0
 _KEPT: Final = 8
 Name = Literal["manualpick", "autopick"]
 
@@ -100,16 +105,55 @@ class PickingSessions:
         opened = self._opened(job)
         with opened.lock:
             session, name = opened.session, _name(opened.session, row)
-            if change.version != self._version(session, name) and not change.force:
+            is_late = change.version != self._version(session, name) and not change.force
+            if change.edits and is_late:
                 return None
             if change.edits:
                 table = session.picks(name)
                 for edit in change.edits:
-                    table = _edited(session, name, table, edit)
+                    table = edited(session, name, table, edit)
                 session.replace(name, table)
             if change.selected is not None:
                 session.select(name, selected=change.selected)
             return self._picks(job, opened, row)
+
+    def tick(self, job: Job, ticks: PickTicks) -> PickList:
+        """Tick micrographs, take ticks away, or turn them over."""
+        if why_not := self._why_not(job):
+            raise RefusedError(409, why_not)
+        opened = self._opened(job)
+        with opened.lock:
+            session = opened.session
+            names = session.micrographs
+            rows = range(len(names)) if ticks.rows is None else ticks.rows
+            chosen = [_name(session, row) for row in rows]
+            turned = {
+                name: not session.is_selected(name) if ticks.selected is None else ticks.selected
+                for name in chosen
+            }
+            session.select_many(turned)
+        return self.listed(job)
+
+    def load(self, job: Job, given: PickLoad, sets: PickSets) -> PickLoaded:
+        """Take over the picks of another list."""
+        if why_not := self._why_not(job):
+            raise RefusedError(409, why_not)
+        opened = self._opened(job)
+        n_picks = n_micrographs = 0
+        with opened.lock:
+            session = opened.session
+            names = session.micrographs
+            wanted = names if given.row is None else [_name(session, given.row)]
+            for name in wanted:
+                if given.row is None and len(session.picks(name)):
+                    continue
+                table = sets.table(given.path, name)
+                if table is None or not len(table):
+                    continue
+                session.replace(name, table)
+                n_picks += len(table)
+                n_micrographs += 1
+        return PickLoaded(n=job.number, n_picks=n_picks, n_micrographs=n_micrographs)
 
     def save(self, job: Job, how: PickSave) -> PickSaved:
         """Write the lists that other jobs read."""
@@ -160,12 +204,7 @@ class PickingSessions:
         return ""
 
     def _version(self, session: PickingSession, name: str) -> str:
-        path = session.project / session.file(name)
-        try:
-            found = path.stat()
-        except OSError:
-            return "0"
-        return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+        return version_of(session.project / session.file(name))
 
     def _picks(self, job: Job, opened: _Open, row: int) -> Picks:
         session = opened.session
@@ -173,30 +212,14 @@ class PickingSessions:
         version = self._version(session, name)
         table = session.picks(name)
         opened.counts[name] = (version, len(table))
-        types = table.get(_TYPE)
-        return Picks(
-            n=job.number,
-            row=row,
-            name=name,
-            version=version,
-            count=len(table),
-            x=table[X].tolist(),
-            y=table[Y].tolist(),
-            fom=_defined(table.get(FOM), len(table)),
-            type=[None] * len(table) if types is None else [int(one) for one in types.tolist()],
-            columns={
-                label: _defined(table[label], len(table))
-                for label in table.labels
-                if label not in (X, Y, FOM, _TYPE) and kind_of(label) in (Kind.FLOAT, Kind.INT)
-            },
-        )
+        return Picks(n=job.number, row=row, name=name, version=version, **columns_of(table))
 
     def _row(self, opened: _Open, row: int, name: str) -> PickedMicrograph:
         session = opened.session
         version = self._version(session, name)
         known = opened.counts.get(name)
         if known is None or known[0] != version:
-            known = (version, 0 if version == "0" else len(session.picks(name)))
+            known = (version, count_picks(session.project / session.file(name)))
             opened.counts[name] = known
         rows = session.rows
         return PickedMicrograph(
@@ -205,9 +228,9 @@ class PickingSessions:
             selected=session.is_selected(name),
             count=known[1],
             version=version,
-            defocus_A=_cell(rows, "rlnDefocusU", row),
-            ctf_max_resolution_A=_cell(rows, "rlnCtfMaxResolution", row),
-            ctf_image=str(rows["rlnCtfImage"][row]) if "rlnCtfImage" in rows else None,
+            defocus_A=cell(rows, "rlnDefocusU", row),
+            ctf_max_resolution_A=cell(rows, "rlnCtfMaxResolution", row),
+            ctf_image=text(rows, "rlnCtfImage", row),
         )
 
 
@@ -225,75 +248,6 @@ def _name(session: PickingSession, row: int) -> str:
     return names[row]
 
 
-def _edited(session: PickingSession, name: str, table: Table, edit: PickEdit) -> Table:
-    """Return the picks after one change."""
-    if edit.act == "clear":
-        return table.select(np.zeros(len(table), bool))
-    if edit.act == "add":
-        x, y = _place(edit)
-        grown = session.with_pick(table, x, y)
-        return _typed(grown, [len(table)], edit.type) if edit.type else grown
-    if edit.act == "delete" and edit.indices is None and edit.index is None:
-        x, y = _place(edit)
-        if edit.radius is None:
-            raise InputError("to delete picks give their places in the list, or x, y and radius")
-        return session.without_near(table, x, y, edit.radius)
-    chosen = _indices(edit, len(table), name)
-    if edit.act == "delete":
-        keep = np.ones(len(table), bool)
-        keep[chosen] = False
-        return table.select(keep)
-    if edit.act == "type":
-        if edit.type is None:
-            raise InputError("say which type, from 1 to 6")
-        return _typed(table, chosen, edit.type)
-    x, y = _place(edit)
-    xs, ys = table[X].copy(), table[Y].copy()
-    xs[chosen], ys[chosen] = x, y
-    return table.with_columns({X: xs, Y: ys})
-
-
-def _typed(table: Table, chosen: list[int], value: int) -> Table:
-    types = np.array(table.get(_TYPE, np.ones(len(table), np.int64)))
-    types[chosen] = value
-    return table.with_columns({_TYPE: types})
-
-
-def _place(edit: PickEdit) -> tuple[float, float]:
-    if edit.x is None or edit.y is None:
-        raise InputError(f"to {edit.act} a pick give its x and y")
-    return edit.x, edit.y
-
-
-def _indices(edit: PickEdit, n: int, name: str) -> list[int]:
-    chosen = list(edit.indices or [])
-    if edit.index is not None:
-        chosen.append(edit.index)
-    if not chosen:
-        raise InputError(f"to {edit.act} picks give their places in the list")
-    wrong = [one for one in chosen if not 0 <= one < n]
-    if wrong:
-        raise InputError(f"{name} has {n} picks, there is none at place {wrong[0]}")
-    return chosen
-
-
-def _defined(values: Any, n: int) -> list[float | None]:  # noqa: ANN401 - a column, or nothing
-    """Return numbers, with None for those that mean nothing."""
-    if values is None:
-        return [None] * n
-    return [
-        None if value == _UNDEFINED or not np.isfinite(value) else float(value)
-        for value in values.tolist()
-    ]
-
-
-def _cell(rows: Table, label: str, row: int) -> float | None:
-    if label not in rows:
-        return None
-    value = float(rows[label][row])
-    return value if np.isfinite(value) else None
-
-
 def _value(options: Options, name: str) -> object:
     return options.value(name) if name in options.job_type.options else None
 
@@ -309,11 +263,7 @@ def _pixel_size(session: PickingSession, values: dict[str, Any]) -> float | None
     given = values.get("pixel_size_A")
     if isinstance(given, int | float) and given > 0:
         return float(given)
-    for table in (session.optics, session.rows):
-        for label in ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize"):
-            if table is not None and label in table and len(table):
-                return float(table[label][0])
-    return None
+    return pixel_size((session.optics, session.rows))
 
 
 def _diameter(values: dict[str, Any]) -> float | None:

@@ -156,8 +156,13 @@ class PickingSession:
 
     def select(self, micrograph: str, *, selected: bool) -> None:
         """Tick a micrograph, or take the tick away; kept at once."""
-        self._require(micrograph)
-        self._selected[micrograph] = selected
+        self.select_many({micrograph: selected})
+
+    def select_many(self, ticks: Mapping[str, bool]) -> None:
+        """Tick micrographs, or take their ticks away; kept at once."""
+        for micrograph in ticks:
+            self._require(micrograph)
+        self._selected.update(ticks)
         self._write_ticks()
 
     def count(self) -> dict[str, int]:

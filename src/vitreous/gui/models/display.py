@@ -140,6 +140,49 @@ class VolumeMeta(Answer):
     symmetry: str | None
 
 
+class ClassMap(Answer):
+    """The map of a class; `share` of the particles is from 0 to 1."""
+
+    number: int
+    path: str
+    share: float | None
+    resolution_A: float | None
+
+
+class SymmetryAxis(Answer):
+    """A rotation axis of a point group, through the centre of the box."""
+
+    order: int
+    direction: tuple[float, float, float] = Field(description="x, y, z")
+
+
+class Scene(Answer):
+    """What belongs to a map.
+
+    `shown` is the map to draw for the file: that of a mask, or of a local resolution, is the map
+    that it was made of.
+    """
+
+    path: str
+    shown: str
+    iteration: int | None
+    iterations: list[int]
+    final: str | None = Field(description="The map without an iteration that a run ends with.")
+    classes: list[ClassMap]
+    halves: list[str]
+    mask: str | None
+    colour_by: list[str] = Field(description="Maps of local resolution, in ångström.")
+    symmetry: str | None
+    axes: list[SymmetryAxis]
+
+
+class IterationMap(Answer):
+    """The map of an iteration; both are null where there is none."""
+
+    path: str | None
+    iteration: int | None
+
+
 class Selection(Answer):
     """What is chosen in a Select job: for each row 0, or its type from 1 to 6."""
 
@@ -187,6 +230,9 @@ class SelectionSaved(Answer):
     message: str
 
 
+Cell = int | float | str | None
+
+
 class PickedMicrograph(Answer):
     """One micrograph of a picking job; `row` is its place in the list."""
 
@@ -201,10 +247,10 @@ class PickedMicrograph(Answer):
 
 
 class PickList(Answer):
-    """The micrographs of a picking job."""
+    """The micrographs of a picking job, or of a list; then `n` is 0 and `name` is empty."""
 
     n: int
-    name: Literal["manualpick", "autopick"]
+    name: Literal["manualpick", "autopick", ""]
     path: str = Field(description="The list of micrographs, for tiles.")
     filaments: bool
     editable: bool
@@ -228,7 +274,9 @@ class Picks(Answer):
     y: list[float]
     fom: list[float | None]
     type: list[int | None]
-    columns: dict[str, list[Any]] = Field(description="All other columns of numbers.")
+    columns: dict[str, list[Any]] = Field(
+        description="All other columns; null in one of numbers is undefined (-999 in the file)."
+    )
 
 
 class PickEdit(Question):
@@ -236,16 +284,40 @@ class PickEdit(Question):
 
     `add` a pick at x, y; `delete` the picks of these places in the list, or those within
     `radius` of x, y; `move` the pick of a place to x, y; `type` sets the selection type of
-    places; `clear` takes all away.
+    places; `insert` puts whole `rows` where `indices` say that they stand afterwards, so that what
+    was deleted comes back as it was; `clear` takes all away.
     """
 
-    act: Literal["add", "delete", "move", "type", "clear"]
+    act: Literal["add", "delete", "move", "type", "insert", "clear"]
     x: float | None = Field(None, ge=-1e6, le=1e6)
     y: float | None = Field(None, ge=-1e6, le=1e6)
     radius: float | None = Field(None, gt=0, le=1e6)
     index: int | None = Field(None, ge=0)
     indices: list[int] | None = Field(None, max_length=1_000_000)
     type: int | None = Field(None, ge=1, le=6)
+    rows: list[dict[str, Cell]] | None = Field(None, max_length=1_000_000)
+
+
+class PickTicks(Question):
+    """Which micrographs are used: tick those of `rows`, or all without; None turns ticks over."""
+
+    rows: list[int] | None = Field(None, max_length=1_000_000)
+    selected: bool | None
+
+
+class PickLoad(Question):
+    """Take the picks of another list of coordinates, for micrographs that have none yet."""
+
+    path: str = Field(max_length=4000)
+    row: int | None = Field(None, ge=0, description="Only this micrograph, whatever it has.")
+
+
+class PickLoaded(Answer):
+    """How many picks were taken, of how many micrographs."""
+
+    n: int
+    n_picks: int
+    n_micrographs: int
 
 
 class PickChange(Question):

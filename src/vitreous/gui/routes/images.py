@@ -36,7 +36,8 @@ _SHEET = 100
 class Look:
     """How grey values become a picture.
 
-    `sigma` n shows the mean and n deviations to both sides; 0 the whole range. `black` and
+    `sigma` n shows the mean and n deviations to both sides; 0 the whole range. Tiles have a
+    `percentile` too: so many percent of the pixels are black, and as many white. `black` and
     `white`, where they differ, are the values shown so. Filters are in ångström, 0 for none.
     """
 
@@ -45,6 +46,7 @@ class Look:
     white: Annotated[float, Query(ge=-1e30, le=1e30)] = 0.0
     lowpass_A: Annotated[float, Query(ge=0, le=1e6)] = 0.0
     highpass_A: Annotated[float, Query(ge=0, le=1e6)] = 0.0
+    percentile: Annotated[float, Query(ge=0, lt=50)] = 0.0
     pixel_size_A: Annotated[float, Query(ge=0, le=1e6)] = 0.0
     colour: Colour = "grey"
     oriented: bool = False

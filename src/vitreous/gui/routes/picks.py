@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from vitreous.gui.context import Here
@@ -10,12 +12,31 @@ from vitreous.gui.models.display import (
     PickChange,
     PickConflict,
     PickList,
+    PickLoad,
+    PickLoaded,
     Picks,
     PickSave,
     PickSaved,
+    PickTicks,
 )
+from vitreous.gui.pick_sets import PickSets
+from vitreous.gui.routes.nodes import PathText
 
 router = APIRouter(prefix="/api/picks", tags=["picks"])
+
+
+@router.get("/sets")
+def get_pick_set(server: Here, path: PathText) -> PickList:
+    """Return the micrographs of any list of coordinates or micrographs, to look at."""
+    return PickSets(server.files).listed(path)
+
+
+@router.get("/sets/picks")
+def get_set_picks(
+    server: Here, path: PathText, name: Annotated[str, Query(max_length=4000)]
+) -> Picks:
+    """Return the picks that a list of coordinates has for a micrograph; none where it has none."""
+    return PickSets(server.files).picks(path, name)
 
 
 @router.get("/{n}")
@@ -30,6 +51,24 @@ def get_picks(server: Here, n: int, row: int) -> Picks:
     return server.picking.picks(server.job(n), row)
 
 
+@router.post("/{n}/ticks", name="tick_micrographs")
+def tick_micrographs(server: Here, n: int, ticks: PickTicks) -> PickList:
+    """Choose which micrographs are used."""
+    server.writable()
+    told = server.picking.tick(server.job(n), ticks)
+    server.hub.tell("picks", n, ticks=True)
+    return told
+
+
+@router.post("/{n}/load", name="load_picks")
+def load_picks(server: Here, n: int, given: PickLoad) -> PickLoaded:
+    """Take over the picks of another list of coordinates, such as an AutoPick job's."""
+    server.writable()
+    told = server.picking.load(server.job(n), given, PickSets(server.files))
+    server.hub.tell("picks", n, loaded=True)
+    return told
+
+
 @router.post("/{n}/{row}", response_model=Picks, responses={409: {"model": PickConflict}})
 def change_picks(server: Here, n: int, row: int, change: PickChange) -> Picks | Response:
     """Change the picks of a micrograph; 409 with theirs where somebody else did meanwhile."""
@@ -40,7 +79,8 @@ def change_picks(server: Here, n: int, row: int, change: PickChange) -> Picks | 
         theirs = server.picking.picks(job, row)
         message = f"The picks of {theirs.name} were changed elsewhere."
         return JSONResponse(PickConflict(error=message, theirs=theirs).model_dump(), 409)
-    server.hub.tell("picks", n, row=row, version=changed.version, count=changed.count)
+    more = {} if change.selected is None else {"selected": change.selected}
+    server.hub.tell("picks", n, row=row, version=changed.version, count=changed.count, **more)
     return changed
 
 

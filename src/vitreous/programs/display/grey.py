@@ -26,6 +26,8 @@ class Look:
         Fixed limits, where they differ.
     lowpass_A, highpass_A
         Filters, 0 for none.
+    percentile
+        In place of `sigma`: so many percent of the pixels are black, and as many white.
     pixel_size_A
         In place of the one of the file; 0 for that.
     colour
@@ -39,6 +41,7 @@ class Look:
     white: float = 0.0
     lowpass_A: float = 0.0
     highpass_A: float = 0.0
+    percentile: float = 0.0
     pixel_size_A: float = 0.0
     colour: str = "grey"
     oriented: bool = False

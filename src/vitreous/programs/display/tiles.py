@@ -19,10 +19,11 @@ TILE_PX: Final = 512
 
 @dataclass(frozen=True)
 class Pyramid:
-    """An image at every level, and how its values are spread."""
+    """An image at every level, and how its values are spread; ``quantiles`` in steps of 0.1 %."""
 
     levels: tuple[NDArray[np.float32], ...]
     spread: Spread
+    quantiles: NDArray[np.float32]
 
 
 def image_meta(shelf: Shelf, path: str, column: str | None, row: int) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def tile(
     part = image[y * TILE_PX : (y + 1) * TILE_PX, x * TILE_PX : (x + 1) * TILE_PX]
     if not part.size:
         raise InputError(f"{path}: level {level} has no tile {x}, {y}.")
-    black, white = grey.limits(look, pyramid.spread)
+    black, white = _limits(look, pyramid)
     data, media = grey.encode(grey.to_grey(part, black, white), look.colour, "JPEG")
     return {"version": shelf.version(path), "media": media}, data
 
@@ -95,7 +96,21 @@ def build(image: NDArray[np.float32]) -> Pyramid:
     levels = [image]
     while max(levels[-1].shape) > TILE_PX:
         levels.append(halved(levels[-1]))
-    return Pyramid(tuple(levels), grey.spread(levels[min(1, len(levels) - 1)]))
+    middle = levels[min(1, len(levels) - 1)]
+    few = middle[:: max(1, middle.shape[0] // 500), :: max(1, middle.shape[1] // 500)]
+    finite = few[np.isfinite(few)]
+    quantiles = np.quantile(finite if finite.size else np.zeros(1), np.linspace(0, 1, 1001))
+    return Pyramid(tuple(levels), grey.spread(middle), quantiles.astype(np.float32))
+
+
+def _limits(look: Look, pyramid: Pyramid) -> tuple[float, float]:
+    """Return the values shown black and white."""
+    if look.percentile > 0 and look.black == look.white:
+        ends = (look.percentile, 100 - look.percentile)
+        low, high = np.interp(ends, np.linspace(0, 100, 1001), pyramid.quantiles)
+        if high > low:
+            return float(low), float(high)
+    return grey.limits(look, pyramid.spread)
 
 
 def halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
