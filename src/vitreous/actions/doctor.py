@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,10 +34,17 @@ _PROGRAMS = (
     ("relion", "RELION", ("relion_refine",), ""),
     ("pdf_viewer", "PDF viewer", ("evince", "xdg-open"), "RELION_PDFVIEWER_EXECUTABLE"),
 )
+_MODULES = (
+    "vitreous.io._star",
+    *(
+        f"vitreous.engine.kernels.{name}"
+        for name in ("_cpu", "_polar", "_boxes", "_half_shells", "_shells", "_transfer", "_motion")
+    ),
+)
 _ASK_TORCH = """
-import importlib, json
+import importlib, json, sys
 found = {"torch": None, "cuda": None, "gpus": [], "openmp": None, "threads": None, "kernels": {}}
-for module in ("vitreous.io._star", "vitreous.engine.kernels._cpu"):
+for module in sys.argv[1:]:
     try:
         importlib.import_module(module)
         found["kernels"][module] = ""
@@ -109,6 +117,7 @@ def examine(folder: Path, environ: Mapping[str, str]) -> list[Finding]:
         *_storage(folder.absolute(), environ),
         *_graphics(asked),
         *_engine(asked),
+        *_building(),
         *_launchers(environ),
         *_programs(environ),
         *_variables(environ),
@@ -197,20 +206,48 @@ def _engine(asked: Mapping[str, object]) -> Iterator[Finding]:
     openmp = bool(asked.get("openmp"))
     advice = "" if openmp else "Work on the CPU uses one core."
     yield Finding(section, "openmp", "OpenMP", "ok" if openmp else "missing", _yes(openmp), advice)
-    kernels = asked.get("kernels")
-    costs = {
-        "vitreous.io._star": (
-            "STAR parser (C++)",
-            "Large STAR files are read several times slower",
-        ),
-        "vitreous.engine.kernels._cpu": ("CPU kernels (C++)", "Projection and reconstruction slow"),
-    }
-    for module, error in (kernels if isinstance(kernels, dict) else {}).items():
-        label, cost = costs[module]
-        name = module.rsplit(".", 1)[1].lstrip("_") + "_kernel"
-        advice = f"{cost}; install a C++17 compiler and reinstall." if error else ""
-        state: State = "missing" if error else "ok"
-        yield Finding(section, name, label, state, error or "loaded", advice)
+    told = asked.get("kernels")
+    kernels = told if isinstance(told, dict) else {}
+    for name, label, modules, cost in (
+        ("star_kernel", "STAR parser (C++)", _MODULES[:1], "Large STAR files are read slowly"),
+        ("cpu_kernel", "CPU kernels (C++)", _MODULES[1:], "Everything is several times slower"),
+    ):
+        errors = [str(kernels[module]) for module in modules if kernels.get(module)]
+        loaded = f"{len(modules)} loaded" if len(modules) > 1 else "loaded"
+        advice = f"{cost}; install a C++17 compiler (see below) and `make install` again."
+        yield (
+            Finding(section, name, label, "missing", errors[0], advice)
+            if errors
+            else Finding(section, name, label, "ok", loaded)
+        )
+
+
+def _building() -> Iterator[Finding]:
+    """Tell what an installation from the sources needs, and whether the last one had it."""
+    section = "Installation"
+    pages = Path(__file__).parents[1] / "gui" / "static" / "index.html"
+    advice = "`vitreous gui` has nothing to show: install Node.js and `make install` again."
+    yield (
+        Finding(section, "pages", "Pages of the browser", "ok", "built")
+        if pages.is_file()
+        else (Finding(section, "pages", "Pages of the browser", "missing", "not built", advice))
+    )
+    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), "")
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    wanted = "Only needed to build: apt-get install g++ python3-dev."
+    lacks = "" if compiler and header.is_file() else f"no {header}" if compiler else "not found"
+    yield Finding(
+        section, "compiler", "C++ compiler", "info", lacks or compiler, wanted if lacks else ""
+    )
+    node = _output(["node", "--version"])
+    yield Finding(
+        section,
+        "node",
+        "Node.js",
+        "info",
+        node or "not found",
+        "" if node else "Only needed to build the pages: apt-get install nodejs npm.",
+    )
 
 
 def _launchers(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -252,7 +289,7 @@ def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _ask_torch() -> dict[str, object]:
     """Ask a child process, so that this one never loads torch."""
-    text = _output([sys.executable, "-P", "-c", _ASK_TORCH])
+    text = _output([sys.executable, "-P", "-c", _ASK_TORCH, *_MODULES])
     lines = text.splitlines()
     try:
         found = json.loads(lines[-1]) if lines else {}
