@@ -215,39 +215,30 @@ def _engine(asked: Mapping[str, object]) -> Iterator[Finding]:
         errors = [str(kernels[module]) for module in modules if kernels.get(module)]
         loaded = f"{len(modules)} loaded" if len(modules) > 1 else "loaded"
         advice = f"{cost}; install a C++17 compiler (see below) and `make install` again."
-        yield (
-            Finding(section, name, label, "missing", errors[0], advice)
-            if errors
-            else Finding(section, name, label, "ok", loaded)
-        )
+        if errors:
+            yield Finding(section, name, label, "missing", errors[0], advice)
+        else:
+            yield Finding(section, name, label, "ok", loaded)
 
 
 def _building() -> Iterator[Finding]:
     """Tell what an installation from the sources needs, and whether the last one had it."""
     section = "Installation"
     pages = Path(__file__).parents[1] / "gui" / "static" / "index.html"
-    advice = "`vitreous gui` has nothing to show: install Node.js and `make install` again."
-    yield (
-        Finding(section, "pages", "Pages of the browser", "ok", "built")
-        if pages.is_file()
-        else (Finding(section, "pages", "Pages of the browser", "missing", "not built", advice))
-    )
+    label = "Pages of the browser"
+    if pages.is_file():
+        yield Finding(section, "pages", label, "ok", "built")
+    else:
+        advice = "`vitreous gui` has nothing to show: install Node.js and `make install` again."
+        yield Finding(section, "pages", label, "missing", "not built", advice)
     compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), "")
     header = Path(sysconfig.get_path("include")) / "Python.h"
-    wanted = "Only needed to build: apt-get install g++ python3-dev."
     lacks = "" if compiler and header.is_file() else f"no {header}" if compiler else "not found"
-    yield Finding(
-        section, "compiler", "C++ compiler", "info", lacks or compiler, wanted if lacks else ""
-    )
+    advice = "Only needed to build: apt-get install g++ python3-dev." if lacks else ""
+    yield Finding(section, "compiler", "C++ compiler", "info", lacks or compiler, advice)
     node = _output(["node", "--version"])
-    yield Finding(
-        section,
-        "node",
-        "Node.js",
-        "info",
-        node or "not found",
-        "" if node else "Only needed to build the pages: apt-get install nodejs npm.",
-    )
+    advice = "" if node else "Only needed to build the pages: apt-get install nodejs npm."
+    yield Finding(section, "node", "Node.js", "info", node or "not found", advice)
 
 
 def _launchers(environ: Mapping[str, str]) -> Iterator[Finding]:
