@@ -25,7 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks._truth import (
+
+from benchmarks import _molecules, _tables
+from vitreous.engine import filtering, fourier, resolution
+from vitreous.io import Table, read_images, read_star, read_volume, write_star, write_volume
+from vitreous.testing.truth import (
     Truth,
     laid_on,
     map_quality,
@@ -33,10 +37,6 @@ from benchmarks._truth import (
     purity,
     well_resolved,
 )
-
-from benchmarks import _molecules, _tables
-from vitreous.engine import filtering, fourier, resolution
-from vitreous.io import Table, read_images, read_star, read_volume, write_star, write_volume
 
 RESULTS = Path(__file__).parent / "results"
 FOLDERS = {

@@ -28,10 +28,10 @@ from scipy.ndimage import shift
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 import compare_with_ngl as ngl
-from benchmarks._truth import Truth, laid_on, map_quality
 
 from vitreous.engine import geometry, symmetry
 from vitreous.io import Table, read_star, read_volume, write_star, write_volume
+from vitreous.testing.truth import Truth, laid_on, map_quality
 
 DATA = Path(os.environ.get("VITREOUS_TEST_DATA", "../shared/data")).resolve()
 INDEPENDENT = DATA / "maps/ngl_betaGal_3.54A.mrc"

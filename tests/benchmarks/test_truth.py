@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from benchmarks._truth import Truth
 from torch import Tensor
 
 from benchmarks import _molecules, _tables
-from benchmarks import _truth as truths
 from vitreous.engine import boxing, geometry
 from vitreous.io import Table
 from vitreous.testing import phantoms
+from vitreous.testing import truth as truths
+from vitreous.testing.truth import Truth
 
 BOX = 24
 

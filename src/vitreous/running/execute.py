@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -40,7 +40,7 @@ from vitreous.running.commands import command_lines
 from vitreous.running.job_run import JobRun, Place
 from vitreous.running.ranks import Ranks
 from vitreous.running.record import HEARTBEAT_S, ProcessRecord
-from vitreous.running.supervise import Main, Report, Watch
+from vitreous.running.supervise import Ending, Main, Report, Watch
 
 GRACE_S: Final = 2.0
 EXTERNAL_GRACE_S: Final = 10.0
@@ -87,7 +87,7 @@ def execute(project_root: Path, job_name: str) -> int:
         job = _read(root / folder)
     except VitreousError as error:
         if mine.rank == 0:
-            _close(root / folder, "failed", str(error), None, 0.0)
+            _close(root / folder, "failed", str(error), None)
         raise
     asked = resources.of(job.options)
     n_local = 1 if mine.n_ranks > 1 else asked.ranks
@@ -186,7 +186,7 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
             results.merge_rank_warnings(job_dir)
             elsewhere = _other_ranks(job_dir, meeting, all_ranks, state)
             state, reason = ("failed", elsewhere) if elsewhere else (state, reason)
-        _close(job_dir, state, reason, code, max(one.peak_memory_MiB for one in ended))
+        _close(job_dir, state, reason, code, ended)
     else:
         told = reason or "ended without a reason" if state == "failed" else ""
         other_ranks.has_ended(job_dir, meeting, all_ranks[0].rank, told)
@@ -219,7 +219,9 @@ def _beat(job_dir: Path) -> None:
         record.update_process(job_dir, heartbeat=record.now())
 
 
-def _close(job_dir: Path, state: str, reason: str, code: int | None, peak_MiB: float) -> None:
+def _close(
+    job_dir: Path, state: str, reason: str, code: int | None, ended: Sequence[Ending] = ()
+) -> None:
     """Leave the exit marker and the last record; markers that are there already stay."""
     now = record.now()
     last = {
@@ -228,7 +230,8 @@ def _close(job_dir: Path, state: str, reason: str, code: int | None, peak_MiB: f
         "heartbeat": now,
         "exit_reason": reason,
         "exit_code": code,
-        "peak_memory_MiB": peak_MiB,
+        "peak_memory_MiB": max((one.peak_memory_MiB for one in ended), default=0.0),
+        "processor_s": round(sum(one.processor_s for one in ended), 2),
     }
     with contextlib.suppress(OSError):
         (job_dir / markers.ABORT_NOW).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from vitreous.errors import FormatError
 from vitreous.io.atomic import write_text
+from vitreous.running import process_table
 
 PROCESS: Final = "process.json"
 PROGRESS: Final = "progress.jsonl"
@@ -57,6 +58,8 @@ class ProcessRecord:
         Why it ended, in one sentence; its exit code, negative for a signal, None if unknown.
     peak_memory_MiB
         Most memory that one of its processes held.
+    processor_s
+        Processor time of all its processes on this machine, since it was started last.
     memory_kills
         How often the kernel had killed for memory when the job began.
     """
@@ -80,6 +83,7 @@ class ProcessRecord:
     exit_reason: str = ""
     exit_code: int | None = None
     peak_memory_MiB: float = 0.0
+    processor_s: float = 0.0
     memory_kills: int = 0
 
     @property
@@ -102,6 +106,16 @@ def age_s(time: str) -> float:
     if not time:
         return math.inf
     return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+
+
+def announce(job_dir: Path) -> None:
+    """Say that a job is about to start, before the graph calls it running.
+
+    A job that the graph has as running and that has no record is taken for one of RELION's, which
+    nobody can tell to be dead; this one is given up when nobody has started it after a while.
+    """
+    if read_process(job_dir) is None:
+        write_process(job_dir, ProcessRecord(host=process_table.host(), submitted=now()))
 
 
 def read_process(job_dir: Path) -> ProcessRecord | None:

@@ -50,6 +50,8 @@ class Ending:
         How many ended before it.
     peak_memory_MiB
         Most memory that it held.
+    processor_s
+        Processor time that it and its children took.
     """
 
     rank: int
@@ -59,6 +61,7 @@ class Ending:
     code: int | None = None
     place: int = 0
     peak_memory_MiB: float = 0.0
+    processor_s: float = 0.0
 
 
 @dataclass
@@ -157,6 +160,7 @@ class Watch:
         ending.place = sum(one.code is not None for one in self.endings)
         ending.code = os.waitstatus_to_exitcode(status)
         ending.peak_memory_MiB = _peak_MiB(usage)
+        ending.processor_s = usage.ru_utime + usage.ru_stime
         said = _read_now(self._pipes.pop(pid))
         if said:
             ending.outcome, ending.reason = json.loads(said)

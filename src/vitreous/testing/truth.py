@@ -42,10 +42,12 @@ class Truth:
 
     @property
     def box_px(self) -> int:
+        """Side of the map."""
         return int(self.volume.shape[-1])
 
     @property
     def sphere(self) -> Tensor:
+        """The sphere, with a soft edge, ``z y x``."""
         radius_px = self.diameter_A / 2 / self.pixel_size_A
         return masking.sphere(self.box_px, 3, radius_px, EDGE_PX)
 
