@@ -53,8 +53,8 @@ docs: install ## build the documentation, strictly
 bench: install ## all benchmarks, side by side with what they are compared with
 	$(BIN)/python -m benchmarks
 
-demo: ## not part of this version yet: says so and fails
-	@echo "make demo: the demonstration, from simulated movies to a map, is not part of this version yet." >&2; exit 1
+demo: install ## simulate movies and solve a structure from end to end, in demo/ (10 minutes)
+	$(BIN)/vitreous demo demo $(if $(SIZE),--size $(SIZE))
 
 kernels: install ## rebuild the C++ modules beside their sources
 	$(BIN)/python -m pip install --quiet cmake ninja nanobind

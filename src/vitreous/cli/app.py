@@ -12,7 +12,18 @@ import typer
 from typer.core import TyperGroup
 
 from vitreous._version import __version__
-from vitreous.cli import bfactor_plot, describe, gui, machine, manage, report, run, sharing, tools
+from vitreous.cli import (
+    bfactor_plot,
+    demo,
+    describe,
+    gui,
+    machine,
+    manage,
+    report,
+    run,
+    sharing,
+    tools,
+)
 from vitreous.cli.output import warn
 from vitreous.errors import (
     ComputeError,
@@ -73,7 +84,7 @@ def _root(
     del version
 
 
-for section in (gui, run, bfactor_plot, report, describe, manage, sharing, machine, tools):
+for section in (demo, gui, run, bfactor_plot, report, describe, manage, sharing, machine, tools):
     section.register(app)
 
 
