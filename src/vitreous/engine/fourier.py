@@ -241,9 +241,29 @@ def cropped_forward(
     sizes = _sizes(size, ndim)
     if real.numel() == 0 or any(side % 2 for side in (*sizes, *real.shape[-ndim:])):
         return crop(forward(real, ndim), size, ndim)
-    axes = _axes(ndim)
-    transform = _rows(real, sizes[-1])
-    for axis, side in zip(axes[:-1], sizes[:-1], strict=True):
+    return cropped_from_rows(_rows(real, sizes[-1]), sizes)
+
+
+def row_transforms(images: Float[Tensor, "*b y x"], keep: int) -> Complex[Tensor, "*b y xhless"]:
+    """Transform rows and keep the frequencies of rows of `keep` pixels; see `cropped_from_rows`."""
+    found: Tensor = torch.fft.rfft(images, norm="forward")[..., : keep // 2 + 1]
+    return found
+
+
+def cropped_from_rows(
+    rows: Complex[Tensor, "*real"], sizes: Sequence[int]
+) -> Complex[Tensor, "*less"]:
+    """Return what `cropped_forward` does, from the transforms of the rows.
+
+    Parameters
+    ----------
+    rows
+        ``*b y xh`` or ``*b z y xh``, of `row_transforms`; all sides are even.
+    sizes
+        Of the array that the transform belongs to, in array order.
+    """
+    ndim, transform = len(sizes), rows
+    for axis, side in zip(_axes(ndim)[:-1], sizes[:-1], strict=True):
         transform = _crop_axis(torch.fft.fft(transform, dim=axis, norm="forward"), axis, side)
     return _flip_signs_(transform.contiguous(), ndim)
 
@@ -502,7 +522,7 @@ def _rows(real: Float[Tensor, "*b y x"], keep: int) -> Complex[Tensor, "*b y xhl
     """Transform rows and keep low frequencies; few rows at a time, so that no more is stored."""
     few = max(1, _ROWS_AT_ONCE // real.shape[-1]) if real.ndim == 2 and not real.is_cuda else 0
     parts = torch.split(real, few) if few else (real,)
-    kept = [torch.fft.rfft(part, norm="forward")[..., : keep // 2 + 1] for part in parts]
+    kept = [row_transforms(part, keep) for part in parts]
     return kept[0] if len(kept) == 1 else torch.cat(kept)
 
 

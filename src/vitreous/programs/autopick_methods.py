@@ -52,7 +52,7 @@ class BlobPicking(Picking):
         if self.options.read_fom_maps:
             found = self._kept(unit, image.device)
         else:
-            _, transformed = prepared(image, at)
+            transformed = preparation.normalised_transform(image, at)
             if self.extra.ctf_to_first_peak:
                 transformed = transformed / _first_peak(unit, at, image.device)
             found = blobs.answers(transformed, at, self.search, white=self.options.log_white)

@@ -12,7 +12,7 @@ narrowest diameters and the edge of the film the widest, so that particles there
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -136,15 +136,23 @@ def answers(
         Particles are brighter than the ice.
     """
     diameters_A = torch.tensor(search.diameters_A(), device=transformed.device)
-    k = shell_radius(sampling, transformed.device) / sampling.pixel_size_A
-    q2 = (2 * k) ** 2 * diameters_A[:, None, None] ** 2
-    filters = q2 * torch.exp(-q2 / 2)
+    k, filters = _filters(sampling, tuple(search.diameters_A()), transformed.device)
     signed = transformed if white else -transformed
     every = fourier.inverse(signed * filters, 2, sampling.work)
     if search.local_contrast:
         every = _in_local_contrast(every, k, diameters_A, sampling, search)
     merit, which = every.max(0)
     return Answers(merit, diameters_A[which])
+
+
+@lru_cache(maxsize=2)
+def _filters(
+    sampling: Coarse, diameters_A: tuple[float, ...], device: torch.device
+) -> tuple[Float[Tensor, "v uh"], Float[Tensor, "d v uh"]]:
+    """Return frequencies in 1/A and the filter of each diameter; micrographs share them."""
+    k = shell_radius(sampling, device) / sampling.pixel_size_A
+    q2 = (2 * k) ** 2 * torch.tensor(diameters_A, device=device)[:, None, None] ** 2
+    return k, q2 * torch.exp(-q2 / 2)
 
 
 def _in_local_contrast(

@@ -21,6 +21,7 @@ from vitreous.errors import InputError
 
 OUTLIER_SIGMA = 8.0
 LARGEST_PRIME = 43
+_PIXELS_TOGETHER = 2**18  # of rows that are gone through while they are in the cache
 Shape = tuple[int, int]
 
 
@@ -121,12 +122,7 @@ def normalise(micrograph: Float[Tensor, "y x"]) -> Float[Tensor, "y x"]:
     mean = float(micrograph.sum(1).to(double).sum()) / n
     scaled = micrograph - mean
     lengths = torch.linalg.vector_norm(scaled, dim=1).to(double)
-    deviation = float(lengths.square().sum() / n) ** 0.5
-    if not math.isfinite(deviation):
-        raise InputError("the micrograph has pixels that are not numbers")
-    if deviation <= 1e-6 * max(1.0, abs(mean)):
-        raise InputError(f"all pixels of the micrograph are equal ({mean:g}): it is empty")
-    scaled.div_(deviation)
+    scaled.div_(_deviation(float(lengths.square().sum() / n), mean))
     low, high = torch.aminmax(scaled, dim=1)
     rows = torch.nonzero((high > OUTLIER_SIGMA) | (low < -OUTLIER_SIGMA))[:, 0]
     if len(rows):  # nearly always few
@@ -135,9 +131,59 @@ def normalise(micrograph: Float[Tensor, "y x"]) -> Float[Tensor, "y x"]:
     return scaled
 
 
+def _deviation(variance: float, mean: float) -> float:
+    """Return the deviation of pixels; refuse a micrograph that has none."""
+    deviation = max(variance, 0.0) ** 0.5 if math.isfinite(variance) else math.nan
+    if not math.isfinite(deviation):
+        raise InputError("the micrograph has pixels that are not numbers")
+    if deviation <= 1e-6 * max(1.0, abs(mean)):
+        raise InputError(f"all pixels of the micrograph are equal ({mean:g}): it is empty")
+    return deviation
+
+
 def transform(micrograph: Float[Tensor, "y x"], sampling: Coarse) -> Complex[Tensor, "v uh"]:
     """Return the half transform at the coarse sampling, origin at the centre, divided by pixels."""
     return fourier.cropped_forward(micrograph, sampling.work, 2)
+
+
+def normalised_transform(
+    micrograph: Float[Tensor, "y x"], sampling: Coarse
+) -> Complex[Tensor, "v uh"]:
+    """Return what `transform` makes of what `normalise` does, going through the pixels once.
+
+    Rows are transformed while they are in the cache, as they are; as a transform is linear, mean
+    and deviation are put right in the few frequencies that are kept. Rows with pixels that are
+    far off, nearly always few, are transformed again.
+
+    Raises
+    ------
+    InputError
+        All pixels are equal, or some are not numbers.
+    """
+    ny, nx = micrograph.shape
+    about = float(micrograph[0].mean())
+    about = about if math.isfinite(about) else 0.0
+    step = max(1, _PIXELS_TOGETHER // nx)
+    total = squares = 0.0
+    rows, ends = [], []
+    for start in range(0, ny, step):
+        block = micrograph[start : start + step] - about
+        total += float(block.sum())
+        squares += float(torch.linalg.vector_norm(block)) ** 2
+        ends.append([float(end) for end in torch.aminmax(block)])
+        rows.append(fourier.row_transforms(block, sampling.work[1]).clone())
+    mean = total / micrograph.numel()
+    deviation = _deviation(squares / micrograph.numel() - mean**2, about + mean)
+    limit = OUTLIER_SIGMA * deviation
+    for number, (low, high) in enumerate(ends):
+        if low - mean < -limit or high - mean > limit:
+            some = slice(number * step, (number + 1) * step)
+            block = micrograph[some] - (about + mean)
+            near = block.masked_fill(block.abs() > limit, 0.0) + mean
+            rows[number] = fourier.row_transforms(near, sampling.work[1])
+    joined = torch.cat(rows)
+    joined[:, 0] -= mean
+    return fourier.cropped_from_rows(joined.div_(deviation), sampling.work)
 
 
 def high_passed(
