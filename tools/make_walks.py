@@ -88,28 +88,34 @@ def betagal(project: Path) -> None:
 
 
 def _defocus(project: Path) -> None:
-    """Draw how the right and the wrong defocus explain the spectrum of one micrograph."""
+    """Draw the spectrum of the particles of a micrograph, and where two CTFs would be zero."""
+    plot = json.loads((project / "Import/job002/plots/defocus_check.json").read_text())
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for panel, job, title in zip(
-        panels,
-        ("job001", "job002"),
-        ("Rows with the right CTF", "Rows with a wrong CTF"),
-        strict=True,
-    ):
-        plot = json.loads((project / f"Import/{job}/plots/defocus_check.json").read_text())
-        for one, colour in zip(plot["data"]["series"][:2], (INK, MARK), strict=True):
-            panel.plot(one["x"], one["y"], color=colour, lw=1.2, label=one["name"].split(": ")[-1])
-        panel.set(title=title, xlabel="Spatial frequency (1/Å)")
-        panel.legend(frameon=False)
+    for panel, defocus_um in zip(panels, (1.07, 3.64), strict=True):
+        one = plot["series"][0]
+        panel.plot(one["x"], one["y"], color=INK, lw=1.2)
+        for zero in _zeros_per_A(defocus_um * 1e4):
+            panel.axvline(zero, color=MARK, lw=0.7, ls="--")
+        panel.set(title=f"Zeros of the CTF at {defocus_um} µm", xlabel="Spatial frequency (1/Å)")
+        panel.set_xlim(0.02, 0.142)
     panels[0].set_ylabel("ln power")
     _save(figure, "betagal-ctf")
+
+
+def _zeros_per_A(defocus_A: float) -> NDArray[np.float64]:
+    """Return the zeros of the CTF at 200 kV, Cs 1.4 mm and 0.1 of amplitude contrast."""
+    wave_A, cs_A = 0.02508, 1.4e7
+    n = np.arange(1, 20) - np.arcsin(0.1) / np.pi
+    u = (defocus_A - np.sqrt(defocus_A**2 - 2 * cs_A * wave_A * n)) / (cs_A * wave_A**2)
+    zeros: NDArray[np.float64] = np.sqrt(u)
+    return zeros
 
 
 def _fsc_by_iteration(job: Path) -> None:
     figure = Figure(figsize=(5, 2.8), layout="constrained")
     panel: Axes = figure.subplots()
-    models = sorted(job.glob("run_it*_half1_model.star"))
+    models = sorted(job.glob("run_it*_half1_model.star"))[1:]
     for place, path in enumerate(models):
         _draw_fsc(panel, read_star(path), mpl.colormaps["viridis"](place / len(models)), 0.9)
     _draw_fsc(panel, read_star(job / "run_model.star"), MARK, 1.8)
@@ -159,12 +165,17 @@ def _spectra(project: Path) -> None:
     figure = Figure(figsize=(7, 2.5), layout="constrained")
     files = sorted((project / "CtfFind/job002/Micrographs").glob("*.ctf"))
     for panel, path in zip(figure.subplots(1, len(files)), files, strict=True):
-        picture = _image(path)[128:-128, 128:-128]  # to 6 Å
-        low, high = np.percentile(picture, (1, 99))
-        panel.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower")
-        panel.set_title(path.stem)
-        panel.axis("off")
+        _spectrum(panel, path)
     _save(figure, "apoferritin-ctf")
+
+
+def _spectrum(panel: Axes, path: Path) -> None:
+    """Draw the diagnostic image of a fit, to 6 Å."""
+    picture = _image(path)[128:-128, 128:-128]
+    low, high = np.percentile(picture, (1, 99))
+    panel.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower")
+    panel.set_title(path.stem)
+    panel.axis("off")
 
 
 def _micrographs(project: Path) -> list[Path]:
@@ -183,17 +194,21 @@ def _found(project: Path, job: int) -> dict[str, NDArray[np.float64]]:
 
 def _picks(project: Path, job: int, name: str) -> None:
     """Draw the picks of the first micrograph."""
+    figure = Figure(figsize=(5, 4.8), layout="constrained")
+    _draw_picks(figure.subplots(), project, job)
+    _save(figure, name)
+
+
+def _draw_picks(panel: Axes, project: Path, job: int) -> None:
     path = _micrographs(project)[0]
     picture = gaussian_filter(_image(path), 2)[::2, ::2]
     low, high = np.percentile(picture, (0.5, 99.5))
-    figure = Figure(figsize=(5, 4.8), layout="constrained")
-    panel: Axes = figure.subplots()
     panel.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower")
     x, y = _found(project, job)[path.name].T / 2
     circles = [Circle((a, b), WIDTH_PX / 4) for a, b in zip(x, y, strict=True)]
     panel.add_collection(PatchCollection(circles, facecolor="none", edgecolor="#22b8cf", lw=1))
+    panel.set(xlim=(0, picture.shape[1]), ylim=(0, picture.shape[0]))
     panel.axis("off")
-    _save(figure, name)
 
 
 def _judged(project: Path, job: int) -> tuple[float, float]:
@@ -216,23 +231,65 @@ def _judged(project: Path, job: int) -> tuple[float, float]:
     return float(counts[0] / counts[1]), float(counts[2] / counts[3])
 
 
-# ------------------------------------------------------------------------------------------- both
+# --------------------------------------------------------------------------------------- judging
+
+
+def judging(project: Path) -> None:
+    """Make the pictures of right results beside wrong ones."""
+    figure = Figure(figsize=(6, 3.1), layout="constrained")
+    for panel, end in zip(figure.subplots(1, 2), ("", "_one_frame"), strict=True):
+        _spectrum(panel, project / f"CtfFind/job002/Micrographs/May08_07.10.35{end}.ctf")
+    _save(figure, "judging-ctf")
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    for panel, job in zip(figure.subplots(1, 2), (3, 4), strict=True):
+        _draw_picks(panel, project, job)
+    _save(figure, "judging-picks")
+    figure = Figure(figsize=(7, 2.9), layout="constrained")
+    panels = figure.subplots(2, 6)
+    for row, folder in zip(panels, ("job007", "job008"), strict=True):
+        _draw_classes(list(row), project / f"Class2D/{folder}/run_it025")
+    _save(figure, "judging-classes")
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, folder in zip(panels, ("job012", "job013"), strict=True):
+        _draw_masked_fsc(panel, read_star(project / f"PostProcess/{folder}/postprocess.star"))
+    _save(figure, "judging-mask")
+
+
+def _draw_masked_fsc(panel: Axes, star: Star) -> None:
+    table = star["fsc"]
+    for label, name, colour in (
+        ("rlnFourierShellCorrelationUnmaskedMaps", "without a mask", "#868e96"),
+        ("rlnFourierShellCorrelationMaskedMaps", "masked", INK),
+        ("rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps", "random phases", MARK),
+    ):
+        panel.plot(table["rlnResolution"], table[label], color=colour, lw=1.2, label=name)
+    panel.axhline(0.143, color=INK, lw=0.6, ls=":")
+    panel.set(xlabel="Spatial frequency (1/Å)", ylabel="FSC", ylim=(-0.1, 1.05))
+    panel.legend(frameon=False)
+
+
+# ------------------------------------------------------------------------------------------- all
 
 
 def _classes(root: Path, name: str, n: int) -> None:
     """Draw class averages, the largest first, with the particles that each holds."""
+    columns = min(n, 6)
+    figure = Figure(figsize=(7, 1.35 * -(-n // columns) * 6 / columns), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(-(-n // columns), columns)).ravel()
+    _draw_classes(panels.tolist(), root)
+    _save(figure, name)
+
+
+def _draw_classes(panels: list[Axes], root: Path) -> None:
     model, data = read_star(f"{root}_model.star"), read_star(f"{root}_data.star")["particles"]
     numbers = np.asarray(data["rlnClassNumber"], np.int64)
     sizes = np.bincount(numbers, minlength=len(model["model_classes"]) + 1)[1:]
     images = mrcfile.read(f"{root}_classes.mrcs")
-    columns = min(n, 6)
-    figure = Figure(figsize=(7, 1.35 * -(-n // columns) * 6 / columns), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(-(-n // columns), columns)).ravel()
-    for panel, row in zip(panels, np.argsort(-sizes)[:n], strict=False):
+    for panel, row in zip(panels, np.argsort(-sizes), strict=False):
         panel.imshow(images[row], cmap="gray", origin="lower", interpolation="bicubic")
         panel.set_title(f"{row + 1}: {sizes[row]} particles")
         panel.axis("off")
-    _save(figure, name)
 
 
 def _image(path: Path) -> NDArray[np.float32]:
@@ -244,7 +301,11 @@ def _save(figure: Figure, name: str) -> None:
     figure.savefig(OUT / f"{name}.png")
 
 
-WALKS: dict[str, Callable[[Path], None]] = {"betagal": betagal, "apoferritin": apoferritin}
+WALKS: dict[str, Callable[[Path], None]] = {
+    "betagal": betagal,
+    "apoferritin": apoferritin,
+    "judging": judging,
+}
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -131,7 +131,7 @@ def aligned(
     found = symmetric_maps.find_axes(small, point_group, only_rot=only_rot)
     curve = symmetric_maps.mates_fsc(symmetric_maps.rotate(small, found.rotation), point_group)
     side_A = volume.shape[-1] * pixel_size_A
-    agreement_A = resolution.resolution_A(curve, 1, side_A, 0.5)
+    agreement_A = resolution.resolution_A(curve, 1, side_A, 0.5, interpolate=True)
     finer = 2 if volume.shape[-1] <= FINE_UP_TO else 1
     moved = -(found.rotation.to(torch.float64) @ centre)
     turned = symmetric_maps.rotate(volume, found.rotation, moved, oversampling=finer)

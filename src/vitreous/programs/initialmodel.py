@@ -9,7 +9,7 @@ from vitreous.jobs.initialmodel import InitialModel
 from vitreous.programs.align_symmetry import aligned
 from vitreous.programs.refine.program import refine
 
-LIKE_A_BLOB = 6  # a map that is right only to this part of its diameter says little more than that
+LIKE_A_BLOB = 5  # a map that is right only to this part of its diameter says little more than that
 
 
 def run(options: InitialModel, run: Run) -> None:
