@@ -19,6 +19,7 @@ from vitreous.engine import masking
 from vitreous.errors import ComputeError, InputError
 from vitreous.io import read_star, write_volume
 from vitreous.project.pipeline import Status
+from vitreous.running import launch
 
 VALUES = {
     **made.COMMON,
@@ -126,6 +127,30 @@ def test_killed_it_goes_on_and_makes_no_job_twice(project):
         for n in ("15", "30")
     )
     assert set(small["rlnImageName"]) < set(large["rlnImageName"])
+
+
+@pytest.mark.slow
+def test_killed_between_graph_and_process_the_job_is_started_again(project, monkeypatch):
+    """The graph has it as running, but nobody ever started it: no output, no process."""
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "start", killed)
+        with pytest.raises(KeyboardInterrupt):
+            bfactor_plot.plot(project, wanted(folder="Between", seed=9, smallest=30))
+    state = json.loads((project.root / "Between" / bfactor_plot.STATE).read_text())
+    name = state["jobs"]["30"]["select"]
+    assert Project(project.root).job(name).status is Status.RUNNING
+    monkeypatch.setattr("vitreous.running.state._STARTING_S", 1.0)
+    with pytest.warns(UserWarning, match="subset_size: is 30"):  # made again, so looked at again
+        results = bfactor_plot.plot(
+            Project(project.root), wanted(folder="Between", seed=9, smallest=30)
+        )
+    assert by_name(results)["points"] == 2
+    again = json.loads((project.root / "Between" / bfactor_plot.STATE).read_text())
+    assert again["jobs"]["30"]["select"] == name
 
 
 @pytest.mark.slow

@@ -232,6 +232,8 @@ def _finish(project: Project, job: Job) -> None:
         goes_on = any(job.path.glob("run_*_optimiser.star"))
         how: dict[str, Any] = {"continue_job" if goes_on else "overwrite": job.name}
         project.run(background=True, **how)
+    if job.wait() is Status.FAILED and _never_started(job):
+        project.run(background=True, overwrite=job.name)
     if job.wait() is not Status.SUCCEEDED:
         lines = [line for line in job.log(err=True).splitlines() if line.strip()]
         told = f": {lines[-1]}" if lines else ""
@@ -240,6 +242,12 @@ def _finish(project: Project, job: Job) -> None:
             "again: it goes on there."
         )
         raise ComputeError(message)
+
+
+def _never_started(job: Job) -> bool:
+    """Tell whether a job has never had a process: whoever was to start it was killed."""
+    found = record.read_process(job.path)
+    return found is not None and not found.pid and not found.queue_id
 
 
 def _output(job: Job | None, ending: str) -> str:

@@ -21,6 +21,7 @@ from vitreous.project import job_files, markers, outputs, trash
 from vitreous.project.folder import ProjectFolder, cannot_write
 from vitreous.project.moving import Moves
 from vitreous.project.pipeline import Pipeline, Status
+from vitreous.running import record
 
 
 def create(folder: ProjectFolder, request: Request, environ: Mapping[str, str]) -> Plan:
@@ -53,6 +54,8 @@ def create(folder: ProjectFolder, request: Request, environ: Mapping[str, str]) 
             name = _enter(folder, pipeline, plan, status, undo)
             plan = _with_name(plan, name, folder.root)
             _write_settings(folder.root, pipeline, plan)
+            if status is Status.RUNNING:
+                record.announce(folder.root / name)
             _connect(folder, pipeline, plan)
             if plan.mode is Mode.CONTINUE:  # a new job gets its own when the graph is written
                 job_files.write_job_pipeline(folder.root, pipeline, name)
@@ -73,6 +76,7 @@ def restart(folder: ProjectFolder, name: str) -> Options:
     """
     file = job_star.read_job(folder.root / name)
     with folder.edit(f"starting {name}") as pipeline:
+        record.announce(folder.root / name)
         pipeline.set_status(name, Status.RUNNING)
         markers.clear_markers(folder.root / name)
         job_files.write_job_pipeline(folder.root, pipeline, name)
