@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vitreous.engine import filtering
 from vitreous.engine.picking import preparation
 from vitreous.errors import InputError
 
@@ -35,3 +36,14 @@ def test_micrographs_without_content_are_refused(value, told):
     ):
         with pytest.raises(InputError, match=told):
             prepare(micrograph)
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (200, 320), (64, 96)])
+def test_high_pass_is_that_of_whole_transforms(shape):
+    micrograph = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    micrograph += torch.linspace(0, 5, shape[1])
+    keep = filtering.low_pass_curve(max(shape), 40.0, 1.5)
+    wanted = filtering.apply(micrograph, lambda k: 1 - keep(k), 2)
+    wanted = wanted / wanted.std(correction=0)
+    found = preparation.high_passed(micrograph, 1.5, 40.0)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5)

@@ -189,11 +189,40 @@ def normalised_transform(
 def high_passed(
     micrograph: Float[Tensor, "y x"], pixel_size_A: float, resolution_A: float
 ) -> Float[Tensor, "y x"]:
-    """Take out what is coarser than a resolution, with a raised-cosine edge of two shells."""
+    """Take out what is coarser than a resolution, with a raised-cosine edge of two shells.
+
+    What is taken out has few frequencies: they are found and summed without the others.
+    """
     side = max(micrograph.shape)
     keep = low_pass_curve(side, resolution_A, pixel_size_A)
-    filtered = filtering.apply(micrograph, lambda k: 1 - keep(k), 2)
+    last = int(side * pixel_size_A / resolution_A + 0.5) + filtering.EDGE_SHELLS
+    few = [min(n - n % 2, 2 * (math.ceil(last * n / side) + 1)) for n in micrograph.shape]
+    if 4 * max(few) > side or any(n % 2 for n in micrograph.shape):
+        filtered = filtering.apply(micrograph, lambda k: 1 - keep(k), 2)
+    else:
+        index = fourier.indices(few, 2, micrograph.device).to(torch.float64)
+        full = torch.tensor(micrograph.shape[::-1], dtype=torch.float64, device=index.device)
+        radius = (index / full).square().sum(-1).sqrt()
+        low = fourier.cropped_forward(micrograph, few, 2) * keep(radius).to(micrograph.dtype)
+        filtered = micrograph - _waves_summed(low, (micrograph.shape[0], micrograph.shape[1]))
     return filtered / filtered.std(correction=0).clamp(min=1e-6)
+
+
+def _waves_summed(low: Complex[Tensor, "v uh"], shape: Shape) -> Float[Tensor, "y x"]:
+    """Return the image of a few frequencies; their conjugates are taken along."""
+    ky = fourier.indices((len(low), 2), 2, low.device)[:, 0, 1]
+    kx = torch.arange(low.shape[1], device=low.device)
+    along_y, along_x = (
+        torch.outer(torch.arange(n, device=low.device) - n // 2, k).to(torch.float64) / n
+        for n, k in zip(shape, (ky, kx), strict=True)
+    )
+    twice = torch.where(kx > 0, 2.0, 1.0)
+    down = torch.polar(torch.ones_like(along_y), 2 * torch.pi * along_y).to(low.dtype) @ low
+    turns = 2 * torch.pi * along_x.T
+    cosine, sine = (
+        part.to(down.real.dtype) * twice[:, None] for part in (turns.cos(), turns.sin())
+    )
+    return down.real @ cosine - down.imag @ sine
 
 
 def shell_radius(sampling: Coarse, device: torch.device) -> Float[Tensor, "v uh"]:
