@@ -299,6 +299,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/images/line": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Line
+         * @description Return the values along a line between two places, in pixels from the first one.
+         */
+        get: operations["get_line"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/images/meta": {
         parameters: {
             query?: never;
@@ -3836,6 +3856,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Histogram"];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_line: {
+        parameters: {
+            query: {
+                path: string;
+                x0: number;
+                y0: number;
+                x1: number;
+                y1: number;
+                column?: string | null;
+                row?: number;
+                sigma?: number;
+                black?: number;
+                white?: number;
+                lowpass_A?: number;
+                highpass_A?: number;
+                percentile?: number;
+                pixel_size_A?: number;
+                colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
+                oriented?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Profile"];
                 };
             };
             /** @description Refused, with the reason. */

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from vitreous.gui.context import Here
-from vitreous.gui.models.display import VolumeMeta
+from vitreous.gui.models.display import IterationMap, Scene, VolumeMeta
 from vitreous.gui.routes.images import Looks, Version
 from vitreous.gui.routes.nodes import PathText
 
@@ -24,20 +24,50 @@ async def get_volume_meta(server: Here, path: PathText) -> VolumeMeta:
     return VolumeMeta(**found)
 
 
+@router.get("/scene")
+async def get_scene(server: Here, path: PathText) -> Scene:
+    """Return what belongs to a map: iterations, classes, half-maps, mask, symmetry."""
+    server.files.path(path)
+    found, _ = await server.display.ask("volume_scene", path=path)
+    return Scene(**found)
+
+
+@router.get("/at")
+async def get_at_iteration(
+    server: Here, path: PathText, iteration: Annotated[int, Query(ge=0, le=100_000)]
+) -> IterationMap:
+    """Return the map of the same run and class at another iteration."""
+    server.files.path(path)
+    found, _ = await server.display.ask("volume_at", path=path, iteration=iteration)
+    return IterationMap(**found)
+
+
+@router.get("/newest")
+async def get_newest(server: Here, n: Annotated[int, Query(ge=1, le=100_000_000)]) -> IterationMap:
+    """Return the newest map that a job has made while it runs."""
+    job = server.project.job(n)
+    found, _ = await server.display.ask("volume_newest", folder=job.name)
+    return IterationMap(**found)
+
+
 @router.get("/data", response_class=Response)
 async def get_volume_data(
     server: Here,
     path: PathText,
     box: Annotated[int, Query(ge=8, le=512)] = 128,
+    form: Literal["uint8", "float16"] = "uint8",
+    lowpass_A: Annotated[float, Query(ge=0, le=1e6)] = 0.0,
     version: Version = "",
 ) -> Response:
     """Return a volume as bytes, z slowest, gzip-packed; Fourier-cropped to a side of `box`.
 
-    The headers X-Box (z, y, x), X-Low and X-High (the values of 0 and 255) and X-Pixel-Size (Å)
-    tell what the bytes mean.
+    The headers X-Box (z, y, x), X-Low and X-High (the values of 0 and 255, or of 0 and 1 where
+    `form` is float16) and X-Pixel-Size (Å) tell what the bytes mean.
     """
     server.files.path(path)
-    about, data = await server.display.ask("volume_data", path=path, box=box)
+    about, data = await server.display.ask(
+        "volume_data", path=path, box=box, form=form, lowpass_A=lowpass_A
+    )
     keep = version == about["version"]
     headers = {
         "Content-Encoding": "gzip",
@@ -45,6 +75,7 @@ async def get_volume_data(
         "X-Low": repr(about["low"]),
         "X-High": repr(about["high"]),
         "X-Pixel-Size": repr(about["pixel_size_A"]),
+        "X-Form": about["form"],
         "Cache-Control": "private, max-age=31536000, immutable" if keep else "no-store",
     }
     return Response(data, media_type="application/octet-stream", headers=headers)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vitreous.errors import InputError
-from vitreous.programs.display import sheets, tables, tiles, volumes
+from vitreous.programs.display import scenes, sheets, tables, tiles, volumes
 from vitreous.programs.display.grey import Look
 from vitreous.programs.display.shelf import Shelf
 
@@ -49,6 +49,10 @@ def _sprite(shelf: Shelf, **given: Any) -> tuple[dict[str, Any], bytes]:  # noqa
 
 def _surface(shelf: Shelf, path: str, **view: Any) -> tuple[dict[str, Any], bytes]:  # noqa: ANN401 - by name
     return volumes.surface(shelf, path, volumes.View(**view))
+
+
+def _at_iteration(shelf: Shelf, path: str, iteration: int) -> dict[str, Any]:
+    return {"path": scenes.at_iteration(shelf, path, iteration), "iteration": iteration}
 
 
 def _fft(shelf: Shelf, **given: Any) -> tuple[dict[str, Any], bytes]:  # noqa: ANN401 - by name
@@ -97,12 +101,17 @@ QUESTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "sprite": _sprite,
     "one": sheets.one,
     "average": sheets.average,
+    "star": tables.chosen,
     "image_meta": tiles.image_meta,
     "tile": tiles.tile,
+    "line": tiles.line,
     "value": tiles.value,
     "fft": _fft,
     "profile": _profile,
     "volume_meta": volumes.meta,
+    "volume_scene": scenes.scene,
+    "volume_at": _at_iteration,
+    "volume_newest": scenes.newest,
     "volume_data": volumes.data,
     "volume_slice": volumes.one_slice,
     "surface": _surface,

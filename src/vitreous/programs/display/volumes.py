@@ -20,6 +20,11 @@ _AXES: Final = {"z": 0, "y": 1, "x": 2}
 _HALF: Final = ("half1", "half2")
 _RENDER_PX: Final = 160
 _LIGHT: Final = np.array([-0.35, -0.45, -0.82])  # from the viewer's upper left
+# Dark to pale; frontend/src/viewers/volume/colours.ts has the same.
+_RAMP: Final = (
+    np.array([[17, 59, 128], [43, 121, 178], [103, 178, 190], [190, 220, 190], [250, 240, 200]])
+    / 255
+)
 _SURFACE: Final = np.array([0.66, 0.74, 0.82])
 
 
@@ -73,10 +78,26 @@ def meta(shelf: Shelf, path: str) -> dict[str, Any]:
     }
 
 
-def data(shelf: Shelf, path: str, box: int) -> tuple[dict[str, Any], bytes]:
-    """Return a volume as bytes, Fourier-cropped to a side of `box`, gzip-packed."""
-    key = ("bytes", path, shelf.version(path), box)
-    return shelf.pictures.get(key, lambda: _packed(shelf, path, box), lambda made: len(made[1]))
+def data(
+    shelf: Shelf, path: str, box: int, *, form: str = "uint8", lowpass_A: float = 0.0
+) -> tuple[dict[str, Any], bytes]:
+    """Return a volume as bytes, Fourier-cropped to a side of `box`, gzip-packed.
+
+    Parameters
+    ----------
+    shelf, path
+        The map.
+    box
+        Its longer side is at most that many voxels.
+    form
+        ``uint8``, or ``float16`` from 0 to 1 (little-endian).
+    lowpass_A
+        Nothing finer than that; 0 for all.
+    """
+    key = ("bytes", path, shelf.version(path), box, form, lowpass_A)
+    return shelf.pictures.get(
+        key, lambda: _packed(shelf, path, box, form, lowpass_A), lambda made: len(made[1])
+    )
 
 
 def one_slice(
@@ -137,10 +158,11 @@ def surface(shelf: Shelf, path: str, view: View) -> tuple[dict[str, Any], bytes]
     if view.colour_by:
         colours = _turned(_cube(shelf, view.colour_by, cube.shape[0]), view)
         tint = _ramp(_at_depth(colours, depth), view.low, view.high)
-    picture = np.where(hit[..., None], shade[..., None] * tint, np.nan)
-    pixels = np.nan_to_num(picture * 255.0, nan=30.0).clip(0, 255).astype(np.uint8)
+    solid = np.concatenate([shade[..., None] * tint, hit[..., None]], -1)
+    pixels = (solid * 255.0).clip(0, 255).astype(np.uint8)
     from PIL import Image
 
+    # Nothing lies behind the surface: the page's own ground shows, light or dark.
     side = Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC)
     packed, media = grey.encode(np.asarray(side, np.uint8), "grey", "PNG")
     return {"version": shelf.version(path), "media": media}, packed
@@ -173,12 +195,13 @@ def cropped(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return fourier.inverse(transform, 3, sizes).numpy()
 
 
-def _packed(shelf: Shelf, path: str, box: int) -> tuple[dict[str, Any], bytes]:
+def _packed(
+    shelf: Shelf, path: str, box: int, form: str, lowpass_A: float
+) -> tuple[dict[str, Any], bytes]:
     found = volume(shelf, path)
-    small = cropped(found.data, box)
+    small = cropped(_low_passed(found, lowpass_A), box)
     low = 0.0 if _is_mask(found) else float(np.percentile(small, 0.05))
     high = float(small.max())
-    values = grey.to_grey(small, low, high)
     scale = max(found.data.shape) / max(small.shape)
     about = {
         "version": shelf.version(path),
@@ -186,8 +209,37 @@ def _packed(shelf: Shelf, path: str, box: int) -> tuple[dict[str, Any], bytes]:
         "low": low,
         "high": high,
         "pixel_size_A": found.pixel_size_A * scale,
+        "form": form,
     }
-    return about, gzip.compress(values.tobytes(), 4)
+    return about, gzip.compress(_as_bytes(small, low, high, form), 1)
+
+
+def _as_bytes(values: NDArray[np.float32], low: float, high: float, form: str) -> bytes:
+    if form == "uint8":
+        return grey.to_grey(values, low, high).tobytes()
+    width = high - low if high > low else 1.0
+    parts = np.clip((values - np.float32(low)) / np.float32(width), 0, 1)
+    # Eleven bits tell more than eyes can; below a thousandth nothing is to be seen.
+    return bytes((np.round(parts * 4096) / 4096).astype("<f2").tobytes())
+
+
+def _low_passed(found: Map, lowpass_A: float) -> NDArray[np.float32]:
+    if lowpass_A <= 0:
+        return found.data
+    if not found.pixel_size_A > 0:
+        raise InputError(
+            "The map tells no pixel size, which a low-pass needs. Set it in the header with "
+            "`vitreous image --i MAP --rescale_angpix`, or leave the low-pass out."
+        )
+    import torch
+
+    from vitreous.engine import filtering
+
+    if lowpass_A <= 2 * found.pixel_size_A:
+        return found.data
+    whole = torch.from_numpy(found.data)
+    done: NDArray[np.float32] = filtering.low_pass(whole, lowpass_A, found.pixel_size_A, 3).numpy()
+    return done
 
 
 def _is_mask(found: Map) -> bool:
@@ -279,7 +331,16 @@ def _shading(
     light = _LIGHT / np.linalg.norm(_LIGHT)
     facing = np.clip((normal / length) @ light, 0, 1)
     near = 1.0 - 0.45 * depth / cube.shape[0]
-    return np.where(hit, near * (0.28 + 0.85 * facing), 0.0)
+    return np.where(hit, near * (0.28 + 0.85 * facing) * _openness(depth, hit), 0.0)
+
+
+def _openness(depth: NDArray[np.float64], hit: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how much a point lies in the open: less in grooves, from the depths around it."""
+    from scipy.ndimage import gaussian_filter
+
+    weight = gaussian_filter(hit.astype(np.float64), 4.0)
+    around = gaussian_filter(np.where(hit, depth, 0.0), 4.0) / np.maximum(weight, 1e-6)
+    return np.clip(1.0 - 0.06 * (depth - around), 0.55, 1.1)
 
 
 def _at_depth(cube: NDArray[Any], depth: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -291,9 +352,9 @@ def _at_depth(cube: NDArray[Any], depth: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _ramp(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Return colours from pale to dark blue."""
+    """Return colours from dark blue (low) to pale: the ramp of the page's own viewer."""
     if low == high:
         low, high = float(values.min()), float(values.max())
-    part = np.clip((values - low) / max(high - low, 1e-12), 0, 1)[..., None]
-    pale, dark = np.array([0.91, 0.95, 0.98]), np.array([0.05, 0.20, 0.50])
-    return np.asarray(pale + (dark - pale) * part, np.float64)
+    part = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    places = np.linspace(0, 1, len(_RAMP))
+    return np.stack([np.interp(part, places, _RAMP[:, c]) for c in range(3)], -1)
