@@ -21,7 +21,7 @@ from vitreous.gui.display import Display
 from vitreous.gui.guard import Access
 from vitreous.gui.refusals import RefusedError
 from vitreous.gui.server import create_app
-from vitreous.io import Table, write_mrc, write_star, write_volume
+from vitreous.io import Table, parse_star, write_mrc, write_star, write_volume
 
 N, BOX = 30, 32
 
@@ -261,6 +261,21 @@ def test_averages_of_chosen_images(client):
     spread = _pixels(client.post("/api/images/average", json={**body, "what": "deviation"}))
     assert spread.max() == 255
     assert client.post("/api/images/average", json={**body, "rows": [99]}).status_code == 409
+
+
+def test_chosen_rows_come_as_a_star_file(client):
+    body = {"path": "particles.star", "rows": [7, 2]}
+    answer = client.post("/api/images/star", json=body)
+    assert answer.headers["content-disposition"] == "attachment"
+    kept = parse_star(answer.text)
+    assert kept["particles"]["rlnImageName"].tolist() == [
+        "000003@stack.mrcs",
+        "000008@stack.mrcs",
+    ]
+    classes = client.post("/api/images/star", json={"path": "Class2D/job001/run_it025_model.star", "rows": [1]})
+    assert "rlnReferenceImage" in classes.text
+    assert "particles" not in parse_star(classes.text).first.labels
+    assert client.post("/api/images/star", json={**body, "rows": [99]}).status_code == 409
 
 
 def test_a_volume_comes_as_bytes_slices_and_what_is_known(client):

@@ -271,6 +271,15 @@ async def get_average(server: Here, rows: Rows) -> Response:
     return _picture(picture, about, "", {})
 
 
+@router.post("/images/star", response_class=Response)
+async def get_star(server: Here, rows: Rows) -> Response:
+    """Return some rows of a table as a STAR file, in the order of the file; nothing is written."""
+    server.files.path(rows.path)
+    _, text = await server.display.ask("star", path=rows.path, rows=rows.rows)
+    headers = {"Cache-Control": "no-store", "Content-Disposition": "attachment"}
+    return Response(text, media_type="text/plain; charset=utf-8", headers=headers)
+
+
 def places(text: str) -> list[int]:
     """Return the places that a text names: ``0-99`` or ``4,8,15``; at most 100."""
     found: list[int] = []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.errors import AbsentError, FormatError, InputError, VitreousError
-from vitreous.io import Star, Table, read_header
+from vitreous.io import Star, Table, format_star, read_header
 from vitreous.io.coordinates import OLD_PREFIX
 from vitreous.io.coordinates import TABLE as COORDINATES
 from vitreous.io.image_refs import is_stack_name
@@ -37,6 +37,7 @@ _PIXEL_SIZES: Final = (
     "rlnPixelSize",
     "rlnMicrographOriginalPixelSize",
 )
+_OPTICS: Final = "optics"
 _MAPS: Final = ("mrc", "map", "ccp4", "rec", "mrcs", "st")
 _TEXTS: Final = ("txt", "out", "err", "log", "json", "jsonl", "note", "script", "sh", "py", "csv")
 _ITERATION: Final = re.compile(r"_it(\d{3})_")
@@ -166,6 +167,22 @@ def part(
         "rows": chosen.tolist(),
         "columns": {label: _plain(found.table[label][chosen]) for label in columns},
     }
+
+
+def chosen(shelf: Shelf, path: str, rows: Sequence[int]) -> tuple[dict[str, Any], bytes]:
+    """Return some rows as the bytes of a STAR file, with the optics groups beside them."""
+    found = shown(shelf, path)
+    n = len(found.table)
+    wrong = [row for row in rows if not 0 <= row < n]
+    if wrong:
+        raise InputError(f"{path}: has {n:,} rows, there is no row {wrong[0]}.")
+    kept = found.table.select(np.isin(np.arange(n), np.asarray(rows)))
+    columns = {label: kept[label] for label in kept.labels if label != PARTICLES}
+    tables = [Table(kept.name, columns)]
+    star = shelf.star(path) if path.endswith(".star") else None
+    if star is not None and _OPTICS in star:
+        tables.insert(0, star[_OPTICS])
+    return {}, format_star(tables).encode()
 
 
 def histogram(shelf: Shelf, path: str, column: str, bins: int) -> dict[str, Any]:
