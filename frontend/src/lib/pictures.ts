@@ -36,15 +36,16 @@ export function mainOutput(word: string, outputs: readonly NodeRow[]): NodeRow |
 }
 
 /** The viewer for what the server says a file is; null where it is not a picture. */
-export function viewerOf(kind: string): ViewerKind | null {
+export function viewerOf(kind: string, n = 0): ViewerKind | null {
   switch (kind) {
     case "volume":
       return "volume";
     case "classes":
     case "particles":
-    case "images":
     case "micrographs":
       return "gallery";
+    case "images":
+      return n === 1 ? "micrograph" : "gallery";
     case "coordinates":
       return "micrograph";
     default:

@@ -22,6 +22,8 @@ export type ViewerOptions = {
   onSay: (text: string) => void;
   /** Hear what the server tells; returns how to stop. A `reload` says that some may be missed. */
   listen: (hear: (event: Told) => void) => () => void;
+  /** Room in the sidebar, such as for a list; absent where there is none. */
+  side?: HTMLElement | undefined;
   /** Open another address of the pages, such as `#/job/3`. */
   go: (to: string) => void;
   /** Whether single letters are keys. */

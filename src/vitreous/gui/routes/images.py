@@ -29,6 +29,7 @@ Row = Annotated[int, Query(ge=0, le=1_000_000_000)]
 RowList = Annotated[
     str, Query(max_length=8000, pattern=r"^[0-9,-]*$", description="Places: `0-99` or `4,8,15`.")
 ]
+Along = Annotated[float, Query(ge=-1e6, le=1e6)]
 _SHEET = 100
 
 
@@ -238,6 +239,26 @@ async def get_profile(
     """Return the layer lines of a helix, or the radial average of the power spectrum."""
     server.files.path(path)
     found, _ = await server.display.ask("profile", path=path, column=column, row=row, what=what)
+    return Profile(**found)
+
+
+@router.get("/images/line")
+async def get_line(
+    server: Here,
+    path: PathText,
+    look: Looks,
+    x0: Along,
+    y0: Along,
+    x1: Along,
+    y1: Along,
+    column: Label = None,
+    row: Row = 0,
+) -> Profile:
+    """Return the values along a line between two places, in pixels from the first one."""
+    server.files.path(path)
+    found, _ = await server.display.ask(
+        "line", path=path, column=column, row=row, ends=[x0, y0, x1, y1], look=look.as_dict()
+    )
     return Profile(**found)
 
 

@@ -15,6 +15,7 @@ from vitreous.programs.display.shelf import Shelf, bytes_of
 from vitreous.programs.display.tables import row_values
 
 TILE_PX: Final = 512
+_MOST_ON_LINE: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,46 @@ def value(shelf: Shelf, path: str, column: str | None, row: int, x: int, y: int)
     if x >= image.shape[1] or y >= image.shape[0]:
         raise InputError(f"{path}: has {image.shape[1]} x {image.shape[0]} pixels, not {x}, {y}.")
     return {"x": x, "y": y, "value": float(image[y, x])}
+
+
+def line(
+    shelf: Shelf,
+    path: str,
+    look: Look,
+    *,
+    column: str | None,
+    row: int,
+    ends: tuple[float, float, float, float],
+) -> dict[str, Any]:
+    """Return values along a line between two places (x, y, x, y), about one a pixel."""
+    found, name = sheets.image_of(shelf, path, column, row)
+    image = _pyramid(shelf, path, column, row, look).levels[0]
+    x0, y0, x1, y1 = ends
+    length = float(np.hypot(x1 - x0, y1 - y0))
+    n = min(_MOST_ON_LINE, max(2, round(length) + 1))
+    along = np.linspace(0.0, 1.0, n)
+    values = _between(image, x0 + along * (x1 - x0), y0 + along * (y1 - y0))
+    spacing = sheets.pixel_size(shelf, found, name, look)
+    return {
+        "kind": "line",
+        "x": (along * length * (spacing or 1.0)).tolist(),
+        "y": values.tolist(),
+        "x_unit": "Å" if spacing else "px",
+    }
+
+
+def _between(
+    image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return values between pixels, linearly; those outside are of the nearest pixel."""
+    height, width = image.shape
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    u, v = x - left, y - top
+    upper = image[top, left] * (1 - u) + image[top, right] * u
+    lower = image[bottom, left] * (1 - u) + image[bottom, right] * u
+    return np.asarray(upper * (1 - v) + lower * v, np.float64)
 
 
 def _pyramid(shelf: Shelf, path: str, column: str | None, row: int, look: Look) -> Pyramid:

@@ -1,0 +1,56 @@
+/** What lies on the picture: its name, a scale bar, the place and value under the pointer. */
+import { make } from "../dom";
+import type { Picker } from "./picker";
+
+export function hud(picker: Picker): HTMLElement[] {
+  const name = make("div", { class: "mg-hud mg-name" });
+  const bar = make("span", { class: "mg-bar" });
+  const length = make("span");
+  const scale = make("div", { class: "mg-hud mg-scale" }, bar, length);
+  const place = make("div", { class: "mg-hud mg-place" });
+  const trouble = make("div", { class: "mg-trouble" });
+  trouble.setAttribute("role", "alert");
+  picker.hear(() => {
+    const file = picker.micrograph?.name.split("/").pop() ?? "";
+    name.textContent = picker.isFourier ? `${file}, Fourier amplitudes` : file;
+    name.hidden = file === "";
+    trouble.textContent = picker.trouble;
+    trouble.hidden = picker.trouble === "";
+  });
+  picker.onPoint(() => {
+    const { pointer, pixelSize_A: pixel } = picker;
+    place.hidden = pointer === null;
+    if (!pointer) return;
+    const value = pointer.value === null ? "" : `, value ${digits(pointer.value)}`;
+    const away = pixel ? `, ${digits(pointer.x * pixel)}, ${digits(pointer.y * pixel)} Å` : "";
+    const middleX = pointer.x - Math.floor(picker.view.imageWidth / 2);
+    const middleY = pointer.y - Math.floor(picker.view.imageHeight / 2);
+    place.textContent = `x ${pointer.x.toFixed(1)}, y ${pointer.y.toFixed(1)} px${away}${value}`;
+    place.title = `From the middle: ${middleX.toFixed(1)}, ${middleY.toFixed(1)} px`;
+  });
+  picker.onDraw(() => {
+    const pixel = picker.pixelSize_A || 1;
+    const wanted = nice((110 / picker.view.scale) * pixel);
+    bar.style.width = `${(wanted / pixel) * picker.view.scale}px`;
+    length.textContent = !picker.pixelSize_A
+      ? `${wanted} px`
+      : wanted >= 1000
+        ? `${wanted / 10} nm`
+        : `${wanted} Å`;
+    scale.hidden = picker.meta === null || picker.isFourier;
+  });
+  return [name, scale, place, trouble];
+}
+
+/** Return 1, 2 or 5 times a power of ten, not above a number by much. */
+export function nice(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  const lead = value / power;
+  return (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10) * power;
+}
+
+export function digits(value: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 0.001 || size >= 1e6)) return value.toExponential(2);
+  return size >= 100 ? value.toFixed(1) : value.toPrecision(3);
+}

@@ -1,0 +1,563 @@
+/** Everything the picker knows; its parts on screen read it and are told when it changes. */
+import { sentence } from "../../api/client";
+import type { ViewerOptions } from "../viewer";
+import * as api from "./api";
+import { colourOf, columnsOf, FOM, SETS, typeColours, valueOf, type Colouring } from "./colours";
+import type { PickDocument } from "./document";
+import { newPick, type Pick } from "./rows";
+import { grey, settingsOf, type Settings } from "./settings";
+import { Unsent } from "./storage";
+import { Sync } from "./sync";
+import { Tiles } from "./tiles";
+import { View } from "./view";
+
+export type Tool = "pick" | "erase" | "move" | "ruler";
+export type OtherSet = {
+  path: string;
+  title: string;
+  colour: string;
+  isShown: boolean;
+  picks: readonly Pick[];
+};
+export type Ruler = { x0: number; y0: number; x1: number; y1: number };
+
+export class Picker {
+  readonly view = new View();
+  readonly tiles: Tiles;
+  list: api.List | null = null;
+  sync: Sync | null = null;
+  settings: Settings;
+  row = -1;
+  doc: PickDocument | null = null;
+  meta: api.Meta | null = null;
+  facts: Record<string, unknown> = {};
+  trouble = "";
+  tool: Tool = "move";
+  type = 1;
+  threshold: number | null = null;
+  areMarksHidden = false;
+  others: OtherSet[] = [];
+  ruler: Ruler | null = null;
+  profile: { x: number[]; y: number[]; unit: string } | null = null;
+  pointer: { x: number; y: number; value: number | null } | null = null;
+  /** Picks that a stroke of the brush has met; they go when it ends. */
+  erasing = new Set<number>();
+  moving: { id: number; x: number; y: number } | null = null;
+  isFourier = false;
+  savedAt = 0;
+  isClosed = false;
+  /** The arrows moved the pointer: it is drawn as a cross. */
+  hasCross = false;
+  types: string[] = [];
+  private readonly hearers = new Set<() => void>();
+  private readonly drawers = new Set<() => void>();
+  private readonly pointers = new Set<() => void>();
+  private isTelling = false;
+  private isDrawing = false;
+  private hasChosen = false;
+  private stop: () => void = () => undefined;
+  private timer = 0;
+
+  constructor(
+    readonly options: ViewerOptions,
+    readonly element: HTMLElement,
+  ) {
+    this.tiles = new Tiles(() => this.draw());
+    this.settings = settingsOf({}, "", { display: {} } as api.List);
+    this.types = typeColours(element);
+  }
+
+  get job(): number | null {
+    return this.list && this.list.n > 0 ? this.list.n : null;
+  }
+
+  get isEditable(): boolean {
+    return (
+      this.list?.editable === true &&
+      !this.options.isReadOnly &&
+      !this.options.isCompact &&
+      this.doc !== null &&
+      this.doc.theirs === null
+    );
+  }
+
+  get micrograph(): api.Micrograph | null {
+    return this.list?.micrographs[this.row] ?? null;
+  }
+
+  get pixelSize_A(): number {
+    return this.settings.pixel_size_A || this.list?.pixel_size_A || this.meta?.pixel_size_A || 0;
+  }
+
+  /** Radius of a mark in pixels of the micrograph. */
+  get radius_px(): number {
+    const pixel = this.pixelSize_A || 1;
+    return Math.max(1, this.settings.diameter_A / 2 / pixel);
+  }
+
+  hear(hearer: () => void): void {
+    this.hearers.add(hearer);
+  }
+
+  onDraw(drawer: () => void): void {
+    this.drawers.add(drawer);
+  }
+
+  tell(): void {
+    this.draw();
+    if (this.isTelling) return;
+    this.isTelling = true;
+    queueMicrotask(() => {
+      this.isTelling = false;
+      if (!this.isClosed) for (const hearer of this.hearers) hearer();
+    });
+  }
+
+  onPoint(hearer: () => void): void {
+    this.pointers.add(hearer);
+  }
+
+  /** The pointer is elsewhere: only the read-out, and what follows it, is drawn again. */
+  point(): void {
+    for (const hearer of this.pointers) hearer();
+    if (this.tool === "erase" || this.list?.filaments) this.draw();
+  }
+
+  draw(): void {
+    if (this.isDrawing) return;
+    this.isDrawing = true;
+    requestAnimationFrame(() => {
+      this.isDrawing = false;
+      if (!this.isClosed) for (const drawer of this.drawers) drawer();
+    });
+  }
+
+  async start(): Promise<void> {
+    const { info } = this.options;
+    const job = this.options.job ?? info.picks_job;
+    try {
+      this.list = await this.listed(job);
+    } catch (error) {
+      this.trouble = sentence(error);
+      this.tell();
+      return;
+    }
+    const n = this.job;
+    this.settings = settingsOf(this.options.settings, n === null ? "look" : `job${n}`, this.list);
+    const canWrite = this.list.editable && !this.options.isReadOnly;
+    const unsent = n !== null && canWrite ? new Unsent((await api.project()).root, n) : null;
+    this.sync = new Sync(
+      {
+        get: (row) => this.found(row),
+        put:
+          canWrite && n !== null
+            ? (row, version, edits) => api.change(n, row, { version, edits })
+            : null,
+      },
+      unsent,
+      (row) => this.changed(row),
+      (error) => this.options.onFail(error),
+    );
+    if (canWrite && !this.options.isCompact) this.tool = "pick";
+    this.stop = this.options.listen((event) => this.told(event));
+    this.timer = window.setInterval(() => void this.relist(), 10_000);
+    await this.open(this.first());
+    void this.sync.resume();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearInterval(this.timer);
+    this.stop();
+    this.sync?.close();
+  }
+
+  /** Show a micrograph. */
+  async open(row: number, isChoice = false): Promise<void> {
+    const list = this.list;
+    if (!list || row < 0 || row >= list.micrographs.length || !this.sync) return;
+    if (isChoice) this.hasChosen = true;
+    this.row = row;
+    this.meta = null;
+    this.doc = this.sync.documents.get(row) ?? null;
+    this.ruler = this.profile = null;
+    this.trouble = "";
+    this.facts = {};
+    this.tell();
+    const name = list.micrographs[row]?.name ?? "";
+    const isHere = (): boolean => this.row === row && !this.isClosed;
+    const picture = api.meta(name).then(
+      (meta) => {
+        if (!isHere()) return;
+        this.meta = meta;
+        this.view.show(meta.width_px, meta.height_px);
+        this.look();
+      },
+      (error: unknown) => {
+        if (isHere()) this.trouble = `${name}: ${sentence(error)}`;
+      },
+    );
+    const marks = this.sync.load(row).then(
+      (doc) => {
+        if (isHere()) this.doc = doc;
+      },
+      (error: unknown) => {
+        if (isHere()) this.trouble = sentence(error);
+      },
+    );
+    await Promise.all([picture, marks]);
+    if (!isHere()) return;
+    this.tell();
+    void this.factsOf(row);
+    for (const other of this.others) void this.loadOther(other);
+    for (const near of [row + 1, row + 2, row - 1]) {
+      if (near >= 0 && near < list.micrographs.length && !this.options.isCompact) {
+        void this.sync.load(near).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Set how the picture looks, and keep it. */
+  set(changed: Partial<Settings>): void {
+    Object.assign(this.settings, changed);
+    const key = this.job === null ? "look" : `job${this.job}`;
+    this.options.onSettings({ [key]: { ...this.settings } });
+    this.look();
+    this.tell();
+  }
+
+  look(): void {
+    if (!this.meta) return;
+    const { settings } = this;
+    const pixel = this.pixelSize_A;
+    this.tiles.show(this.meta, {
+      ...grey(settings.contrast),
+      lowpass_A: pixel ? settings.lowpass_A : 0,
+      highpass_A: pixel ? settings.highpass_A : 0,
+      pixel_size_A: pixel,
+    });
+    this.draw();
+  }
+
+  // What is seen of the picks.
+
+  get foms(): number[] {
+    return (this.doc?.picks ?? []).flatMap((pick) =>
+      pick.fom === null || isManual(pick) ? [] : [pick.fom],
+    );
+  }
+
+  isBelow(pick: Pick): boolean {
+    return (
+      this.threshold !== null && pick.fom !== null && !isManual(pick) && pick.fom < this.threshold
+    );
+  }
+
+  get nShown(): number {
+    return (this.doc?.picks ?? []).filter((pick) => !this.isBelow(pick)).length;
+  }
+
+  get nManual(): number {
+    return (this.doc?.picks ?? []).filter(isManual).length;
+  }
+
+  get colouring(): Colouring {
+    const { colour } = this.settings;
+    const picks = this.doc?.picks ?? [];
+    if (colour === "type" || colour === "plain") return { by: colour };
+    const columns = columnsOf(picks.filter((pick) => !isManual(pick)));
+    const label = colour === "auto" ? FOM : colour;
+    const range = columns.get(label);
+    if (range) {
+      const display = (this.list?.display ?? {}) as Record<string, unknown>;
+      const isFormed = colour !== "auto" && display["color_label"] === label;
+      const [blue, red] = [display["blue_value"], display["red_value"]];
+      if (
+        isFormed &&
+        display["use_colors"] === true &&
+        typeof blue === "number" &&
+        typeof red === "number"
+      ) {
+        return { by: "column", label, low: blue, high: red };
+      }
+      return { by: "column", label, low: range[0], high: range[1] };
+    }
+    return picks.some((pick) => (pick.type ?? 1) !== 1) ? { by: "type" } : { by: "plain" };
+  }
+
+  colour(pick: Pick, how: Colouring): string {
+    if (how.by === "column" && isManual(pick)) {
+      return (pick.type ?? 1) > 1
+        ? (this.types[(pick.type ?? 1) - 1] ?? "")
+        : colourOf(pick, { by: "plain" }, this.types);
+    }
+    return colourOf(pick, how, this.types);
+  }
+
+  valueAt(pick: Pick): number | null {
+    const how = this.colouring;
+    return how.by === "column" ? valueOf(pick, how.label) : null;
+  }
+
+  hit(x: number, y: number, within = this.radius_px): Pick | null {
+    let best: Pick | null = null;
+    let least = within;
+    for (const pick of this.doc?.picks ?? []) {
+      const away = Math.hypot(pick.x - x, pick.y - y);
+      if (away < least && !this.isBelow(pick) && !this.erasing.has(pick.id)) {
+        [best, least] = [pick, away];
+      }
+    }
+    return best;
+  }
+
+  // Changes.
+
+  add(x: number, y: number): boolean {
+    if (!this.isEditable || !this.doc || !this.view.holds(x, y) || this.hit(x, y)) return false;
+    this.doc.add([newPick(x, y, this.type)]);
+    this.edited();
+    return true;
+  }
+
+  remove(ids: ReadonlySet<number>): void {
+    if (!this.isEditable || !this.doc || ids.size === 0) return;
+    this.doc.remove(ids, this.list?.filaments === true);
+    this.edited();
+  }
+
+  move(id: number, x: number, y: number): void {
+    if (!this.isEditable || !this.doc || !this.view.holds(x, y)) return;
+    const round = (value: number): number => Math.round(value * 1000) / 1000;
+    this.doc.change(new Set([id]), (pick) => ({ ...pick, x: round(x), y: round(y) }));
+    this.edited();
+  }
+
+  setType(type: number, pick: Pick | null = null): void {
+    if (pick && this.isEditable && this.doc) {
+      this.doc.change(new Set([pick.id]), (one) => ({ ...one, type }));
+      this.edited();
+    } else this.type = type;
+    this.tell();
+  }
+
+  clear(): void {
+    this.remove(new Set((this.doc?.picks ?? []).map((pick) => pick.id)));
+  }
+
+  removeBelow(): void {
+    const below = (this.doc?.picks ?? []).filter((pick) => this.isBelow(pick));
+    this.remove(new Set(below.map((pick) => pick.id)));
+  }
+
+  undo(): void {
+    if (this.isEditable && this.doc?.undo()) this.edited();
+  }
+
+  redo(): void {
+    if (this.isEditable && this.doc?.redo()) this.edited();
+  }
+
+  edited(): void {
+    if (this.doc) this.sync?.edited(this.doc);
+  }
+
+  async tick(rows: number[] | null, selected: boolean | null): Promise<void> {
+    const list = this.list;
+    if (!list?.editable || this.options.isReadOnly) return;
+    for (const row of rows ?? list.micrographs.keys()) {
+      const one = list.micrographs[row];
+      if (one) one.selected = selected ?? !one.selected;
+    }
+    this.tell();
+    try {
+      await api.tick(list.n, { ...(rows ? { rows } : {}), selected });
+    } catch (error) {
+      this.options.onFail(error);
+    }
+    await this.relist();
+  }
+
+  async save(close: boolean): Promise<void> {
+    const n = this.job;
+    if (n === null || !this.sync) return;
+    if (!(await this.sync.flush())) {
+      this.options.onSay("Some picks are not sent yet, so the lists were not written.");
+      return;
+    }
+    try {
+      const saved = await api.save(n, close);
+      const odd = saved.left_out.length;
+      this.savedAt = Date.now();
+      this.options.onSay(
+        `${saved.total.toLocaleString("en-US")} picks of ${saved.n_micrographs} micrographs are listed for other jobs.` +
+          (odd > 0 ? ` ${odd} left out: an end of a filament is missing.` : ""),
+      );
+    } catch (error) {
+      this.options.onFail(error);
+    }
+    await this.relist();
+  }
+
+  // Other sets, to compare with.
+
+  async addOther(path: string, title: string): Promise<void> {
+    const colour = SETS[this.others.length % SETS.length] ?? SETS[0];
+    const other: OtherSet = { path, title, colour, isShown: true, picks: [] };
+    this.others.push(other);
+    await this.loadOther(other);
+  }
+
+  async loadOther(other: OtherSet): Promise<void> {
+    const [row, name] = [this.row, this.micrograph?.name ?? ""];
+    other.picks = [];
+    try {
+      const found = await api.picksOf(other.path, name);
+      if (row !== this.row) return;
+      other.picks = found.x.map((x, n) => ({
+        id: -n - 1,
+        x,
+        y: found.y[n] ?? 0,
+        fom: found.fom[n] ?? null,
+        type: found.type[n] ?? null,
+        more: {},
+      }));
+    } catch (error) {
+      this.options.onFail(error);
+    }
+    this.tell();
+  }
+
+  /** Take the picks of another list for every micrograph without picks, or for this one. */
+  async take(path: string, row?: number): Promise<void> {
+    if (this.job === null) return;
+    try {
+      const found = await api.load(this.job, { path, ...(row === undefined ? {} : { row }) });
+      this.options.onSay(
+        `${found.n_picks.toLocaleString("en-US")} picks of ${found.n_micrographs} micrographs were taken over.`,
+      );
+    } catch (error) {
+      this.options.onFail(error);
+    }
+    await this.relist();
+    this.sync?.reload();
+  }
+
+  async measure(ruler: Ruler): Promise<void> {
+    this.ruler = ruler;
+    this.profile = null;
+    this.tell();
+    if (!this.meta || Math.hypot(ruler.x1 - ruler.x0, ruler.y1 - ruler.y0) < 2) return;
+    try {
+      const found = await api.line({
+        path: this.meta.path,
+        ...ruler,
+        lowpass_A: this.pixelSize_A ? this.settings.lowpass_A : 0,
+        highpass_A: this.pixelSize_A ? this.settings.highpass_A : 0,
+        pixel_size_A: this.pixelSize_A,
+      });
+      if (this.ruler === ruler) this.profile = { x: found.x, y: found.y, unit: found.x_unit };
+    } catch (error) {
+      this.options.onFail(error);
+    }
+    this.tell();
+  }
+
+  /** Load the list again: counts and ticks that others changed. */
+  async relist(): Promise<void> {
+    if (!this.list || this.isClosed || document.hidden) return;
+    try {
+      const found = await this.listed(this.job);
+      const before = this.list;
+      this.list = found;
+      if (before.editable !== found.editable && this.sync) {
+        this.options.onSay(found.editable ? "Picks can be changed now." : (found.why_not ?? ""));
+      }
+      for (const one of found.micrographs) {
+        const doc = this.sync?.documents.get(one.row);
+        if (doc && doc.version !== one.version) this.sync?.told(one.row, one.version);
+      }
+      if (this.options.isCompact && !this.hasChosen) {
+        const row = this.first();
+        if (row !== this.row) await this.open(row);
+      }
+      this.tell();
+    } catch {
+      // The line at the bottom of the window tells of a broken connection.
+    }
+  }
+
+  private async listed(job: number | null): Promise<api.List> {
+    const { info } = this.options;
+    if (job !== null && info.kind === "coordinates") {
+      try {
+        return await api.list(job);
+      } catch (error) {
+        if (this.options.job !== null) throw error;
+      }
+    }
+    return api.listOf(info.path);
+  }
+
+  private found(row: number): Promise<api.Picks> {
+    const name = this.list?.micrographs[row]?.name ?? "";
+    return this.job === null ? api.picksOf(this.options.info.path, name) : api.picks(this.job, row);
+  }
+
+  private first(): number {
+    const all = this.list?.micrographs ?? [];
+    const asked = Number(this.options.settings["row"] ?? -1);
+    if (asked >= 0 && asked < all.length) return asked;
+    if (this.options.isCompact) {
+      for (let n = all.length - 1; n >= 0; n -= 1) if ((all[n]?.count ?? 0) > 0) return n;
+    }
+    return 0;
+  }
+
+  private async factsOf(row: number): Promise<void> {
+    const path = this.list?.path ?? "";
+    if (!path.endsWith(".star") || this.options.isCompact) return;
+    try {
+      const found = await api.meta(path, row, "rlnMicrographName");
+      if (this.row !== row) return;
+      this.facts = found.values ?? {};
+      this.tell();
+    } catch {
+      // The list says nothing more of it.
+    }
+  }
+
+  private told(event: { kind: string; n?: number; [more: string]: unknown }): void {
+    if (event.kind === "reload") {
+      this.sync?.reload();
+      void this.relist();
+      return;
+    }
+    const job = this.job ?? this.options.info.job;
+    if (event.n !== job || job === null) return;
+    if (event.kind === "picks" && typeof event["row"] === "number") {
+      const one = this.list?.micrographs[event["row"]];
+      if (one && typeof event["count"] === "number") one.count = event["count"];
+      if (one && typeof event["selected"] === "boolean") one.selected = event["selected"];
+      this.sync?.told(event["row"], String(event["version"]));
+      this.tell();
+    } else if (["picks", "job", "results", "progress"].includes(event.kind)) void this.relist();
+  }
+
+  private changed(row: number): void {
+    const doc = this.sync?.documents.get(row);
+    const one = this.list?.micrographs[row];
+    if (doc && one) {
+      one.count = doc.picks.length;
+      one.version = doc.version;
+    }
+    this.options.onUnsent(this.sync?.nUnsent ?? 0);
+    if ((this.sync?.nUnsent ?? 0) === 0) this.savedAt = Date.now();
+    this.tell();
+  }
+}
+
+/** Whether a person made a pick: it has a type and no figure of merit. */
+export function isManual(pick: Pick): boolean {
+  return pick.type !== null && (pick.fom === null || pick.fom === 0);
+}
