@@ -3,7 +3,8 @@
 This is what ``vitreous demo`` runs, and a script to copy and change: each step names a job type,
 gives the job an alias, and sets the options that differ from the defaults; ``vitreous describe
 JOBTYPE`` tells what else there is. The output of a step is the input of the next. Steps that are
-done are not done again (`vitreous.demo.steps`), so the script can be stopped and run at any time.
+done are not done again (`vitreous.demo.steps`), so the script can be stopped and run at any time:
+``python workflow.py`` in the folder of the project.
 """
 
 from __future__ import annotations
@@ -186,3 +187,8 @@ set -e
     {flags}
 touch "$2/RELION_JOB_EXIT_SUCCESS"
 """
+
+
+if __name__ == "__main__":
+    here = Project.create()
+    solve(here, SIZES["small"], Steps(here))
