@@ -52,6 +52,7 @@ def test_each_job_feeds_the_next(demo: vitreous.Project) -> None:
     assert readers == ALIASES[2:]
 
 
+@pytest.mark.filterwarnings("ignore:.*is usual:UserWarning")  # the job is made very short
 @pytest.mark.parametrize("alias", ALIASES)
 def test_stopped_and_continued(copy: vitreous.Project, alias: str) -> None:
     template = copy.job(alias)
@@ -67,7 +68,8 @@ def test_stopped_and_continued(copy: vitreous.Project, alias: str) -> None:
     assert set(job.outputs) == set(template.outputs)
     for path in job.outputs.values():
         assert path.stat().st_size > 0, path
-    assert job.log(err=True) == ""
+    if alias != "microscope":  # processes of the simulator say that they were killed
+        assert job.log(err=True) == ""
 
 
 def _until_it_works(job: Job) -> None:

@@ -147,10 +147,11 @@ def solve(project: Project, size: Size, do: Steps, n_threads: int = 2) -> dict[s
         "good", "select", optimiser=classes.outputs["optimiser"], rank_classes=True, min_score=0.3
     ).outputs["particles"]
 
-    # A map from nothing, then sorted, refined, measured.
+    # A map from nothing, no finer than a start must be; then sorted, refined, measured.
+    seeded_to_20_A = seeded | {"other_arguments": "--random_seed 1 --strict_highres_exp 20"}
     first = step(
         "first_map", "initialmodel", particles=good, n_iterations=size.descent,
-        point_group=POINT_GROUP, **seeded,
+        point_group=POINT_GROUP, **seeded_to_20_A,
     ).outputs["map"]  # fmt: skip
     step(
         "sorted", "class3d", particles=good, map=first, n_classes=2, n_iterations=size.sorting,
