@@ -1,31 +1,50 @@
 /** Many images at once: class averages, particles, micrographs. */
-import { address } from "../../api/client";
 import { make } from "../dom";
 import type { Viewer, ViewerOptions } from "../viewer";
+import { conflictBar, foot } from "./foot";
+import { Gallery } from "./gallery";
+import "./gallery.css";
+import { hands } from "./hands";
+import { histograms } from "./histograms";
+import { inspector } from "./inspector";
+import { classesAsked } from "./links";
+import { scatter } from "./scatter";
+import { toolbar } from "./toolbar";
 
-const SHOWN = 60;
+export const isLive = true;
 
 export function mount(element: HTMLElement, options: ViewerOptions): Viewer {
-  const { info } = options;
-  const grid = make("div", { class: "thumbnails", label: `${info.n} images of ${info.path}` });
-  const rest = make("p", { class: "muted small pad" });
-  const n = Math.min(info.n, SHOWN);
-  for (let row = 0; row < n; row += 1) grid.append(thumbnail(info.path, info.version, row));
-  rest.textContent = info.n > n ? `${n} of ${info.n.toLocaleString("en-US")} images.` : "";
-  element.replaceChildren(grid, rest);
+  const gallery = new Gallery(element, options);
+  const body = make("div", { class: "g-body" }, gallery.scroll);
+  const parts: HTMLElement[] = [toolbar(gallery), body];
+  if (!options.isCompact) {
+    const side = make("aside", { class: "g-side", label: "Image, plot and filters" });
+    side.append(inspector(gallery), scatter(gallery), histograms(gallery));
+    body.append(side);
+    const fold = () => element.classList.toggle("g-folded", !gallery.settings.hasSide);
+    gallery.on((change) => {
+      if (change === "settings") fold();
+    });
+    fold();
+    parts.splice(1, 0, conflictBar(gallery));
+    parts.push(foot(gallery));
+    const asked = classesAsked();
+    if (asked) gallery.only = asked;
+  }
+  element.replaceChildren(...parts);
+  hands(gallery);
+  void gallery.begin();
   return {
-    update: () => undefined,
-    destroy: () => element.replaceChildren(),
+    update: (changed) => {
+      Object.assign(gallery.options, changed);
+      if (changed.info) void gallery.follow(changed.info);
+    },
+    destroy: () => {
+      gallery.destroy();
+      element.replaceChildren();
+    },
     get state() {
-      return { kind: "gallery", nShown: n, n: info.n };
+      return gallery.state;
     },
   };
-}
-
-function thumbnail(path: string, version: string, row: number): HTMLElement {
-  const image = make("img");
-  image.loading = "lazy";
-  image.alt = `Image ${row + 1}`;
-  image.src = address("images/one", { path, row, size: 128, version });
-  return image;
 }
