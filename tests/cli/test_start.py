@@ -62,9 +62,19 @@ def test_the_version_is_printed(call):
 
 def test_help_lists_what_is_there_and_nothing_else(call):
     text = call("--help").out
-    for command in ("run", "status", "show", "log", "describe", "exec", "doctor", "autorun"):
+    for command in (
+        "demo",
+        "run",
+        "status",
+        "show",
+        "log",
+        "describe",
+        "exec",
+        "doctor",
+        "autorun",
+    ):
         assert f"  {command} " in text
-    for later in ("demo", "scheme"):
+    for later in ("scheme",):
         assert f"  {later} " not in text
     for tool in TOOLS:
         assert (f"  {tool} " in text) == (tool in available())
