@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,25 @@ def test_json_is_all_that_is_printed(demo_folder: Path) -> None:
 def _demo(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "vitreous", "demo", str(folder), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_stopped_by_ctrl_c_it_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-P", "-m", "vitreous", "demo", str(folder), "--size", "tiny"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    _wait_for(folder / "External/job001/process.json", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "External/job001/ (microscope) was stopped. Run this again to go on." in said
+    assert vitreous.Project(folder).job("microscope").status == "Aborted"
+
+
+def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not path.exists() or '"running"' not in path.read_text():
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.05)

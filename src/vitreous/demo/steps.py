@@ -58,6 +58,8 @@ class Steps:
             self.tell(f"{job.name} {alias}: goes on")
             self.began_again.append(alias)
             job = self._finish(job, job_type, options)
+        if job.status is Status.ABORTED:
+            raise ComputeError(f"{job.name} ({alias}) was stopped. Run this again to go on.")
         if job.status is not Status.SUCCEEDED:
             raise ComputeError(
                 f"{job.name} ({alias}) {job.status.lower()}: {job.state.reason}. `vitreous log "
@@ -75,7 +77,11 @@ class Steps:
 
     def _finish(self, job: Job, job_type: str, options: dict[str, object]) -> Job:
         """Wait for a job that runs still; go on with one that stopped, or begin it again."""
-        job.wait()
+        try:
+            job.wait()
+        except KeyboardInterrupt:
+            self.project.abort(job)
+            raise
         if job.status is Status.SUCCEEDED:
             return job
         try:
