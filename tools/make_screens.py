@@ -82,6 +82,20 @@ def _find(page: Page) -> None:
     page.get_by_role("combobox").fill("class")
 
 
+def _gallery(act: Callable[[Page], None] = lambda _: None) -> Callable[[Page], None]:
+    """Choose three images of a gallery, then do more."""
+
+    def choose(page: Page) -> None:
+        page.locator(".g-scroll").focus()
+        for key in ("Delete", "Home", "1", "Space", "ArrowRight", "Space", "2", "ArrowRight"):
+            page.keyboard.press(key)
+        page.keyboard.press("Space")
+        page.keyboard.press("1")
+        act(page)
+
+    return choose
+
+
 SCREENS: Final = (
     Screen("start", "#/", is_empty=True),
     Screen("overview", "#/"),
@@ -97,6 +111,28 @@ SCREENS: Final = (
     Screen("results-class2d", "#/job/{class2d}"),
     Screen("results-refine3d", "#/job/{refine3d}"),
     Screen("results-postprocess", "#/job/{postprocess}"),
+    Screen("gallery-select", "#/job/{select}/selection", _gallery()),
+    Screen("gallery-particles", "#/display?path=Extract/job{extract:03d}/particles.star"),
+    Screen(
+        "gallery-menu",
+        "#/job/{select}/selection",
+        _gallery(lambda page: page.keyboard.press("Shift+F10")),
+    ),
+    Screen(
+        "gallery-settings",
+        "#/job/{select}/selection",
+        _gallery(lambda page: page.get_by_label("More picture settings").click()),
+    ),
+    Screen(
+        "gallery-save",
+        "#/job/{select}/selection",
+        _gallery(lambda page: page.keyboard.press("Control+s")),
+    ),
+    Screen(
+        "gallery-one",
+        "#/job/{select}/selection",
+        _gallery(lambda page: page.keyboard.press("Enter")),
+    ),
     Screen("running", "#/job/{external}"),
     Screen("failed", "#/job/{failed}"),
     Screen("options-continue", "#/job/{class2d}/options", _tab("Optimisation")),

@@ -122,14 +122,13 @@ export class Gallery {
   /** Load the order and the columns that are shown. */
   async reload(): Promise<void> {
     const turn = (this.turn += 1);
-    const { sort, isReversed, labels } = this.settings;
+    const { sort, isReversed } = this.settings;
     const scores = addScores(this.info, this.columns);
     try {
-      const extra = this.info.columns.some((one) => one.label === "particles") ? ["particles"] : [];
       if (!this.info.columns.some((one) => one.label === sort)) await scores;
       const [order] = await Promise.all([
         this.columns.order(sort, isReversed, this.seed),
-        this.columns.need([...labels, ...extra, ...this.ranges.keys(), this.only ? CLASS : ""]),
+        this.columns.need(this.needed()),
         this.findLimits(),
       ]);
       if (turn !== this.turn || this.isGone) return;
@@ -140,6 +139,14 @@ export class Gallery {
     } catch (error) {
       if (!this.isGone) this.options.onFail(error);
     }
+  }
+
+  /** The columns that are looked at. */
+  private needed(): string[] {
+    const { labels, sort } = this.settings;
+    const also = ["particles", sort, this.only ? CLASS : ""];
+    const known = also.filter((label) => this.info.columns.some((one) => one.label === label));
+    return [...labels, ...known, ...this.ranges.keys()];
   }
 
   /** Show the particles of some classes only; null for all. */

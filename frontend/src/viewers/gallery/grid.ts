@@ -181,7 +181,7 @@ function one(
     context.strokeStyle = "#ffffff";
     context.lineWidth = isFocused ? 2 : 1;
     context.setLineDash([4, 3]);
-    context.strokeRect(box.x - 3, box.y - 3, box.width + 6, box.height + 6);
+    context.strokeRect(box.x - 2, box.y - 2, box.width + 4, box.height + 4);
     context.setLineDash([]);
   }
 }

@@ -28,7 +28,9 @@ export function showOne(gallery: Gallery, row: number, view: View = "image"): vo
   const told = make("p", { class: "muted small mono", text: " " });
   const scale = make("div", { class: "g-row" });
   body.append(tabs, holder, told);
-  let factor = 1;
+  const longest = Math.max(gallery.info.width_px ?? 0, gallery.info.height_px ?? 0);
+  let factor =
+    longest === 0 ? 1 : longest <= 128 ? 4 : longest <= 256 ? 2 : longest > 1200 ? 0.25 : 1;
 
   function show(): void {
     const title = body.parentElement?.querySelector("h2");

@@ -44,6 +44,13 @@ export const SMALLEST = 32;
 export const LARGEST = 512;
 export const RANDOMLY = "RANDOMLY";
 const SCORES = ["rlnPredictedClassScore", "rlnClassScore"];
+const FILTERS = [
+  "rlnEstimatedResolution",
+  "rlnCtfMaxResolution",
+  "rlnMaxValueProbDistribution",
+  "rlnAutopickFigureOfMerit",
+  "rlnDefocusU",
+];
 const WORDS: Readonly<Record<string, string>> = {
   particles: "Particles",
   rlnClassDistribution: "Share",
@@ -111,7 +118,7 @@ export function defaults(info: DisplayInfo): Settings {
     most: 0,
     plotX: first(isClasses ? "particles" : "rlnDefocusU"),
     plotY: first("rlnEstimatedResolution", "rlnCtfMaxResolution", "rlnMaxValueProbDistribution"),
-    histograms: [first(score, "rlnEstimatedResolution", "rlnCtfMaxResolution")].filter(Boolean),
+    histograms: [first(score, ...FILTERS)].filter(Boolean),
     hasSide: true,
   };
 }
