@@ -133,11 +133,14 @@ export function rangeOnSurface(map: Volume, threshold: number, second: Volume): 
   const table = halfTable();
   const level = partOf(map, threshold);
   const counts = new Uint32Array(1024);
+  const width = second.high - second.low;
   let n = 0;
   const same = map.size.every((one, axis) => one === second.size[axis]);
   for (let i = 0; i < second.bits.length; i++) {
     const part = table[second.bits[i] ?? 0] ?? 0;
-    if ((same && (table[map.bits[i] ?? 0] ?? 0) < level) || part <= 0) continue;
+    // Zero is where a local resolution was not measured.
+    const isNone = Math.abs(second.low + part * width) < 1e-4 * width;
+    if ((same && (table[map.bits[i] ?? 0] ?? 0) < level) || isNone) continue;
     const bin = Math.min(1023, Math.floor(part * 1024));
     counts[bin] = (counts[bin] ?? 0) + 1;
     n++;

@@ -1,6 +1,7 @@
 /** A map: its surface, three slices, and what belongs to it. */
 import "./volume.css";
 
+import { sentence } from "../../api/client";
 import { make } from "../dom";
 import type { Viewer, ViewerOptions } from "../viewer";
 import { type Kept, Model, USUAL } from "./model";
@@ -21,7 +22,11 @@ export function mount(element: HTMLElement, options: ViewerOptions): Viewer {
     () => Math.min(box, stage.renderer?.largest ?? box),
     hasVoxels,
     () => show(),
-    options.onFail,
+    (error) => {
+      // Without any map the page itself says why; later the notice is enough.
+      if (model.first) options.onFail(error);
+      else model.message = sentence(error);
+    },
   );
   const stage: Stage = new Stage(model, () => tell());
   stage.camera.isPerspective = model.kept.isPerspective;

@@ -25,7 +25,6 @@ export type Kept = {
   box: number;
   dust: number;
   showsMask: boolean;
-  showsHalves: boolean;
   showsAxes: boolean;
   colours: boolean;
   isPerspective: boolean;
@@ -38,7 +37,6 @@ export const USUAL: Kept = {
   box: 0,
   dust: 0,
   showsMask: false,
-  showsHalves: false,
   showsAxes: false,
   colours: true,
   isPerspective: false,
@@ -57,6 +55,8 @@ export class Model {
   isChosen = false;
   /** Whether a newer iteration is taken as soon as it is there. */
   isNewest = true;
+  /** Whether the half-maps stand in for the map. */
+  wantsHalves = false;
   message = "";
   loading = 0;
   kept: Kept;
@@ -113,8 +113,9 @@ export class Model {
     const { scene, kept } = this;
     if (!scene) return;
     const isPair = scene.mask === path;
-    if ((kept.showsMask || isPair) && scene.mask) await this.showMask(true, !isPair);
-    if (kept.showsHalves && scene.halves.length === 2) await this.showHalves(true);
+    if (this.hasVoxels && (kept.showsMask || isPair) && scene.mask)
+      await this.showMask(true, !isPair);
+    if (this.wantsHalves && scene.halves.length === 2) await this.showHalves(true);
     const local = scene.colour_by[0];
     if (kept.colours && local && !this.second) await this.colourBy(local);
   }
@@ -128,7 +129,7 @@ export class Model {
   }
 
   async showHalves(isOn: boolean): Promise<void> {
-    this.kept.showsHalves = isOn;
+    this.wantsHalves = isOn;
     const paths = isOn ? (this.scene?.halves ?? []) : [];
     const found = await Promise.all(paths.map((path) => this.load(path)));
     this.halves = found.filter((entry) => entry !== null);

@@ -118,10 +118,14 @@ export class Panel {
     });
     const photograph = this.button("PNG", "Save a picture, twice as large", acts.photograph);
     photograph.dataset["vol"] = "photograph";
-    const opener = this.button("More", "Low-pass, dust, colours, another map", () => {
-      this.more.hidden = !this.more.hidden;
-      press(opener, !this.more.hidden);
-    });
+    const opener = this.button(
+      "More",
+      "Perspective, clip plane, low-pass, dust, colours, another map",
+      () => {
+        this.more.hidden = !this.more.hidden;
+        press(opener, !this.more.hidden);
+      },
+    );
     this.more.hidden = true;
     const clip = make("label", { class: "vol-clip" }, "Clip", this.clip);
     this.clip.type = "range";
@@ -131,7 +135,8 @@ export class Panel {
       acts.redraw();
     });
     if (!stage.renderer) for (const one of [this.orthographic, this.clip]) one.disabled = true;
-    this.top.append(modes, views, reset, this.orthographic, clip, opener, photograph);
+    this.more.append(this.orthographic, clip);
+    this.top.append(modes, views, reset, opener, photograph);
   }
 
   private fillFoot(): void {

@@ -61,7 +61,7 @@ def at_iteration(shelf: Shelf, path: str, iteration: int) -> str | None:
     number = int(found["number"]) if found else 1
     names = _series(shelf, folder).get(iteration, {})
     name = names.get(number) or next(iter(names.values()), None)
-    return f"{folder}/{name}" if name else None
+    return _in(folder, name) if name else None
 
 
 def newest(shelf: Shelf, folder: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _final(shelf: Shelf, folder: str, base: str) -> str | None:
         match = _FINAL.fullmatch(name)
         plain = match and not _NAME.fullmatch(name) and "half" not in name
         if plain and (_NAME.fullmatch(base) or _FINAL.fullmatch(base)):
-            return f"{folder}/{name}"
+            return _in(folder, name)
     return None
 
 
@@ -150,10 +150,10 @@ def _classes(
     match = _NAME.fullmatch(base)
     if iteration is None or match is None or match["half"]:
         return []
-    model = f"{folder}/{match['root']}_it{match['iteration']}_model.star"
+    model = _in(folder, f"{match['root']}_it{match['iteration']}_model.star")
     facts = _facts(shelf, model)
     return [
-        {"number": number, "path": f"{folder}/{name}", **facts.get(number, _UNKNOWN)}
+        {"number": number, "path": _in(folder, name), **facts.get(number, _UNKNOWN)}
         for number, name in sorted(series[iteration].items())
     ]
 
@@ -188,11 +188,11 @@ def _usable(resolution_A: float | None) -> float | None:
 
 def _halves(shelf: Shelf, folder: str, base: str, settings: Mapping[str, str]) -> list[str]:
     """Return the two half-maps that a map comes from."""
-    known = [f"{folder}/{base}"] if _HALF.search(base) else []
+    known = [_in(folder, base)] if _HALF.search(base) else []
     given = settings.get("fn_in", "")
     known += [given] if _HALF.search(given) else []
     names = _names(shelf, folder)
-    known += [f"{folder}/{name}" for name in names if "_half1_" in name and "_it" not in name]
+    known += [_in(folder, name) for name in names if "_half1_" in name and "_it" not in name]
     for one in known:
         head, slash, tail = one.rpartition("/")
         pair = [head + slash + _HALF.sub(f"half{number}", tail) for number in (1, 2)]
@@ -204,8 +204,8 @@ def _halves(shelf: Shelf, folder: str, base: str, settings: Mapping[str, str]) -
 def _pair(shelf: Shelf, path: str, settings: Mapping[str, str]) -> tuple[str, str | None]:
     """Return the map to show for a file, and the mask that goes with it."""
     folder, _, base = path.rpartition("/")
-    if base in _LOCAL and _is_map(shelf, f"{folder}/{_LOCAL_MAP}"):
-        return f"{folder}/{_LOCAL_MAP}", _given(shelf, settings, "fn_mask")
+    if base in _LOCAL and _is_map(shelf, _in(folder, _LOCAL_MAP)):
+        return _in(folder, _LOCAL_MAP), _given(shelf, settings, "fn_mask")
     if base == "mask.mrc" and (source := _given(shelf, settings, "fn_in")):
         return source, path
     return path, _given(shelf, settings, "fn_mask")
@@ -214,6 +214,10 @@ def _pair(shelf: Shelf, path: str, settings: Mapping[str, str]) -> tuple[str, st
 def _given(shelf: Shelf, settings: Mapping[str, str], key: str) -> str | None:
     name = settings.get(key, "")
     return name if name.endswith(".mrc") and _is_map(shelf, name) else None
+
+
+def _in(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def _is_map(shelf: Shelf, name: str) -> bool:
@@ -230,10 +234,10 @@ def _local_resolution(
 
     They lie in its own folder, or in that of a job that was given the same half-maps.
     """
-    mine = [f"{folder}/{name}" for name in _LOCAL if _is_map(shelf, f"{folder}/{name}")]
+    mine = [_in(folder, name) for name in _LOCAL if _is_map(shelf, _in(folder, name))]
     given = settings.get("fn_in", "")
     halves = {_whole(given)} if given else set()
-    halves |= {_whole(f"{folder}/{name}") for name in _names(shelf, folder) if "_half1_" in name}
+    halves |= {_whole(_in(folder, name)) for name in _names(shelf, folder) if "_half1_" in name}
     halves |= {_whole(shown)}
     for job in reversed(_names(shelf, "LocalRes")):
         other = f"LocalRes/{job}"

@@ -151,12 +151,12 @@ def surface(shelf: Shelf, path: str, view: View) -> tuple[dict[str, Any], bytes]
     """Return a shaded surface as PNG, seen along z after the rotation."""
     size = view.size
     cube = _cube(shelf, path, min(_RENDER_PX, size))
-    turned = _turned(cube, view)
+    turned = _turned(cube, view, min(_RENDER_PX, size))
     depth, hit = _first_above(turned, view.threshold)
     shade = _shading(turned, depth, hit)
     tint = np.broadcast_to(_SURFACE, (*shade.shape, 3))
     if view.colour_by:
-        colours = _turned(_cube(shelf, view.colour_by, cube.shape[0]), view)
+        colours = _turned(_cube(shelf, view.colour_by, cube.shape[0]), view, turned.shape[0])
         tint = _ramp(_at_depth(colours, depth), view.low, view.high)
     solid = np.concatenate([shade[..., None] * tint, hit[..., None]], -1)
     pixels = (solid * 255.0).clip(0, 255).astype(np.uint8)
@@ -290,21 +290,32 @@ def _cube(shelf: Shelf, path: str, side: int) -> NDArray[np.float32]:
     return shelf.pictures.get(key, make, lambda made: made.nbytes)
 
 
-def _turned(cube: NDArray[np.float32], view: View) -> NDArray[np.float32]:
-    """Return a cube as it is seen after a rotation; outside of it is its least value."""
+def _turned(cube: NDArray[np.float32], view: View, side: int) -> NDArray[np.float32]:
+    """Return a cube of another side as it is seen after a rotation; around it is its least value.
+
+    Small maps are drawn in more voxels than they have, else the picture is made of blocks.
+    """
     import torch
-    from scipy.ndimage import affine_transform
+    from scipy.ndimage import affine_transform, gaussian_filter
 
     from vitreous.engine.geometry import matrix_from_euler
 
     angles = torch.tensor([[view.rot, view.tilt, view.psi]], dtype=torch.float64)
     pose = matrix_from_euler(angles)[0].numpy()
     matrix = pose.T[::-1, ::-1]  # from the frame of the picture to the volume, axes z y x
+    scale = cube.shape[0] / side
     centre = np.full(3, cube.shape[0] // 2, np.float64)
+    offset = centre - matrix @ np.full(3, side // 2 * scale)
     turned: NDArray[np.float32] = affine_transform(
-        cube, matrix, centre - matrix @ centre, order=1, mode="constant", cval=float(cube.min())
+        cube,
+        matrix * scale,
+        offset,
+        (side,) * 3,
+        order=1,
+        mode="constant",
+        cval=float(cube.min()),
     )
-    return turned
+    return gaussian_filter(turned, 0.5 / scale, truncate=2.5) if scale < 1 else turned
 
 
 def _first_above(
@@ -331,7 +342,7 @@ def _shading(
     light = _LIGHT / np.linalg.norm(_LIGHT)
     facing = np.clip((normal / length) @ light, 0, 1)
     near = 1.0 - 0.45 * depth / cube.shape[0]
-    return np.where(hit, near * (0.28 + 0.85 * facing) * _openness(depth, hit), 0.0)
+    return np.where(hit, near * (0.4 + 0.75 * facing) * _openness(depth, hit), 0.0)
 
 
 def _openness(depth: NDArray[np.float64], hit: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -340,7 +351,7 @@ def _openness(depth: NDArray[np.float64], hit: NDArray[np.bool_]) -> NDArray[np.
 
     weight = gaussian_filter(hit.astype(np.float64), 4.0)
     around = gaussian_filter(np.where(hit, depth, 0.0), 4.0) / np.maximum(weight, 1e-6)
-    return np.clip(1.0 - 0.06 * (depth - around), 0.55, 1.1)
+    return np.clip(1.0 - 0.05 * (depth - around), 0.7, 1.1)
 
 
 def _at_depth(cube: NDArray[Any], depth: NDArray[np.float64]) -> NDArray[np.float64]:
