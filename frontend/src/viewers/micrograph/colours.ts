@@ -49,8 +49,24 @@ export function colourOf(pick: Pick, how: Colouring, types: readonly string[]): 
   return PLAIN;
 }
 
-/** Return the labels of numbers that differ between picks, and their ranges. */
+const ranges = new WeakMap<readonly Pick[], Map<string, [number, number]>>();
+
+/** Return the labels of numbers of automatic picks, and their ranges. */
 export function columnsOf(picks: readonly Pick[]): Map<string, [number, number]> {
+  let found = ranges.get(picks);
+  if (!found) {
+    found = measured(picks.filter((pick) => !isManual(pick)));
+    ranges.set(picks, found);
+  }
+  return found;
+}
+
+/** Whether a person made a pick: it has a type and no figure of merit. */
+export function isManual(pick: Pick): boolean {
+  return pick.type !== null && (pick.fom === null || pick.fom === 0);
+}
+
+function measured(picks: readonly Pick[]): Map<string, [number, number]> {
   const found = new Map<string, [number, number]>();
   const take = (label: string, value: number): void => {
     const range = found.get(label);

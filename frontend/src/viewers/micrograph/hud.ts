@@ -8,6 +8,10 @@ export function hud(picker: Picker): HTMLElement[] {
   const length = make("span");
   const scale = make("div", { class: "mg-hud mg-scale" }, bar, length);
   const place = make("div", { class: "mg-hud mg-place" });
+  place.hidden = true;
+  const waiting = make("div", { class: "mg-hud mg-waiting" });
+  waiting.hidden = true;
+  let timer = 0;
   const trouble = make("div", { class: "mg-trouble" });
   trouble.setAttribute("role", "alert");
   picker.hear(() => {
@@ -37,9 +41,16 @@ export function hud(picker: Picker): HTMLElement[] {
       : wanted >= 1000
         ? `${wanted / 10} nm`
         : `${wanted} Å`;
+    clearTimeout(timer);
+    if (picker.tiles.isComplete) waiting.hidden = true;
+    else timer = window.setTimeout(() => (waiting.hidden = picker.tiles.isComplete), 300);
+    waiting.textContent = picker.meta
+      ? "The picture is being made…"
+      : "The micrograph is being read…";
+    if (picker.trouble) waiting.textContent = "";
     scale.hidden = picker.meta === null || picker.isFourier;
   });
-  return [name, scale, place, trouble];
+  return [name, scale, place, waiting, trouble];
 }
 
 /** Return 1, 2 or 5 times a power of ten, not above a number by much. */

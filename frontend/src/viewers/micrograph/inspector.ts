@@ -3,11 +3,11 @@ import { address } from "../../api/client";
 import { make } from "../dom";
 import { agreement } from "./agreement";
 import * as api from "./api";
-import { columnsOf, onScale, PLAIN } from "./colours";
+import { columnsOf, FOM, onScale, PLAIN } from "./colours";
 import { Curve } from "./curve";
 import { digits } from "./hud";
 import { format } from "./list";
-import { isManual, type Picker } from "./picker";
+import type { Picker } from "./picker";
 import { Threshold } from "./threshold";
 import { button, check, select } from "./toolbar";
 
@@ -38,10 +38,13 @@ function sets(picker: Picker): HTMLElement {
   const choice = make("select", { class: "in sm", label: "Compare another set of picks" });
   const below = make("div", { class: "mg-actions" });
   const root = section("Picks", rows, choice, below);
+  const ownJob = (): number | null => picker.job;
   let nodes: { path: string; title: string }[] = [];
   void api.coordinateNodes().then((found) => {
     nodes = found
-      .filter((node) => node.exists && node.path !== picker.options.info.path)
+      .filter(
+        (node) => node.exists && node.path !== picker.options.info.path && node.job !== ownJob(),
+      )
       .map((node) => ({ path: node.path, title: titleOf(node.path) }));
     fill();
     picker.tell();
@@ -72,7 +75,7 @@ function sets(picker: Picker): HTMLElement {
     const how = picker.colouring;
     const ground = how.by === "column" ? "scale" : "plain";
     const lines: HTMLElement[] = [];
-    const title = picker.list?.n ? titleOf(picker.options.info.path) : "Picks of this list";
+    const title = picker.job === null ? "Picks of this list" : "Picks of this job";
     lines.push(line(own.input, swatch(ground), title, format(n - (manual < n ? manual : 0))));
     if (manual > 0 && manual < n) {
       lines.push(line(null, swatch("plain"), "Added by hand", format(manual)));
@@ -150,7 +153,8 @@ async function byHand(picker: Picker): Promise<void> {
       if (opened?.editable) break;
       await new Promise((done) => setTimeout(done, 200));
     }
-    await api.load(made.n, { path: options.info.path });
+    const own = (await api.coordinateNodes()).find((node) => node.job === list.n && node.exists);
+    if (own) await api.load(made.n, { path: own.path });
     options.go(`#/job/${made.n}`);
   } catch (error) {
     options.onFail(error);
@@ -192,9 +196,7 @@ export function titleOf(path: string): string {
 
 /** What colours mean, and the type of the next picks. */
 function colours(picker: Picker): HTMLElement {
-  const choice = select("Colour", [["auto", "Automatic"]], (value) =>
-    picker.set({ colour: value }),
-  );
+  const choice = select("By", [["auto", "Automatic"]], (value) => picker.set({ colour: value }));
   const legend = make("div", { class: "mg-legend" });
   const types = make("div", { class: "mg-types" });
   types.setAttribute("role", "radiogroup");
@@ -210,7 +212,7 @@ function colours(picker: Picker): HTMLElement {
   const typeRow = make(
     "div",
     { class: "mg-row" },
-    make("span", { class: "muted", text: "New picks are of type" }),
+    make("span", { class: "muted", text: "Type of new picks" }),
     types,
   );
   const root = section("Colour", choice.root, legend, typeRow);
@@ -219,14 +221,17 @@ function colours(picker: Picker): HTMLElement {
     const picks = picker.doc?.picks ?? [];
     root.hidden = picks.length === 0 && !picker.list?.editable;
     typeRow.hidden = !picker.list?.editable || picker.options.isReadOnly;
-    const labels = [...columnsOf(picks.filter((pick) => !isManual(pick))).keys()];
+    const labels = [...columnsOf(picks).keys()];
     if (labels.join() !== before) {
       before = labels.join();
       choice.input.replaceChildren(
-        new Option("Automatic", "auto"),
+        new Option(labels.includes(FOM) ? "Automatic: figure of merit" : "Automatic", "auto"),
         new Option("One colour", "plain"),
         new Option("Selection type", "type"),
-        ...labels.map((label) => new Option(label.replace(/^rln/, ""), label)),
+        ...labels.map(
+          (label) =>
+            new Option(label === FOM ? "Figure of merit" : label.replace(/^rln/, ""), label),
+        ),
       );
     }
     choice.input.value = picker.settings.colour;
@@ -240,7 +245,6 @@ function colours(picker: Picker): HTMLElement {
         make("span", { text: digits(how.low) }),
         ramp,
         make("span", { text: digits(how.high) }),
-        make("span", { class: "muted", text: how.label.replace(/^rln/, "") }),
       );
     } else
       legend.replaceChildren(
@@ -318,7 +322,7 @@ function factsOf(picker: Picker): [string, string][] {
   const [u, v] = [at("rlnDefocusU") ?? micrograph?.defocus_A ?? null, at("rlnDefocusV")];
   const rows: [string, string][] = [];
   const mean = u !== null && v !== null ? (u + v) / 2 : u;
-  if (mean !== null) rows.push(["Defocus", `${(mean / 1e4).toFixed(3)} µm`]);
+  if (mean !== null) rows.push(["Defocus", `${(mean / 1e4).toFixed(2)} µm`]);
   if (u !== null && v !== null) rows.push(["Astigmatism", `${Math.round(Math.abs(u - v))} Å`]);
   const resolution = at("rlnCtfMaxResolution") ?? micrograph?.ctf_max_resolution_A ?? null;
   if (resolution !== null) rows.push(["Fit to", `${resolution.toFixed(1)} Å`]);

@@ -160,8 +160,7 @@ function atCross(event: KeyboardEvent, key: string, parts: Parts): boolean {
   }
   if (!at) return false;
   if (event.key === "Enter") {
-    stage.pickedAt = event.timeStamp;
-    picker.add(at.x, at.y);
+    stage.pick(at.x, at.y, event.timeStamp);
     return true;
   }
   if (event.key === "Delete" || event.key === "Backspace" || key === "x") {

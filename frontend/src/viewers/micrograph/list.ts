@@ -145,9 +145,10 @@ export class MicrographList {
     for (const [sort, text, title, isThere] of columns) {
       if (!isThere) continue;
       const made = make("button", { class: "mg-sort", text, title: `${title}: sort` });
+      made.setAttribute("aria-label", `${title}: sort`);
       if (this.sort === sort) {
         made.append(this.isReversed ? " ↓" : " ↑");
-        made.setAttribute("aria-label", `${title}, sorted ${this.isReversed ? "down" : "up"}`);
+        made.setAttribute("aria-label", `${title}: sort, now ${this.isReversed ? "down" : "up"}`);
       }
       made.addEventListener("click", () => {
         if (this.sort !== sort) [this.sort, this.isReversed] = [sort, sort === "count"];

@@ -27,14 +27,23 @@ export class Marks {
   ): number {
     if (this.stamps.size > 400) this.stamps.clear();
     const edge = radius + 6;
+    const plain = new Map<string, HTMLCanvasElement>();
     let n = 0;
     for (const ring of rings) {
       const at = view.toScreen(ring.x, ring.y);
       if (at.x < -edge || at.y < -edge || at.x > view.width + edge || at.y > view.height + edge) {
         continue;
       }
-      this.stamp(context, at.x, at.y, ratio, ring, radius);
       n += 1;
+      const isPlain = !ring.isFaint && !ring.isChosen && !ring.sign && radius <= LARGE;
+      const known = isPlain ? plain.get(ring.colour) : undefined;
+      if (known) {
+        const half = known.width / 2;
+        context.drawImage(known, Math.round(at.x * ratio - half), Math.round(at.y * ratio - half));
+        continue;
+      }
+      const made = this.stamp(context, at.x, at.y, ratio, ring, radius);
+      if (isPlain && made) plain.set(ring.colour, made);
     }
     return n;
   }
@@ -46,14 +55,14 @@ export class Marks {
     ratio: number,
     ring: Ring,
     radius: number,
-  ): void {
+  ): HTMLCanvasElement | null {
     if (radius > LARGE) {
       context.save();
       context.scale(ratio, ratio);
       context.translate(x, y);
       strokes(context, ring, radius);
       context.restore();
-      return;
+      return null;
     }
     const key = `${ring.colour}|${ring.isFaint ? 1 : 0}|${ring.isChosen ? 1 : 0}|${ring.sign ?? ""}|${radius.toFixed(1)}|${ratio}`;
     let picture = this.stamps.get(key);
@@ -71,6 +80,7 @@ export class Marks {
     }
     const half = picture.width / 2;
     context.drawImage(picture, Math.round(x * ratio - half), Math.round(y * ratio - half));
+    return picture;
   }
 }
 

@@ -2,7 +2,16 @@
 import { sentence } from "../../api/client";
 import type { ViewerOptions } from "../viewer";
 import * as api from "./api";
-import { colourOf, columnsOf, FOM, SETS, typeColours, valueOf, type Colouring } from "./colours";
+import {
+  colourOf,
+  columnsOf,
+  FOM,
+  isManual,
+  SETS,
+  typeColours,
+  valueOf,
+  type Colouring,
+} from "./colours";
 import type { PickDocument } from "./document";
 import { newPick, type Pick } from "./rows";
 import { grey, settingsOf, type Settings } from "./settings";
@@ -44,7 +53,6 @@ export class Picker {
   erasing = new Set<number>();
   moving: { id: number; x: number; y: number } | null = null;
   isFourier = false;
-  savedAt = 0;
   isClosed = false;
   /** The arrows moved the pointer: it is drawn as a cross. */
   hasCross = false;
@@ -103,14 +111,23 @@ export class Picker {
     this.drawers.add(drawer);
   }
 
+  /** Something changed: the picture is drawn again, and all parts are told. */
   tell(): void {
     this.draw();
+    this.say();
+  }
+
+  /** The parts are told, after the next frame: the picture goes first. */
+  private say(): void {
     if (this.isTelling) return;
     this.isTelling = true;
-    queueMicrotask(() => {
+    const speak = (): void => {
+      if (!this.isTelling) return;
       this.isTelling = false;
       if (!this.isClosed) for (const hearer of this.hearers) hearer();
-    });
+    };
+    requestAnimationFrame(() => setTimeout(speak));
+    setTimeout(speak, 200);
   }
 
   onPoint(hearer: () => void): void {
@@ -155,7 +172,7 @@ export class Picker {
             : null,
       },
       unsent,
-      (row) => this.changed(row),
+      (row, isShown) => this.changed(row, isShown),
       (error) => this.options.onFail(error),
     );
     if (canWrite && !this.options.isCompact) this.tool = "pick";
@@ -249,7 +266,10 @@ export class Picker {
 
   isBelow(pick: Pick): boolean {
     return (
-      this.threshold !== null && pick.fom !== null && !isManual(pick) && pick.fom < this.threshold
+      this.threshold !== null &&
+      pick.fom !== null &&
+      !isManual(pick) &&
+      pick.fom < this.threshold - 1e-7
     );
   }
 
@@ -265,7 +285,7 @@ export class Picker {
     const { colour } = this.settings;
     const picks = this.doc?.picks ?? [];
     if (colour === "type" || colour === "plain") return { by: colour };
-    const columns = columnsOf(picks.filter((pick) => !isManual(pick)));
+    const columns = columnsOf(picks);
     const label = colour === "auto" ? FOM : colour;
     const range = columns.get(label);
     if (range) {
@@ -316,7 +336,9 @@ export class Picker {
   add(x: number, y: number): boolean {
     if (!this.isEditable || !this.doc || !this.view.holds(x, y) || this.hit(x, y)) return false;
     this.doc.add([newPick(x, y, this.type)]);
-    this.edited();
+    this.sync?.edited(this.doc, true);
+    // Its ring is drawn by whoever asked; only what depends on other picks is drawn anew.
+    if (this.type !== 1 || this.list?.filaments) this.draw();
     return true;
   }
 
@@ -388,7 +410,6 @@ export class Picker {
     try {
       const saved = await api.save(n, close);
       const odd = saved.left_out.length;
-      this.savedAt = Date.now();
       this.options.onSay(
         `${saved.total.toLocaleString("en-US")} picks of ${saved.n_micrographs} micrographs are listed for other jobs.` +
           (odd > 0 ? ` ${odd} left out: an end of a filament is missing.` : ""),
@@ -489,7 +510,7 @@ export class Picker {
 
   private async listed(job: number | null): Promise<api.List> {
     const { info } = this.options;
-    if (job !== null && info.kind === "coordinates") {
+    if (job !== null) {
       try {
         return await api.list(job);
       } catch (error) {
@@ -544,7 +565,7 @@ export class Picker {
     } else if (["picks", "job", "results", "progress"].includes(event.kind)) void this.relist();
   }
 
-  private changed(row: number): void {
+  private changed(row: number, isShown = false): void {
     const doc = this.sync?.documents.get(row);
     const one = this.list?.micrographs[row];
     if (doc && one) {
@@ -552,12 +573,7 @@ export class Picker {
       one.version = doc.version;
     }
     this.options.onUnsent(this.sync?.nUnsent ?? 0);
-    if ((this.sync?.nUnsent ?? 0) === 0) this.savedAt = Date.now();
-    this.tell();
+    if (isShown) this.say();
+    else this.tell();
   }
-}
-
-/** Whether a person made a pick: it has a type and no figure of merit. */
-export function isManual(pick: Pick): boolean {
-  return pick.type !== null && (pick.fom === null || pick.fom === 0);
 }

@@ -6,7 +6,7 @@ import type { Stage } from "./stage";
 type Act =
   | { kind: "pan"; x: number; y: number; isClick: boolean }
   | { kind: "drag"; id: number; startX: number; startY: number; isMoved: boolean }
-  | { kind: "erase"; radius: number }
+  | { kind: "erase"; radius: number; x: number; y: number }
   | { kind: "ruler"; x0: number; y0: number };
 
 const SLACK = 4;
@@ -49,14 +49,19 @@ export class Pointer {
     over.addEventListener("auxclick", (event) => event.preventDefault());
   }
 
-  /** Take away picks at a place: those under the brush, or the one whose ring it is in. */
-  erase(x: number, y: number, radius: number): void {
+  /** Take away picks that the brush meets on its way from where it was. */
+  private erase(act: Act & { kind: "erase" }, x: number, y: number): void {
     const { picker } = this;
+    const [dx, dy] = [x - act.x, y - act.y];
+    const length = dx * dx + dy * dy;
     for (const pick of picker.doc?.picks ?? []) {
-      if (!picker.isBelow(pick) && Math.hypot(pick.x - x, pick.y - y) < radius) {
-        picker.erasing.add(pick.id);
-      }
+      if (picker.isBelow(pick)) continue;
+      const along = length > 0 ? ((pick.x - act.x) * dx + (pick.y - act.y) * dy) / length : 0;
+      const part = Math.min(1, Math.max(0, along));
+      const away = Math.hypot(pick.x - act.x - part * dx, pick.y - act.y - part * dy);
+      if (away < act.radius) picker.erasing.add(pick.id);
     }
+    Object.assign(act, { x, y });
     picker.draw();
   }
 
@@ -95,8 +100,9 @@ export class Pointer {
     } else if (isErasing && picker.isEditable) {
       const brush = picker.settings.brush_A / 2 / (picker.pixelSize_A || 1);
       const radius = picker.tool === "erase" ? brush : picker.radius_px;
-      this.act = { kind: "erase", radius };
-      this.erase(at.x, at.y, radius);
+      const act = { kind: "erase" as const, radius, x: at.x, y: at.y };
+      this.act = act;
+      this.erase(act, at.x, at.y);
     } else {
       const hit = picker.isEditable ? picker.hit(at.x, at.y) : null;
       this.act = hit
@@ -127,7 +133,7 @@ export class Pointer {
       act.isMoved = true;
       picker.moving = { id: act.id, x: at.x + act.startX, y: at.y + act.startY };
       picker.draw();
-    } else if (act.kind === "erase") this.erase(at.x, at.y, act.radius);
+    } else if (act.kind === "erase") this.erase(act, at.x, at.y);
     else if (act.kind === "ruler") {
       picker.ruler = { x0: act.x0, y0: act.y0, x1: at.x, y1: at.y };
       picker.tell();
@@ -142,8 +148,7 @@ export class Pointer {
     const { x, y } = this.local(event);
     const at = picker.view.toImage(x, y);
     if (act.kind === "pan" && act.isClick && picker.tool === "pick") {
-      this.stage.pickedAt = event.timeStamp;
-      if (!picker.add(at.x, at.y)) this.stage.pickedAt = 0;
+      this.stage.pick(at.x, at.y, event.timeStamp);
     } else if (act.kind === "drag" && picker.moving) {
       const { id, x: toX, y: toY } = picker.moving;
       picker.moving = null;

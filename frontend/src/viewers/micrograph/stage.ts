@@ -1,8 +1,8 @@
 /** The picture with its marks: two canvases, one over the other. */
 import { make } from "../dom";
-import { PLAIN } from "./colours";
+import { isManual, PLAIN } from "./colours";
 import { drawLines, Marks, type Ring } from "./marks";
-import { isManual, type Picker } from "./picker";
+import type { Picker } from "./picker";
 import type { Pick } from "./rows";
 
 export class Stage {
@@ -14,7 +14,6 @@ export class Stage {
   nFrames = 0;
   lastPick_ms = 0;
   lastDraw_ms = 0;
-  pickedAt = 0;
   private readonly marks = new Marks();
   private readonly watch: ResizeObserver;
 
@@ -35,6 +34,21 @@ export class Stage {
 
   get ratio(): number {
     return Math.min(3, window.devicePixelRatio || 1);
+  }
+
+  /** Add a pick and show it in the next frame, however many marks there are. */
+  pick(x: number, y: number, since: number): void {
+    const { picker } = this;
+    if (!picker.add(x, y)) return;
+    const pick = picker.doc?.picks[picker.doc.picks.length - 1];
+    const over = this.over.getContext("2d");
+    if (pick && over && !picker.areMarksHidden) {
+      const ring = { x: pick.x, y: pick.y, colour: picker.colour(pick, picker.colouring) };
+      const radius = picker.radius_px * picker.view.scale;
+      this.nMarks += this.marks.draw(over, picker.view, this.ratio, [ring], radius);
+    }
+    // A frame later it has been painted.
+    requestAnimationFrame(() => setTimeout(() => (this.lastPick_ms = performance.now() - since)));
   }
 
   private resize(): void {
@@ -71,10 +85,6 @@ export class Stage {
     this.drawRuler(over);
     this.nFrames += 1;
     this.lastDraw_ms = performance.now() - begun;
-    if (this.pickedAt > 0) {
-      this.lastPick_ms = performance.now() - this.pickedAt;
-      this.pickedAt = 0;
-    }
   }
 
   private drawPicks(over: CanvasRenderingContext2D): void {

@@ -3,10 +3,14 @@ import type { Patch, Pick } from "./rows";
 
 export type Kept = { row: number; version: string; patch: Patch; base: Pick[] | null };
 
+type Base = { version: string; picks: Pick[] };
+
 const PREFIX = "vitreous.picks";
 
 export class Unsent {
   private readonly head: string;
+  /** Versions of the lists that are kept. */
+  private readonly bases = new Map<string, string>();
 
   constructor(root: string, job: number) {
     this.head = `${PREFIX}|${root}|${job}|`;
@@ -16,18 +20,18 @@ export class Unsent {
   keep(row: number, name: string, version: string, patch: Patch, base: readonly Pick[]): boolean {
     const key = this.head + name;
     try {
-      if (this.versionOf(key) !== version) {
-        localStorage.removeItem(`${key}|base`);
-      }
       localStorage.setItem(key, JSON.stringify({ row, version, patch }));
     } catch {
       return false;
     }
-    try {
-      const text = localStorage.getItem(`${key}|base`);
-      if (text === null) localStorage.setItem(`${key}|base`, JSON.stringify(base));
-    } catch {
-      // Without it a conflict can be merged all the same.
+    if (this.bases.get(key) !== version) {
+      this.bases.set(key, version);
+      try {
+        localStorage.removeItem(`${key}|base`);
+        localStorage.setItem(`${key}|base`, JSON.stringify({ version, picks: base }));
+      } catch {
+        // Without it a conflict can be merged all the same.
+      }
     }
     return true;
   }
@@ -35,10 +39,12 @@ export class Unsent {
   read(name: string): Kept | null {
     const found = parsed<Omit<Kept, "base">>(localStorage.getItem(this.head + name));
     if (!found) return null;
-    return { ...found, base: parsed<Pick[]>(localStorage.getItem(`${this.head}${name}|base`)) };
+    const base = parsed<Base>(localStorage.getItem(`${this.head}${name}|base`));
+    return { ...found, base: base?.version === found.version ? base.picks : null };
   }
 
   drop(name: string): void {
+    this.bases.delete(this.head + name);
     localStorage.removeItem(this.head + name);
     localStorage.removeItem(`${this.head}${name}|base`);
   }
@@ -53,10 +59,6 @@ export class Unsent {
       if (kept) found.push(kept.row);
     }
     return found;
-  }
-
-  private versionOf(key: string): string {
-    return parsed<Kept>(localStorage.getItem(key))?.version ?? "";
   }
 }
 

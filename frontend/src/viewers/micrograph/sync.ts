@@ -26,7 +26,7 @@ export class Sync {
     private readonly source: Source,
     private readonly unsent: Unsent | null,
     /** Something about a micrograph is different now. */
-    private readonly changed: (row: number) => void,
+    private readonly changed: (row: number, isShown?: boolean) => void,
     private readonly fail: (error: unknown) => void,
   ) {}
 
@@ -56,14 +56,14 @@ export class Sync {
   }
 
   /** After a step: keep it here at once, and send it soon. */
-  edited(doc: PickDocument): void {
+  edited(doc: PickDocument, isShown = false): void {
     if (this.unsent && !this.keep(doc)) {
       this.fail(
         new Error("The browser has no room to keep unsent picks: stay until they are sent."),
       );
     }
     this.sendSoon(doc, SOON_MS);
-    this.changed(doc.row);
+    this.changed(doc.row, isShown);
   }
 
   /** The server tells of a version. */

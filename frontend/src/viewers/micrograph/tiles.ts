@@ -19,7 +19,7 @@ export class Tiles {
   private readonly tiles = new Map<string, Tile>();
   private look = "";
   private shown = "";
-  private query: Record<string, string | number> = {};
+  private readonly queries = new Map<string, Record<string, string | number>>();
   private meta: Meta | null = null;
 
   constructor(private readonly drawn: () => void) {}
@@ -32,7 +32,15 @@ export class Tiles {
     else if (this.meta?.path !== meta.path) this.shown = "";
     this.meta = meta;
     this.look = next;
-    this.query = { path: meta.path, version: meta.version, ...look };
+    this.queries.clear();
+    this.queries.set(next, { path: meta.path, version: meta.version, ...look });
+    const isFiltered = look.lowpass_A > 0 || look.highpass_A > 0;
+    if (this.shown === "" && isFiltered) {
+      // Filters take a while for a new picture: until they are done it is there without them.
+      const bare = { ...look, lowpass_A: 0, highpass_A: 0 };
+      this.shown = `${meta.path} ${meta.version} ${JSON.stringify(bare)}`;
+      this.queries.set(this.shown, { path: meta.path, version: meta.version, ...bare });
+    }
   }
 
   private nWaiting = 0;
@@ -53,7 +61,11 @@ export class Tiles {
     context.imageSmoothingQuality = "medium";
     this.nWaiting = 0;
     // Coarsest first: finer ones that are there lie above.
-    if (this.shown) this.layer(context, view, ratio, level, this.shown, false);
+    if (this.shown) {
+      const isBare = this.queries.has(this.shown);
+      this.layer(context, view, ratio, isBare ? meta.levels - 1 : level, this.shown, isBare);
+      this.nWaiting = 0;
+    }
     this.layer(context, view, ratio, meta.levels - 1, this.look, true);
     if (level < meta.levels - 1) {
       for (let n = meta.levels - 2; n > level; n -= 1) {
@@ -125,7 +137,7 @@ export class Tiles {
       setTimeout(() => this.tiles.delete(key), 3000);
       this.drawn();
     };
-    image.src = address("images/tile", { ...this.query, level, x, y });
+    image.src = address("images/tile", { ...this.queries.get(look), level, x, y });
     this.tiles.set(key, tile);
     while (this.tiles.size > MOST) this.tiles.delete(this.tiles.keys().next().value ?? "");
     return tile;
