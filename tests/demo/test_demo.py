@@ -16,6 +16,8 @@ import vitreous
 from demo.demo_steps import ALIASES, WORDS
 from vitreous.demo.workflow import SIZES
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the demonstration
+
 
 def test_every_step_is_a_job_that_succeeded(demo: vitreous.Project) -> None:
     assert [job.type.split(".")[1] for job in demo.jobs] == WORDS

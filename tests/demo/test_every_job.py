@@ -17,6 +17,8 @@ from vitreous.actions.job import Job
 from vitreous.jobs import job_star
 from vitreous.running import record
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the demonstration
+
 SHORTER = {
     "class2d": {"n_iterations_em": 3},
     "initialmodel": {"n_iterations": 10},
