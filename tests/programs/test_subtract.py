@@ -347,16 +347,6 @@ def test_masks_and_boxes_that_cannot_be_are_refused(tmp_path):
         run(tmp_path, arguments="--what")
 
 
-def test_refinements_of_bodies_are_refused(tmp_path):
-    make(tmp_path, Wanted())
-    path = tmp_path / OPTIMISER
-    text = path.read_text()
-    (label,) = [line for line in text.splitlines() if line.startswith("_rlnBodyStarFile")]
-    path.write_text(text.replace(label, "_rlnBodyStarFile bodies.star"))
-    with pytest.raises(InputError, match=r"multi-body .*bodies.star.*Give the optimiser file of"):
-        run(tmp_path)
-
-
 def test_class_averages_cannot_be_subtracted(tmp_path):
     made = fabricate(tmp_path, ndim=2)
     write_iteration("run", made.state, made.settings, made.particles, folder=tmp_path)

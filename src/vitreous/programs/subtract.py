@@ -12,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitreous.dataset.bodies import body_file, read_bodies
 from vitreous.dataset.particles import Particles, read_particles
 from vitreous.dataset.refinement import Iteration, data_of, read_iteration
 from vitreous.dataset.subtraction import Subtracted, reverted, views_of
-from vitreous.engine import subtraction
+from vitreous.engine import bodies, subtraction
 from vitreous.engine.boxing import centre_of_mass
+from vitreous.engine.refinement.data import Data
 from vitreous.engine.refinement.state import Model
+from vitreous.engine.subtraction import Subtrahend, Views
 from vitreous.errors import (
     ComputeError,
     EnvironmentMissing,
@@ -25,7 +28,7 @@ from vitreous.errors import (
     OptionError,
     Problem,
 )
-from vitreous.io import Star, parse_ref, read_image, read_star, write_star
+from vitreous.io import Star, parse_ref, read_image, write_star
 from vitreous.io.image_refs import ImageRef
 from vitreous.jobs.context import Run
 from vitreous.jobs.subtract import Subtract
@@ -54,12 +57,18 @@ def run(options: Subtract, run: Run) -> None:
         revert(options, run)
         return
     extra = _flags().read(options.running.other_arguments)
+    body_list = body_file(options.optimiser, run.project)
+    if body_list:
+        _refuse_for_bodies(options, extra, body_list)
     if extra.ssnr:
         if run.rank == 0:
             whole = replace(options, mask="", center_on_mask=False)
             write_ssnr(run, read_inputs(whole, run, ignore_class=extra.ignore_class))
         return
-    inputs = read_inputs(options, run, ignore_class=extra.ignore_class)
+    if body_list:
+        inputs = read_body_inputs(options, run)
+    else:
+        inputs = read_inputs(options, run, ignore_class=extra.ignore_class)
     units = units_of(inputs.particles, run.folder)
     outcome = process(run, units, SubtractParticles(run, inputs), _settings(run, inputs, extra))
     if outcome.leads:
@@ -89,7 +98,6 @@ def read_inputs(options: Subtract, run: Run, *, ignore_class: bool = False) -> I
     OptionError
         The new box or centre cannot be.
     """
-    _refuse_bodies(run, options.optimiser)
     found = read_iteration(options.optimiser, run.project)
     model = found.state.models[0]
     if model.ndim != 3:
@@ -117,7 +125,7 @@ def read_inputs(options: Subtract, run: Run, *, ignore_class: bool = False) -> I
         particles=particles,
         data=data_of(particles),
         views=views,
-        parts=subtraction.subtrahend(found.state.models, keep, found.settings),
+        terms=((subtraction.subtrahend(found.state.models, keep, found.settings), views),),
         image=found.settings.image,
         point_px=point,
         pixel_size_A=model.pixel_size_A,
@@ -157,20 +165,92 @@ def read_mask(run: Run, name: str, model: Model) -> Tensor:
     return keep
 
 
-def _refuse_bodies(run: Run, name: str) -> None:
-    """Refuse the optimiser of a multi-body refinement: its bodies have poses of their own."""
-    path = run.project / name
-    bodies = ""
-    if path.is_file():
-        star = read_star(path)
-        if "optimiser_general" in star:
-            bodies = str(star["optimiser_general"].value("rlnBodyStarFile", ""))
-    if bodies not in ("", "None"):
-        raise InputError(
-            f"{name} is of a multi-body refinement (bodies in {bodies}), whose bodies cannot be "
-            "subtracted one by one here. Give the optimiser file of the Refine3D job that it "
-            "began from, with a mask of the body to keep."
+def read_body_inputs(options: Subtract, run: Run) -> Inputs:
+    """Read a multi-body refinement: every body is subtracted at its own poses.
+
+    The mask keeps density, as always; the body that it holds most of gives the poses that are
+    written.
+    """
+    found = read_bodies(options.optimiser, run.project, run.path)
+    iteration, masks = found.found, found.masks
+    model, settings = iteration.state.models[0], iteration.settings
+    keep = read_mask(run, options.mask, model)
+    kept = bodies.most_inside(masks, keep)
+    of_bodies = bodies.apart(masks, kept)
+    own = found.seen(kept)
+    _check_box(options, own)
+    if run.rank == 0:
+        _tell(run, iteration, iteration.particles)
+        run.say(f"Body {kept + 1} of {len(masks)} is kept: the poses written are its own")
+    seen = [
+        views_of(found.seen(one), iteration, source=options.optimiser)[0]
+        for one in range(len(masks))
+    ]
+    data = data_of(own)
+    terms = [
+        _body_term(iteration, keep, mask, bodies.centre(whole), views, data)
+        for mask, whole, views in zip(of_bodies, masks, seen, strict=True)
+    ]
+    return Inputs(
+        particles=own,
+        data=data,
+        views=seen[kept],
+        terms=tuple(terms),
+        image=settings.image,
+        point_px=_point(options, keep) or (0.0, 0.0, 0.0),
+        pixel_size_A=model.pixel_size_A,
+        box_px=max(0, options.box_px),
+        float16=options.write_float16,
+        grey_corrected=settings.image.correct_norm,
+    )
+
+
+def _body_term(
+    found: Iteration, keep: Tensor, mask: Tensor, centre: Tensor, views: Views, data: Data
+) -> tuple[Subtrahend, Views]:
+    """Return what is subtracted of a body, in the middle of its box, and how it is seen there.
+
+    Off the middle, lines between the values of a transform are less near to it.
+    """
+    shift = [-int(value) for value in centre.flip(0).tolist()]
+    models = [
+        replace(one, references=(one.references * mask.to(one.references)).roll(shift, (1, 2, 3)))
+        for one in found.state.models
+    ]
+    parts = subtraction.subtrahend(models, keep.roll(shift, (0, 1, 2)), found.settings)
+    at = torch.zeros_like(views.shift_px)
+    for group in range(len(data.optics.box_px)):
+        here = data.optics_group == group
+        ratio = found.state.models[0].pixel_size_A / float(data.optics.pixel_size_A[group])
+        magnification = data.optics.magnification[group]
+        at[here] = subtraction.place_of(views, centre * ratio, magnification)[here].to(at)
+    return parts, replace(views, shift_px=views.shift_px - at)
+
+
+def _refuse_for_bodies(options: Subtract, extra: argparse.Namespace, name: str) -> None:
+    """Refuse what has no meaning, or no known form, for a multi-body refinement."""
+    problems = []
+    if not options.mask:
+        problems.append(
+            Problem("mask", f"is wanted: it tells which body of {name} is kept, and what of it")
         )
+    if options.use_other_particles:
+        problems.append(
+            Problem(
+                "use_other_particles",
+                f"cannot be on: only the particles of the refinement have poses of the bodies in "
+                f"{name}",
+            )
+        )
+    if problems:
+        raise OptionError(problems)
+    for flag in ("ssnr", "ignore_class"):
+        if getattr(extra, flag):
+            raise InputError(
+                f"--{flag} does not go with {options.optimiser}, a multi-body refinement (bodies "
+                f"in {name}). Leave it out, or give the optimiser file of the Refine3D job that "
+                "it began from."
+            )
 
 
 def _point(options: Subtract, keep: Tensor | None) -> tuple[float, float, float] | None:

@@ -58,7 +58,7 @@ def write_ssnr(run: Run, inputs: Inputs) -> None:
 def _powers(inputs: Inputs, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
     """Return powers of the map in images and of what is left, summed over particles."""
     views = inputs.views.select(rows)
-    removed = subtraction.predicted(inputs.parts, inputs.data, rows, views, inputs.image)
+    removed = subtraction.predicted(inputs.terms[0][0], inputs.data, rows, views, inputs.image)
     left, _ = subtraction.subtracted(inputs.data.read(rows), removed, views)
     sums = shells.correlate(fourier.forward(removed, 2), fourier.forward(left, 2), 2)
     return sums[..., 1:].sum(0).T

@@ -42,8 +42,9 @@ class Inputs:
     ----------
     particles, data, views
         All particles.
-    parts, image
-        What is subtracted, and how images are modelled.
+    terms, image
+        What is subtracted and how particles see it, one term or one for each body; and how images
+        are modelled.
     point_px
         What becomes the centre of the new images, from the centre of the map in its voxels; None
         leaves images where they are.
@@ -60,7 +61,7 @@ class Inputs:
     particles: Particles
     data: Data
     views: Views
-    parts: Subtrahend
+    terms: tuple[tuple[Subtrahend, Views], ...]
     image: Image
     point_px: tuple[float, float, float] | None
     pixel_size_A: float
@@ -271,7 +272,13 @@ class SubtractParticles(Work[Unit, Loaded, Changed, Subtracted]):
             self.run.check_abort()
             rows = loaded.rows[start : start + step]
             views = inputs.views.select(rows)
-            removed = subtraction.predicted(inputs.parts, inputs.data, rows, views, inputs.image)
+            removed = sum(
+                (
+                    subtraction.predicted(parts, inputs.data, rows, seen.select(rows), inputs.image)
+                    for parts, seen in inputs.terms
+                ),
+                start=torch.zeros(()),
+            )
             left, fit = subtraction.subtracted(loaded.images[start : start + step], removed, views)
             group = int(inputs.particles.group[rows[0]])
             pixel_A = inputs.particles.pixel_size_A(group)
