@@ -161,8 +161,10 @@ def solve(project: Project, size: Size, do: Steps, n_threads: int = 2) -> dict[s
         "refined", "refine3d", particles=good, map=first, point_group=POINT_GROUP,
         initial_low_pass_A=40, **seeded,
     )  # fmt: skip
+    scaled_A = BOX_A / size.scaled_box_px
     mask = step(
-        "mask", "maskcreate", map=refined.outputs["map"], threshold=0.05, soft_edge_px=5
+        "mask", "maskcreate", map=refined.outputs["map"], threshold=0.1,
+        extend_px=round(10 / scaled_A), soft_edge_px=round(20 / scaled_A),
     ).outputs["mask"]  # fmt: skip
     halves = {"half_map": refined.outputs["half_map"], "mask": mask}
     step("sharpened", "postprocess", mtf_pixel_size_A=PIXEL_A, **halves)
