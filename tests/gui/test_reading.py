@@ -326,11 +326,22 @@ def test_the_document_is_the_same_each_time_and_names_every_operation_once():
 def test_a_page_without_a_front_end_says_so_in_one_sentence(client, monkeypatch, tmp_path):
     from vitreous.gui.routes import pages
 
-    monkeypatch.setattr(pages, "STATIC", tmp_path)
+    monkeypatch.setattr(pages, "STATIC", tmp_path / "static")
     answer = client.get("/jobs/12")
     assert answer.status_code == 200
     assert "npm" in answer.text
     assert client.get("/missing.js").status_code == 404
+
+
+def test_pages_that_are_being_built_come_back_by_themselves(client, monkeypatch, tmp_path):
+    from vitreous.gui.routes import pages
+
+    monkeypatch.setattr(pages, "STATIC", tmp_path)
+    answer = client.get("/jobs/12")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "2"
+    assert 'http-equiv="refresh"' in answer.text
+    assert "built anew" in answer.text
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<p>the app")
     (tmp_path / "assets/a.js").write_text("1")

@@ -12,7 +12,7 @@ import typer
 
 from vitreous.cli.options import HERE, Json, ProjectDir, Yes, confirm
 from vitreous.cli.output import print_json
-from vitreous.errors import NotAProjectError
+from vitreous.errors import InputError, NotAProjectError
 
 if TYPE_CHECKING:
     from vitreous.gui.start import Running
@@ -53,6 +53,9 @@ def gui(  # noqa: PLR0913, PLR0917 - one argument a flag
         list[str] | None,
         typer.Option(metavar="URL", help="Origin of the pages behind a reverse proxy."),
     ] = None,
+    new_token: Annotated[
+        bool, typer.Option("--new-token", help="Let nobody in who knows an earlier address.")
+    ] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -61,6 +64,11 @@ def gui(  # noqa: PLR0913, PLR0917 - one argument a flag
 
     root = _project(project, read_only=read_only, yes=yes)
     known = start.running(root)
+    if known is not None and new_token:
+        raise InputError(
+            f"The server of {root} runs as process {known.pid}, with the tokens that it has. Stop "
+            "it (Ctrl-C, or Stop server in the Project menu) and start it again with --new-token."
+        )
     if known is not None and port is None and unix_socket is None:
         _tell(known, json=json, is_new=False)
         if browser and not known.socket:
@@ -81,7 +89,8 @@ def gui(  # noqa: PLR0913, PLR0917 - one argument a flag
         if browser and not running.socket:
             start.open_browser(running.url)
 
-    start.serve(root, where, read_only=read_only, data=tuple(data or ()), on_start=begun)
+    folders = tuple(data or ())
+    start.serve(root, where, read_only=read_only, data=folders, new_token=new_token, on_start=begun)
 
 
 def _project(folder: Path, *, read_only: bool, yes: bool) -> Path:

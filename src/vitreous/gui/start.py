@@ -2,7 +2,8 @@
 
 It listens to this machine alone: on loopback, or on a Unix socket that only its owner can open,
 which is the better way where several people share a machine (``ssh -L 8710:SOCKET``). Tokens are
-made anew at each start and kept in a file that only the owner can read.
+kept in a file that only the owner can read (`vitreous.gui.keys`), so that a server that was
+stopped and started is the same to the windows that are open.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import hashlib
 import ipaddress
 import json
 import os
-import secrets
 import signal
 import socket
 import stat
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from vitreous.errors import EnvironmentMissing, InputError
 from vitreous.gui.guard import Access
+from vitreous.gui.keys import Keys, keep, keys_of
 from vitreous.running import process_table
 
 PORT: Final = 8710
@@ -39,7 +40,8 @@ class Where:
     Parameters
     ----------
     host, port
-        Address; port None takes the first free one from 8710 on.
+        Address; port None takes the one of the project's last server, else the first free one
+        from 8710 on.
     socket
         A Unix socket instead; an empty path chooses one.
     allow_network
@@ -91,6 +93,7 @@ def serve(
     *,
     read_only: bool = False,
     data: tuple[Path, ...] = (),
+    new_token: bool = False,
     on_start: Callable[[Running], None] = lambda _: None,
 ) -> None:
     """Serve a project until somebody stops it; jobs that run then go on.
@@ -105,6 +108,8 @@ def serve(
         Nobody may change anything.
     data
         Folders outside of the project that links in it may lead into.
+    new_token
+        Make new tokens: no window that is open now gets in again.
     on_start
         Called once, when the server can be reached.
     """
@@ -114,14 +119,16 @@ def serve(
 
     root = root.resolve()
     _refuse_network(where)
+    keys = keys_of(_keys_file(root), renew=new_token)
     access = Access(
-        token=secrets.token_urlsafe(32),
-        read_only_token=secrets.token_urlsafe(32),
+        token=keys.token,
+        read_only_token=keys.read_only_token,
         hosts=_names(where),
         origins=frozenset(where.origins),
     )
     app = create_app(root, access=access, read_only=read_only, data=data)
-    with _listening(root, where) as listener:
+    with _listening(root, where, keys.port) as listener:
+        _keep(root, where, listener, keys)
         told = _told(root, where, listener, access)
         config = uvicorn.Config(
             app,
@@ -235,24 +242,34 @@ def _names(where: Where) -> frozenset[str]:
     return frozenset(names)
 
 
+def _keys_file(root: Path) -> Path:
+    return token_file(root).with_suffix(".keys")
+
+
+def _keep(root: Path, where: Where, listener: socket.socket, keys: Keys) -> None:
+    port = keys.port if where.socket is not None else int(listener.getsockname()[1])
+    keep(_keys_file(root), replace(keys, port=port))
+
+
 @contextlib.contextmanager
-def _listening(root: Path, where: Where) -> Iterator[socket.socket]:
+def _listening(root: Path, where: Where, last_port: int) -> Iterator[socket.socket]:
     """Open what the server listens on."""
     if where.socket is not None:
         path = where.socket if str(where.socket) not in ("", ".") else _socket_of(root)
         with _unix_socket(path) as listener:
             yield listener
         return
-    listener = _bound(where)
+    listener = _bound(where, last_port)
     try:
         yield listener
     finally:
         listener.close()
 
 
-def _bound(where: Where) -> socket.socket:
+def _bound(where: Where, last_port: int) -> socket.socket:
     kind = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    ports = [where.port] if where.port is not None else range(PORT, PORT + _PORTS_TRIED)
+    usual = [*([last_port] if last_port else []), *range(PORT, PORT + _PORTS_TRIED)]
+    ports = [where.port] if where.port is not None else usual
     for port in ports:
         listener = socket.socket(kind, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
