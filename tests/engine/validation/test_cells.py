@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vitreous.engine import fourier
+from vitreous.engine.kernels import shells
 from vitreous.engine.validation import cells, directional
 
 
@@ -28,6 +29,20 @@ def test_every_coefficient_counts_once(size):
     shells = np.round(radius).astype(int).ravel()
     wanted = np.bincount(shells)[1 : (size + 1) // 2] / 2
     np.testing.assert_allclose(sums.count.sum(0)[1 : (size + 1) // 2].numpy(), wanted)
+
+
+@pytest.mark.parametrize("size", [16, 21, 40])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_compiled_sums_are_those_of_plain_torch(size, kind):
+    if shells.compiled() is None:
+        pytest.skip("the package was built without a compiler")
+    first, second = (fourier.forward(half.to(kind), 3) for half in pair(size))
+    for n_shells in (size // 2 + 1, 6):
+        found = cells.cell_sums(first, second, n_shells)
+        plain = cells._plain_sums(first, second, n_shells)
+        assert torch.equal(found.count, plain[..., 3])
+        for column, sums in enumerate((found.common, found.power1, found.power2)):
+            torch.testing.assert_close(sums, plain[..., column], rtol=1e-5, atol=1e-9)
 
 
 def test_the_curve_is_that_of_the_whole_transform():
