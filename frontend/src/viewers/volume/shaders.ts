@@ -24,7 +24,7 @@ uniform vec3 tint, ground;
 out vec4 colour;
 
 vec3 place(vec3 p) { return (p * voxels + floor(size * 0.5) + 0.5) / size; }
-float density(vec3 p) { return textureLod(map, place(p), 0.0).r; }
+float density(vec3 p) { return texture(map, place(p)).r; }
 
 vec3 slope(vec3 p) {
   float h = 1.0 / voxels;
@@ -98,7 +98,7 @@ void main() {
   vec3 base = tint;
   if (secondOn > 0.5) {
     vec3 q = (p * secondVoxels + floor(secondSize * 0.5) + 0.5) / secondSize;
-    float value = textureLod(second, q, 0.0).r;
+    float value = texture(second, q).r;
     float part = clamp((value - secondRange.x) / max(secondRange.y - secondRange.x, 1e-6), 0.0, 1.0);
     base = texture(ramp, vec2(part, 0.5)).rgb;
   }
