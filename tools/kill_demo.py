@@ -56,11 +56,14 @@ class Run:
         Decides when and whom to kill.
     mean_s
         Mean time between two kills.
+    per_job
+        Most kills while the same job runs, so that all jobs get some.
     """
 
     folder: Path
     rng: random.Random
     mean_s: float
+    per_job: int = 4
     kills: list[Kill] = field(default_factory=list)
     commands: int = 0
     shell: subprocess.Popen[bytes] | None = None
@@ -108,6 +111,8 @@ class Run:
 
     def _kill(self, after_s: float) -> None:
         jobs = _running(self.folder)
+        if sum(one.running == sorted(jobs) for one in self.kills) >= self.per_job:
+            return
         kind = self.rng.choice(KINDS)
         pids = {
             "job": [pid for job in jobs for pid in jobs[job]],
@@ -209,6 +214,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where the demonstrations run")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--mean", type=float, default=4.0, help="seconds between kills, on average")
+    parser.add_argument("--per-job", type=int, default=4, help="most kills while one job runs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--o", type=Path, help="JSON file for the record")
     options = parser.parse_args()
@@ -219,7 +225,7 @@ def main() -> int:
     runs: list[dict[str, Any]] = []
     left = options.kills
     while left > 0:
-        run = Run(options.folder / f"disturbed{len(runs) + 1}", rng, options.mean)
+        run = Run(_new_folder(options.folder), rng, options.mean, options.per_job)
         run.until_done(left)
         left -= len(run.kills)
         found = compared(reference, run.folder)
@@ -240,6 +246,14 @@ def main() -> int:
     if options.o:
         options.o.write_text(json.dumps(result, indent=1) + "\n")
     return 0 if result["equal"] else 1
+
+
+def _new_folder(parent: Path) -> Path:
+    """Return the first of disturbed1, disturbed2, ... that is not there."""
+    number = 1
+    while (parent / f"disturbed{number}").exists():
+        number += 1
+    return parent / f"disturbed{number}"
 
 
 if __name__ == "__main__":
