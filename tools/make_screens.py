@@ -96,6 +96,28 @@ def _gallery(act: Callable[[Page], None] = lambda _: None) -> Callable[[Page], N
     return choose
 
 
+def _picker(act: Callable[[Page], None] = lambda _: None) -> Callable[[Page], None]:
+    """Hide weak picks, then do more on the micrograph."""
+
+    def look(page: Page) -> None:
+        page.locator(".mg-over").wait_for()
+        page.wait_for_timeout(3000)
+        page.get_by_label("Figure of merit at least").fill("0.25")
+        page.keyboard.press("Enter")
+        act(page)
+        page.wait_for_timeout(1000)
+
+    return look
+
+
+def _measure(page: Page) -> None:
+    page.keyboard.press("r")
+    page.mouse.move(420, 300)
+    page.mouse.down()
+    page.mouse.move(640, 420, steps=4)
+    page.mouse.up()
+
+
 SCREENS: Final = (
     Screen("start", "#/", is_empty=True),
     Screen("overview", "#/"),
@@ -111,6 +133,14 @@ SCREENS: Final = (
     Screen("results-class2d", "#/job/{class2d}"),
     Screen("results-refine3d", "#/job/{refine3d}"),
     Screen("results-postprocess", "#/job/{postprocess}"),
+    Screen("picker", "#/job/{manualpick}/picks", _picker()),
+    Screen(
+        "picker-menu",
+        "#/job/{manualpick}/picks",
+        _picker(lambda page: page.mouse.click(600, 380, button="right")),
+    ),
+    Screen("picker-measure", "#/job/{manualpick}/picks", _picker(_measure)),
+    Screen("picks-autopick", "#/job/{autopick}/picks"),
     Screen("gallery-select", "#/job/{select}/selection", _gallery()),
     Screen("gallery-particles", "#/display?path=Extract/job{extract:03d}/particles.star"),
     Screen(

@@ -6,6 +6,7 @@ documentation are made of it.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,18 @@ def _from_particles(project: Project) -> str:
     return refined.name
 
 
+def _picking(project: Project) -> None:
+    """Begin to pick by hand, from the automatic picks."""
+    automatic = next(job for job in project.jobs if job.name.startswith("AutoPick/"))
+    micrographs = str(automatic.options["micrographs"])
+    manual = project.run("manualpick", micrographs=micrographs, diameter_A=180)
+    for picks in automatic.path.rglob("*_autopick.star"):
+        place = manual.path / picks.relative_to(automatic.path)
+        place = place.with_name(place.name.replace("_autopick", "_manualpick"))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picks, place)
+
+
 def _states(project: Project, refined: str) -> None:
     project.run(
         "external", executable="./check_gain.sh", background=True, alias="gain_check"
@@ -112,6 +125,7 @@ def _states(project: Project, refined: str) -> None:
     project.run("localres", schedule=True, alias="locres_D2", **built_in, **post)
     project.note("Class2D/job005", "Views of the D2 molecule are clear; classes 2 and 5 are ice.")
     project.note(None, "Beta-galactosidase, simulated. Wanted: 8 Å or better.")
+    _picking(project)
     project.run("external", executable="./denoise.sh", background=True, alias="denoise")
 
 

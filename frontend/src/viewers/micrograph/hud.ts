@@ -26,7 +26,7 @@ export function hud(picker: Picker): HTMLElement[] {
     place.hidden = pointer === null;
     if (!pointer) return;
     const value = pointer.value === null ? "" : `, value ${digits(pointer.value)}`;
-    const away = pixel ? `, ${digits(pointer.x * pixel)}, ${digits(pointer.y * pixel)} Å` : "";
+    const away = pixel ? ` (${digits(pointer.x * pixel)}, ${digits(pointer.y * pixel)} Å)` : "";
     const middleX = pointer.x - Math.floor(picker.view.imageWidth / 2);
     const middleY = pointer.y - Math.floor(picker.view.imageHeight / 2);
     place.textContent = `x ${pointer.x.toFixed(1)}, y ${pointer.y.toFixed(1)} px${away}${value}`;

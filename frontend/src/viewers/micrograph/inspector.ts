@@ -212,7 +212,7 @@ function colours(picker: Picker): HTMLElement {
   const typeRow = make(
     "div",
     { class: "mg-row" },
-    make("span", { class: "muted", text: "Type of new picks" }),
+    make("span", { class: "muted", text: "New picks" }),
     types,
   );
   const root = section("Colour", choice.root, legend, typeRow);
@@ -288,7 +288,7 @@ function ctf(picker: Picker): HTMLElement {
             column: "rlnCtfImage",
             row: picker.row,
             size: 360,
-            percentile: 1,
+            sigma: 2.5,
           })
         : "";
     if (source !== shown) {

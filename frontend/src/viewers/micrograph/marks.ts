@@ -89,9 +89,9 @@ function strokes(context: CanvasRenderingContext2D, ring: Ring, radius: number):
   context.beginPath();
   context.arc(0, 0, Math.max(1.5, radius), 0, 2 * Math.PI);
   if (ring.isFaint) {
-    context.setLineDash([2, 4]);
-    context.lineWidth = 1;
-    context.globalAlpha = 0.75;
+    context.setLineDash([3, 4]);
+    context.lineWidth = 1.25;
+    context.globalAlpha = 0.85;
     context.strokeStyle = ring.colour;
     context.stroke();
     return;
