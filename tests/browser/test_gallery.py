@@ -17,6 +17,7 @@ N_CLASSES, BOX = 24, 32
 BASE = "Class2D/job001/run_it005_"
 COUNTS = [60 - 2 * n for n in range(N_CLASSES)]
 MANY = 100_000
+RUNNING = "Class2D/job004/"
 
 
 def picture(n):
@@ -36,24 +37,31 @@ def project(tmp_path_factory):
         pipeline.add_output(job.name, f"{BASE}optimiser.star", OPTIMISER)
         other = pipeline.add_process("External", "relion.external", "Succeeded")
         pipeline.add_output(other.name, f"{other.name}many.star", PARTICLES)
-    for name in ("Class2D/job001", "External/job002"):
+        ranked = pipeline.add_process("Select", "relion.select.class2dauto", "Succeeded")
+        pipeline.add_input(ranked.name, f"{BASE}optimiser.star", OPTIMISER)
+        pipeline.add_output(ranked.name, f"{ranked.name}rank_optimiser.star", OPTIMISER)
+        pipeline.add_process("Class2D", "relion.class2d", "Running")
+    for name in ("Class2D/job001", "External/job002", "Select/job003", "Class2D/job004"):
         (root / name).mkdir(parents=True, exist_ok=True)
-        (root / name / "RELION_JOB_EXIT_SUCCESS").touch()
+        if name != "Class2D/job004":
+            (root / name / "RELION_JOB_EXIT_SUCCESS").touch()
     stack = np.stack([picture(n) for n in range(36)])
     write_mrc(root / "classes.mrcs", stack[:N_CLASSES], 2.0)
     write_mrc(root / "images.mrcs", stack, 2.0)
-    classification(root)
+    classification(root, BASE)
+    classification(root, "Select/job003/rank_", scores=True)
+    classification(root, f"{RUNNING}run_it001_")
     many_particles(root)
     return made
 
 
-def classification(root):
+def classification(root, base, *, scores=False):
     files = {
-        "rlnModelStarFile": f"{BASE}model.star",
-        "rlnExperimentalDataStarFile": f"{BASE}data.star",
+        "rlnModelStarFile": f"{base}model.star",
+        "rlnExperimentalDataStarFile": f"{base}data.star",
     }
     write_star(
-        root / f"{BASE}optimiser.star",
+        root / f"{base}optimiser.star",
         [Table.from_columns("optimiser_general", files, is_list=True)],
     )
     total = sum(COUNTS)
@@ -63,9 +71,11 @@ def classification(root):
         "rlnEstimatedResolution": [8.0 + n / 4 for n in range(N_CLASSES)],
         "rlnAccuracyRotations": [1.5 + n / 10 for n in range(N_CLASSES)],
     }
+    if scores:
+        classes["rlnPredictedClassScore"] = [1 - n / N_CLASSES for n in range(N_CLASSES)]
     general = {"rlnReferenceDimensionality": 2, "rlnPixelSize": 2.0}
     write_star(
-        root / f"{BASE}model.star",
+        root / f"{base}model.star",
         [
             Table.from_columns("model_general", general, is_list=True),
             Table.from_columns("model_classes", classes),
@@ -80,7 +90,7 @@ def classification(root):
         "rlnMicrographName": ["mic.mrc"] * len(numbers),
     }
     write_star(
-        root / f"{BASE}data.star",
+        root / f"{base}data.star",
         [Table.from_columns("optics", optics), Table.from_columns("particles", data)],
     )
 
@@ -326,6 +336,37 @@ def test_classes_of_a_job_page_lead_to_a_select_job(page):
     expect(page).to_have_url(re.compile(r"#/job/\d+$"))
     steps.state(page, "Waiting for you")
     wait(page, "s.isReady && s.n === 24 && s.nShown === 24")
+
+
+def test_scores_of_a_class_ranker_stand_beside_its_classes(page):
+    classes_of(page)
+    page.get_by_label("Sort by").select_option("rlnPredictedClassScore")
+    wait(page, "s.rows[0] === 0 && s.isLoaded")
+    page.get_by_label("Reverse sort").click()
+    wait(page, "s.rows[0] === 23 && s.isLoaded")
+    page.locator(".g-scroll").focus()
+    page.keyboard.press("Home")
+    expect(
+        page.get_by_role("option", name=re.compile("rlnPredictedClassScore 0.04"))
+    ).to_have_count(1)
+    page.get_by_label("Sort by").select_option("rlnClassDistribution")
+    page.get_by_label("Reverse sort").click()
+
+
+def test_classes_of_a_running_job_follow_its_iterations_and_stay_where_they_are(page, project):
+    page.set_viewport_size({"width": 1000, "height": 600})
+    steps.go(page, "#/job/4")
+    wait(page, "s.isReady && s.isLoaded && s.path.includes('it001')")
+    page.evaluate("() => { const box = document.querySelector('.g-scroll'); box.scrollTop = 90; }")
+    scrolled = page.evaluate("() => document.querySelector('.g-scroll').scrollTop")
+    assert scrolled > 0
+    classification(project.root, f"{RUNNING}run_it002_")
+    progress = {"time": "2026-01-01T00:00:00Z", "phase": "Iteration", "done": 2, "total": 5}
+    (project.root / RUNNING / "progress.jsonl").write_text(json.dumps(progress) + "\n")
+    (project.root / RUNNING / "results.json").write_text('{"headline": []}')
+    wait(page, "s.isLoaded && s.path.includes('it002')", 45_000)
+    assert page.evaluate("() => document.querySelector('.g-scroll').scrollTop") == scrolled
+    expect(page.locator(".g-toolbar")).to_contain_text("Iteration 2")
 
 
 def test_a_list_becomes_a_new_select_job_with_what_was_chosen(page, project):

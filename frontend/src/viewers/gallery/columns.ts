@@ -8,11 +8,12 @@ type Part = components["schemas"]["TablePart"];
 export class Columns {
   private readonly numbers = new Map<string, Float64Array>();
   private readonly texts = new Map<string, string[]>();
+  private readonly added = new Set<string>();
   private readonly waiting = new Map<string, Promise<void>>();
 
   constructor(private readonly info: DisplayInfo) {}
 
-  /** Load columns; those of another table may be put in beside them (`put`). */
+  /** Load columns. */
   async need(labels: readonly string[]): Promise<void> {
     await Promise.all(labels.filter((label) => label !== "").map((label) => this.one(label)));
   }
@@ -21,10 +22,16 @@ export class Columns {
     return this.numbers.get(label) ?? null;
   }
 
-  put(label: string, values: readonly (number | null)[]): void {
+  private put(label: string, values: readonly (number | null)[]): void {
     const numbers = new Float64Array(values.length);
     for (let row = 0; row < numbers.length; row += 1) numbers[row] = values[row] ?? NaN;
     this.numbers.set(label, numbers);
+  }
+
+  /** Put a column of another file beside those of this one. */
+  add(label: string, values: readonly (number | null)[]): void {
+    this.put(label, values);
+    this.added.add(label);
   }
 
   /** A value as it is shown, "" while it is not there. */
@@ -42,9 +49,7 @@ export class Columns {
       return isReversed ? rows.reverse() : rows;
     }
     const known = this.numbers.get(sort);
-    if (known && !this.info.columns.some((one) => one.label === sort)) {
-      return sorted(known, isReversed);
-    }
+    if (known && this.added.has(sort)) return sorted(known, isReversed);
     const query = { path: this.info.path, sort, reverse: isReversed, seed, count: 0 };
     const part = await ask<Part>("GET", "images/table", { query });
     return new Int32Array(part.rows);

@@ -8,7 +8,7 @@ import { draw, Layout, paletteOf, type Palette } from "./grid";
 import { Keeper, ofFile, ofJob, type JobSelection } from "./keeper";
 import { addScores } from "./scores";
 import { Selection } from "./selection";
-import { RANDOMLY, settingsFrom, unitOf, type Settings } from "./settings";
+import { defaults, RANDOMLY, SCORES, settingsFrom, unitOf, type Settings } from "./settings";
 import { sharedLimits } from "./shared";
 import { Sheets, sideFor } from "./sheets";
 
@@ -123,11 +123,13 @@ export class Gallery {
   async reload(): Promise<void> {
     const turn = (this.turn += 1);
     const { sort, isReversed } = this.settings;
+    const before = defaults(this.info).labels;
     const scores = addScores(this.info, this.columns);
     try {
-      if (!this.info.columns.some((one) => one.label === sort)) await scores;
+      if (SCORES.includes(sort)) await scores;
+      const isThere = sort === RANDOMLY || this.info.columns.some((one) => one.label === sort);
       const [order] = await Promise.all([
-        this.columns.order(sort, isReversed, this.seed),
+        this.columns.order(isThere ? sort : "", isReversed, this.seed),
         this.columns.need(this.needed()),
         this.findLimits(),
       ]);
@@ -135,10 +137,20 @@ export class Gallery {
       this.order = order;
       this.filter();
       this.tell("columns");
-      if (await scores) this.tell("columns");
+      if (await scores) this.showScores(before);
     } catch (error) {
       if (!this.isGone) this.options.onFail(error);
     }
+  }
+
+  /** Scores came: they are labels where nobody chose others. */
+  private showScores(before: readonly string[]): void {
+    if (this.settings.labels.join() === before.join()) {
+      this.settings.labels = defaults(this.info).labels;
+      void this.columns.need(this.settings.labels).then(() => this.lay());
+    }
+    this.drawSoon();
+    this.tell("columns");
   }
 
   /** The columns that are looked at. */

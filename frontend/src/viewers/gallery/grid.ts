@@ -39,7 +39,9 @@ export class Layout {
     const room = width - 2 * PAD + GAP;
     this.across = Math.max(1, Math.floor(room / (wanted + GAP)));
     const share = Math.floor(room / this.across) - GAP;
-    const size = n < this.across ? Math.min(wanted, share) : share;
+    // Few images share a wide window, up to twice as large as asked.
+    const few = Math.min(2 * wanted, Math.floor(room / Math.max(1, n)) - GAP);
+    const size = n < this.across ? few : share;
     this.size = size;
     const labelLines = Math.ceil(nLabels / perLine(size));
     this.pictureHeight = Math.round(size * Math.min(1, aspect));

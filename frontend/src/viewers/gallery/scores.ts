@@ -21,7 +21,7 @@ export async function addScores(info: DisplayInfo, columns: Columns): Promise<bo
       });
       const values = table.columns[SCORES[0]] as (number | null)[] | undefined;
       if (!values || values.length !== info.n) continue;
-      columns.put(
+      columns.add(
         SCORES[0],
         values.map((one) => (one === -999 ? null : one)),
       );

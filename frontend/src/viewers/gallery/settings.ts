@@ -43,7 +43,7 @@ export type Settings = {
 export const SMALLEST = 32;
 export const LARGEST = 512;
 export const RANDOMLY = "RANDOMLY";
-const SCORES = ["rlnPredictedClassScore", "rlnClassScore"];
+export const SCORES = ["rlnPredictedClassScore", "rlnClassScore"];
 const FILTERS = [
   "rlnEstimatedResolution",
   "rlnCtfMaxResolution",
@@ -128,7 +128,9 @@ export function settingsFrom(info: DisplayInfo, kept: unknown): Settings {
   const made = defaults(info);
   if (typeof kept !== "object" || kept === null) return made;
   const found = kept as Record<string, unknown>;
-  const known = new Set(info.columns.map((one) => one.label));
+  // Scores may come later, from the job that ranked these classes.
+  const scores = info.kind === "classes" ? SCORES : [];
+  const known = new Set([...info.columns.map((one) => one.label), ...scores]);
   for (const key of Object.keys(made) as (keyof Settings)[]) {
     const value = found[key];
     if (typeof value !== typeof made[key] || Array.isArray(value) !== Array.isArray(made[key]))
