@@ -111,11 +111,30 @@ def _picker(act: Callable[[Page], None] = lambda _: None) -> Callable[[Page], No
 
 
 def _measure(page: Page) -> None:
-    page.keyboard.press("r")
+    page.locator("[data-tool=ruler]").click()
     page.mouse.move(420, 300)
     page.mouse.down()
     page.mouse.move(640, 420, steps=4)
     page.mouse.up()
+
+
+def _volume(page: Page) -> None:
+    page.locator(".vol[aria-busy=false]").wait_for()
+    page.locator(".vol-stage").focus()
+    for key in ("ArrowUp", "ArrowLeft"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(1500)
+
+
+def _volume_with(*buttons: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        for button in buttons:
+            found = page.locator(".vol").get_by_role("button", name=button)
+            if found.get_attribute("aria-pressed") != "true":  # the project keeps it
+                found.click()
+        _volume(page)
+
+    return act
 
 
 SCREENS: Final = (
@@ -162,6 +181,23 @@ SCREENS: Final = (
         "gallery-one",
         "#/job/{select}/selection",
         _gallery(lambda page: page.keyboard.press("Enter")),
+    ),
+    Screen("results-maskcreate", "#/job/{maskcreate}", _volume),
+    Screen("volume", "#/display?path=Refine3D/job{refine3d:03d}/run_class001.mrc", _volume),
+    Screen(
+        "volume-slices",
+        "#/display?path=Refine3D/job{refine3d:03d}/run_class001.mrc",
+        _volume_with("Slices"),
+    ),
+    Screen(
+        "volume-more",
+        "#/display?path=Refine3D/job{refine3d:03d}/run_class001.mrc",
+        _volume_with("Both", "More"),
+    ),
+    Screen(
+        "volume-axes",
+        "#/display?path=Refine3D/job{refine3d:03d}/run_class001.mrc",
+        _volume_with("Both", "axes"),
     ),
     Screen("running", "#/job/{external}"),
     Screen("failed", "#/job/{failed}"),

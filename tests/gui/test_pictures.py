@@ -253,6 +253,27 @@ def test_tiles_have_the_first_row_of_the_file_at_the_top(client):
     assert value["value"] == 200
 
 
+def test_percentiles_clip_both_ends_of_a_tile(client, root):
+    image = np.arange(64 * 64, dtype=np.float32).reshape(64, 64)
+    write_mrc(root / "ramp.mrc", image, 1.0)
+    first = {"path": "ramp.mrc", "level": 0, "x": 0, "y": 0}
+    tile = _pixels(client.get("/api/images/tile", params={**first, "percentile": 10}))
+    assert tile[:6].max() <= 3
+    assert tile[-6:].min() >= 252
+    assert abs(int(tile[32, 0]) - 128) < 6
+
+
+def test_values_along_a_line_lie_between_pixels(client, root):
+    image = np.add.outer(10.0 * np.arange(40), np.arange(50)).astype(np.float32)
+    write_mrc(root / "slope.mrc", image, 2.0)
+    ends = {"x0": 4.5, "y0": 3, "x1": 34.5, "y1": 43}
+    told = client.get("/api/images/line", params={"path": "slope.mrc", **ends}).json()
+    x, y = np.linspace(4.5, 34.5, 51), np.linspace(3, 43, 51).clip(0, 39)
+    np.testing.assert_allclose(told["y"], 10 * y + x, atol=1e-3)
+    assert told["x"][-1] == pytest.approx(100)  # 50 pixels of 2 angstrom
+    assert told["x_unit"] == "Å"
+
+
 def test_averages_of_chosen_images(client):
     body = {"path": "particles.star", "rows": [0, 1], "size": BOX}
     mean = _pixels(client.post("/api/images/average", json=body))
@@ -272,7 +293,9 @@ def test_chosen_rows_come_as_a_star_file(client):
         "000003@stack.mrcs",
         "000008@stack.mrcs",
     ]
-    classes = client.post("/api/images/star", json={"path": "Class2D/job001/run_it025_model.star", "rows": [1]})
+    classes = client.post(
+        "/api/images/star", json={"path": "Class2D/job001/run_it025_model.star", "rows": [1]}
+    )
     assert "rlnReferenceImage" in classes.text
     assert "particles" not in parse_star(classes.text).first.labels
     assert client.post("/api/images/star", json={**body, "rows": [99]}).status_code == 409

@@ -31,7 +31,12 @@ export class Threshold {
     this.typed.inputMode = "decimal";
     this.typed.addEventListener("change", () => {
       const value = Number(this.typed.value.replace(",", "."));
-      this.set(this.typed.value.trim() === "" || !Number.isFinite(value) ? null : value);
+      if (this.typed.value.trim() === "") this.set(null);
+      else this.set(Number.isFinite(value) ? value : this.picker.threshold);
+    });
+    this.typed.addEventListener("keydown", (event) => {
+      // Keys of the picker work again at once.
+      if (event.key === "Enter") this.typed.blur();
     });
     this.drop.removeAttribute("aria-label");
     this.root = make(

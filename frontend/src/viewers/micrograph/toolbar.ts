@@ -58,7 +58,8 @@ export function number(
   };
   input.addEventListener("change", taken);
   input.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") taken();
+    // Leaving the field takes the value, and keys of the picker work again at once.
+    if (event.key === "Enter") input.blur();
     if (event.key === "Escape") input.value = shown;
   });
   return { root, input, show };
