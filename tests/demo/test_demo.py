@@ -16,6 +16,8 @@ import vitreous
 from demo.demo_steps import ALIASES, WORDS
 from vitreous.demo.workflow import SIZES
 
+OF_LARGE_PIXELS = ("No B-factor was fitted", "The FSC never falls below 0.143")
+
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the demonstration
 
 
@@ -25,7 +27,10 @@ def test_every_step_is_a_job_that_succeeded(demo: vitreous.Project) -> None:
     assert [(job.alias or "").split("/")[1] for job in demo.jobs] == ALIASES
     for job in demo.jobs:
         assert job.log(err=True) == "", job.name
-        assert job.results.get("warnings", []) == [], job.name
+        told = [one["what"] for one in job.results.get("warnings", [])]
+        if job.alias == "PostProcess/sharpened/":  # as fine as the pixels, which are large
+            told = [one for one in told if not one.startswith(OF_LARGE_PIXELS)]
+        assert told == [], job.name
 
 
 def test_particles_are_found_and_little_else(found: dict[str, Any]) -> None:
