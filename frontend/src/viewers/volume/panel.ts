@@ -78,7 +78,7 @@ export class Panel {
     }
     const symmetry = model.scene?.symmetry ?? "";
     const axes = this.toggles.find(([button]) => button.dataset["vol"] === "axes")?.[0];
-    if (axes) axes.textContent = symmetry ? `${symmetry} axes` : "Axes";
+    if (axes) axes.textContent = model.scene?.axes.length ? `${symmetry} axes` : "Axes";
     press(this.orthographic, this.stage.camera.isPerspective);
     this.clip.value = String(Math.round(this.stage.camera.clip * 100));
     this.clip.style.setProperty("--v", `${this.clip.value}%`);
