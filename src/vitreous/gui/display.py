@@ -15,7 +15,7 @@ import json
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -24,8 +24,9 @@ from vitreous.gui.refusals import RefusedError
 
 IDLE_S: Final = 300.0
 _PATIENCE_S: Final = 120.0
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 8  # others wait here, where they can be given up
 _LENGTHS: Final = struct.Struct(">II")
+_Gone: TypeAlias = Callable[[], Awaitable[bool]]
 _Answer: TypeAlias = asyncio.Future[tuple[dict[str, Any], bytes]]
 
 
@@ -58,13 +59,17 @@ class Display:
         """Its process; None while there is none."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
-    async def ask(self, what: str, /, **arguments: object) -> tuple[dict[str, Any], bytes]:
+    async def ask(
+        self, what: str, /, *, is_gone: _Gone | None = None, **arguments: object
+    ) -> tuple[dict[str, Any], bytes]:
         """Let the worker do something.
 
         Parameters
         ----------
         what
             A name of `vitreous.programs.display.QUESTIONS`.
+        is_gone
+            Tells whether whoever asked waits no more; then nothing is done.
         **arguments
             Its arguments.
 
@@ -81,6 +86,8 @@ class Display:
             It died, or did not answer in time.
         """
         async with self._room:
+            if is_gone is not None and await is_gone():
+                raise RefusedError(408, "Nobody waits for this picture any more.")
             self._asked = time.monotonic()
             process = await self._started()
             number = next(self._numbers)

@@ -47,6 +47,7 @@ export class Gallery {
   private palette: Palette;
   private limits: { black: number; white: number } | null = null;
   private frame = 0;
+  private wantedAt = 0;
   private wantTimer: ReturnType<typeof setTimeout> | null = null;
   private hearers: ((change: Change) => void)[] = [];
   private stops: (() => void)[] = [];
@@ -435,11 +436,14 @@ export class Gallery {
     this.wantTimer = setTimeout(() => {
       this.wantTimer = null;
       const [top, view] = [this.top, this.layout.view];
+      const moved = Math.abs(top - this.wantedAt);
+      this.wantedAt = top;
+      if (moved > view && this.isReady) return this.wantSoon(); // it flies by
       const [first, end] = this.layout.span(top, top + view);
       const [before, after] = this.layout.span(top - view / 2, top + 2 * view);
       const part = (a: number, b: number) => [...this.shown.subarray(a, b)];
       this.sheets.want([...part(first, end), ...part(end, after), ...part(before, first)]);
-    }, 40);
+    }, 60);
   }
 
   /** Tell those who do not see it what the current image is. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from vitreous.errors import InputError
@@ -118,6 +118,7 @@ async def get_histogram(
 @router.get("/images/sprite", response_class=Response)
 async def get_sprite(
     server: Here,
+    request: Request,
     path: PathText,
     look: Looks,
     column: Label = None,
@@ -139,6 +140,7 @@ async def get_sprite(
     server.files.path(path)
     about, picture = await server.display.ask(
         "sprite",
+        is_gone=request.is_disconnected,
         path=path,
         column=column,
         rows=places(rows) if rows else None,
