@@ -138,6 +138,7 @@ export function menu(x: number, y: number, label: string, items: readonly Item[]
       one.setAttribute("role", item.checked === undefined ? "menuitem" : "menuitemradio");
       if (item.checked !== undefined) one.setAttribute("aria-checked", String(item.checked));
       if (item.checked) one.prepend(icon("check"));
+      else if (item.checked === false) one.prepend(make("span", { class: "i sm" }));
       if (item.keys) one.append(make("kbd", { text: item.keys }));
       one.disabled = item.off ?? false;
       one.addEventListener("click", () => {
