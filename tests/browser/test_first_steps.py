@@ -82,7 +82,9 @@ def test_import_runs_from_its_form_and_shows_what_it_found(page):
     expect(page.locator("#job-panel")).to_contain_text("micrographs.star")
     page.get_by_role("button", name="Display").click()
     page.get_by_role("menuitem", name=re.compile("micrographs.star")).click()
-    expect(page.locator("[data-viewer=gallery] img").first).to_be_visible()
+    page.wait_for_function(
+        "() => document.querySelector('.viewer.gallery')?.viewer?.state.rows.length === 3"
+    )
 
 
 def test_the_next_step_takes_the_output_as_its_input(page):
