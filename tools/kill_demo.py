@@ -236,16 +236,21 @@ def main() -> int:
             "equal": is_equal(found),
         })  # fmt: skip
         print(f"{run.folder}: {len(run.kills)} kills, {run.commands} times started: {found}")
-    result = {
+        result = _result(runs)
+        if options.o:
+            options.o.write_text(json.dumps(result, indent=1) + "\n")
+    return 0 if all(run["equal"] for run in runs) else 1
+
+
+def _result(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the record of the runs so far."""
+    return {
         "benchmark": "kills",
         "command": " ".join(["python -m tools.kill_demo", *sys.argv[1:]]),
         "kills": sum(len(run["kills"]) for run in runs),
         "equal": all(run["equal"] for run in runs),
         "runs": runs,
     }
-    if options.o:
-        options.o.write_text(json.dumps(result, indent=1) + "\n")
-    return 0 if result["equal"] else 1
 
 
 def _new_folder(parent: Path) -> Path:
