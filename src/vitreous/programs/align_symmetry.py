@@ -130,14 +130,22 @@ def aligned(
     before = symmetric_maps.score(small, point_group)
     found = symmetric_maps.find_axes(small, point_group, only_rot=only_rot)
     curve = symmetric_maps.mates_fsc(symmetric_maps.rotate(small, found.rotation), point_group)
-    side_A = volume.shape[-1] * pixel_size_A
-    agreement_A = resolution.resolution_A(curve, 1, side_A, 0.5, interpolate=True)
+    agreement_A = _agreement_A(curve, volume.shape[-1] * pixel_size_A)
     finer = 2 if volume.shape[-1] <= FINE_UP_TO else 1
     moved = -(found.rotation.to(torch.float64) @ centre)
     turned = symmetric_maps.rotate(volume, found.rotation, moved, oversampling=finer)
     if symmetrise:
         turned = symmetric_maps.symmetrise(turned, point_group, oversampling=finer)
     return Aligned(turned, found, centre, before, agreement_A)
+
+
+def _agreement_A(curve: Tensor, side_A: float) -> float:
+    """Return where an FSC ends, over three shells: a hollow molecule has some without power."""
+    means = torch.nn.functional.avg_pool1d(
+        curve[None, 1:], 3, stride=1, padding=1, count_include_pad=False
+    )
+    smooth = torch.cat([curve[:1], means[0]])
+    return resolution.resolution_A(smooth, 1, side_A, 0.5, interpolate=True)
 
 
 def small_box(
