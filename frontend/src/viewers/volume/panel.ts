@@ -142,9 +142,8 @@ export class Panel {
   private fillFoot(): void {
     const { model } = this;
     const row = make("div", { class: "vol-row" });
-    row.append(
-      this.threshold.element,
-      make("label", { class: "vol-colour" }, "Colour", this.colour),
+    const toggles = make("div", { class: "vol-toggles" });
+    toggles.append(
       this.toggle(
         "mask",
         "Mask",
@@ -172,6 +171,11 @@ export class Panel {
           this.acts.redraw();
         },
       ),
+    );
+    row.append(
+      this.threshold.element,
+      make("label", { class: "vol-colour" }, "Colour", this.colour),
+      toggles,
     );
     this.colour.addEventListener("change", () => {
       model.kept.colours = this.colour.value !== "";
