@@ -150,7 +150,7 @@ class Link:
                 one.shutdown(socket.SHUT_RDWR)
 
 
-def wait_for(what: str, is_there: object, seconds: float = 20.0) -> None:
+def wait_for(what: str, is_there: object, seconds: float = 45.0) -> None:
     """Wait until a callable returns something true."""
     assert callable(is_there)
     end = time.monotonic() + seconds

@@ -8,9 +8,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-import requirements
 import small_project
 from browser import gui_process, steps
 from browser.conftest import FLAGS
@@ -73,20 +72,16 @@ def server(root, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browsers():
-    requirements.need("chromium")
-    if not gui_process.STATIC.exists():
-        pytest.skip("the front end is not built (make install, or npm run build in frontend)")
+def browsers(playwright):
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
-    with sync_playwright() as playwright:
-        launch = playwright.chromium.launch
-        made = {
-            kind: launch(executable_path="/usr/bin/chromium", args=[*flags, *more])
-            for kind, more in (("gl", GL), ("plain", WITHOUT))
-        }
-        yield made
-        for browser in made.values():
-            browser.close()
+    launch = playwright.chromium.launch
+    made = {
+        kind: launch(executable_path="/usr/bin/chromium", args=[*flags, *more])
+        for kind, more in (("gl", GL), ("plain", WITHOUT))
+    }
+    yield made
+    for browser in made.values():
+        browser.close()
 
 
 @pytest.fixture

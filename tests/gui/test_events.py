@@ -196,7 +196,7 @@ def test_a_job_does_not_notice_that_its_server_is_stopped_and_started(project, t
         made = _ask(first, "POST", "/api/jobs", body)
         assert made["status"] == "Running"
     with _server(project.root, environment) as second:
-        assert second["token"] != first["token"]
+        assert second["token"] == first["token"]  # so that open windows go on
         end = time.monotonic() + 30
         while (row := _ask(second, "GET", "/api/jobs/4"))["status"] == "Running":
             assert time.monotonic() < end

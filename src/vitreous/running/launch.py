@@ -207,13 +207,22 @@ def attend(
     on_progress: Callable[[Report], None] | None = None,
     offset: int | None = None,
 ) -> JobState:
-    """Wait for a job as `follow.wait` does; Ctrl-C stops the job."""
+    """Wait for a job as `follow.wait` does; Ctrl-C stops the job.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The job was done before it could be stopped: a script must not go on to the next.
+    """
     try:
         return follow.wait(root, job_name, echo=echo, on_progress=on_progress, offset=offset)
     except KeyboardInterrupt:
         if echo is not None:
             echo(f"Stopping {job_name}")
-        return stop.abort(root, job_name)
+        ended = stop.abort(root, job_name)
+        if ended.status is Status.SUCCEEDED:
+            raise
+        return ended
 
 
 def open_interactive(root: Path, job_name: str) -> None:

@@ -11,6 +11,7 @@
 - `oracle`: the expectation step of refinements in its plainest form, to hold fast versions to, and
   small cases with known truth.
 - `simulate`: the whole experiment from atoms to files, with the truth beside the data.
+- `truth`: how far maps, poses and classes are from what was simulated.
 
 Import the modules by name; this package imports none of them. Only `strategies` needs
 ``hypothesis`` and only `kernel_contract` needs ``pytest``, neither of which comes with vitreous.
