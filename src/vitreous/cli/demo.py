@@ -7,21 +7,25 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitreous.cli.options import Json
-from vitreous.cli.output import human_time, paint, print_json, print_table
+from vitreous.cli.output import (
+    human_time,
+    paint,
+    print_json,
+    print_line,
+    print_progress,
+    print_table,
+)
 from vitreous.errors import InputError
 
 if TYPE_CHECKING:
     from vitreous.actions import Project
     from vitreous.demo.summary import Spent
-    from vitreous.running.progress import Report
 
-_CLEAR = "\r\x1b[K"
 _SIZE = "demo.size"
 
 
@@ -73,12 +77,12 @@ def demo(
         )
     steps = Steps(
         project,
-        tell=_quiet if json else _say,
-        on_progress=_show if sys.stdout.isatty() and not json else None,
+        tell=_quiet if json else print_line,
+        on_progress=print_progress if sys.stdout.isatty() and not json else None,
     )
     jobs = solve(project, chosen, steps, threads)
     if not json:
-        _say("Comparing with the truth")
+        print_line("Comparing with the truth")
     rows = summary.spent(jobs, chosen)
     found = summary.findings(jobs, summary.compared(project, jobs))
     summary.write(project.root, size, rows, found)
@@ -108,19 +112,6 @@ def _same_size(folder: Path, size: SizeName) -> None:
 
 def _quiet(line: str) -> None:
     del line
-
-
-def _say(line: str) -> None:
-    if sys.stdout.isatty():
-        sys.stdout.write(_CLEAR)
-    print(line, flush=True)
-
-
-def _show(report: Report) -> None:
-    from vitreous.running.progress import mouse
-
-    sys.stdout.write(_CLEAR + mouse(report, get_terminal_size().columns - 1))
-    sys.stdout.flush()
 
 
 def _tell(project: Project, rows: list[Spent], found: dict[str, object], seconds: float) -> None:

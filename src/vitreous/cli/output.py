@@ -8,7 +8,12 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from shutil import get_terminal_size
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from vitreous.running.progress import Report
+
+_CLEAR = "\r\x1b[K"
 _STYLES = {
     "bold": "1",
     "dim": "2",
@@ -39,6 +44,26 @@ def paint(text: str, style: str) -> str:
         return text
     codes = ";".join(_STYLES[word] for word in style.split())
     return f"\x1b[{codes}m{text}\x1b[0m"
+
+
+def print_line(line: str) -> None:
+    """Print a line; on a terminal over what `print_progress` left there."""
+    clear_progress()
+    print(line, flush=True)
+
+
+def print_progress(report: Report) -> None:
+    """Show how far a job is on one line, which the next takes the place of."""
+    from vitreous.running.progress import mouse
+
+    sys.stdout.write(_CLEAR + mouse(report, get_terminal_size().columns - 1))
+    sys.stdout.flush()
+
+
+def clear_progress() -> None:
+    """Take away what `print_progress` left."""
+    if sys.stdout.isatty():
+        sys.stdout.write(_CLEAR)
 
 
 def width(text: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from shutil import get_terminal_size
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,16 +12,20 @@ import typer
 
 from vitreous.cli import complete
 from vitreous.cli.options import HERE, JobRef, JobRefs, Json, ProjectDir, confirm, open_project
-from vitreous.cli.output import paint, print_json, warn
+from vitreous.cli.output import (
+    clear_progress,
+    paint,
+    print_json,
+    print_line,
+    print_progress,
+    warn,
+)
 from vitreous.errors import InputError, NotAProjectError, OptionError, Problem
 
 if TYPE_CHECKING:
     from vitreous.actions import Job, Plan, Project
     from vitreous.actions.planning import Request
     from vitreous.jobs.job_type import JobType
-    from vitreous.running.progress import Report
-
-_CLEAR = "\r\x1b[K"
 
 
 def register(app: typer.Typer) -> None:
@@ -104,8 +107,8 @@ def run(  # noqa: PLR0913 - one parameter for each flag
         job = opened.make(
             request,
             background=background,
-            echo=_echo if watch else None,
-            on_progress=_show_progress if watch and sys.stdout.isatty() else None,
+            echo=print_line if watch else None,
+            on_progress=print_progress if watch and sys.stdout.isatty() else None,
             on_warning=lambda problem: warn(str(problem)),
         )
     except OptionError as error:
@@ -224,27 +227,13 @@ def _show_plan(project: Project, plan: Plan, *, json: bool) -> None:
     print("Nothing was written.")
 
 
-def _echo(line: str) -> None:
-    if sys.stdout.isatty():
-        sys.stdout.write(_CLEAR)
-    print(line, flush=True)
-
-
-def _show_progress(report: Report) -> None:
-    from vitreous.running.progress import mouse
-
-    sys.stdout.write(_CLEAR + mouse(report, get_terminal_size().columns - 1))
-    sys.stdout.flush()
-
-
 def _tell(job: Job, *, json: bool) -> None:
     """Say what became of a job."""
     state = job.state
     if json:
         print_json(job.project.show(job))
         return
-    if sys.stdout.isatty():
-        sys.stdout.write(_CLEAR)
+    clear_progress()
     name = job.alias or job.name
     if job.is_interactive and state.status == "Running":
         print(f"{name} waits for you: it ends when you have saved your choice.")

@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from vitreous.dataset.motion_star import MovieMotion, read_motion
+from vitreous.dataset.motion_star import read_motion
 from vitreous.engine import fourier
-from vitreous.engine.motion import local
 from vitreous.errors import EnvironmentMissing
 from vitreous.io import Star, Table, read_star, read_volume, write_star
 from vitreous.programs.benchmark_runs import execute
 from vitreous.programs.benchmark_runs import seconds as seconds_of
+from vitreous.programs.simulation_truth import motion_difference_px
 
 SIDE, FRAMES, DOSE = 4096, 40, 1.2
 MANY = 2
@@ -175,25 +174,10 @@ def _result(program: str) -> str:
 
 def _error_px(stem: Path, folder: Path) -> float:
     """Return the deviation from the true motion over places and frames, both axes together."""
-    found, truth = (
-        _over_field(read_motion(path))
-        for path in (stem.with_suffix(".star"), folder / "sim/truth/movie00001_motion.star")
-    )
-    difference = found - truth
-    difference -= difference.mean(1, keepdims=True)
+    found = read_motion(stem.with_suffix(".star"))
+    true = read_motion(folder / "sim/truth/movie00001_motion.star")
+    difference = motion_difference_px(found, true, 21)
     return float(np.sqrt(np.square(difference).mean()))
-
-
-def _over_field(motion: MovieMotion) -> npt.NDArray[np.float64]:
-    """Return the whole shift at a grid of places, ``(p, f, 2)``."""
-    height, width = motion.shape
-    x, y = np.meshgrid(np.linspace(0, width, 21), np.linspace(0, height, 21))
-    place = torch.from_numpy(np.stack([x.ravel(), y.ravel()], 1))
-    frames = torch.arange(len(motion.shift_px), dtype=torch.float64)
-    coefficients = motion.coefficients_px
-    model = torch.from_numpy(np.zeros((2, 18)) if coefficients is None else coefficients)
-    shift = local.shifts_at(model, place, frames, motion.shape).numpy()
-    return np.asarray(motion.shift_px[None] + shift)
 
 
 def _correlation(stem: Path, folder: Path) -> float:

@@ -75,8 +75,7 @@ def motion_error(job: Path, truth: Path) -> Found:
         stem = path.name.removesuffix("_motion.star")
         (measured,) = job.rglob(f"{stem}.star")
         true, own = read_motion(path), read_motion(measured)
-        difference = _over_field(own) - _over_field(true)
-        difference -= difference.mean(1, keepdims=True)  # where the sum lies is free
+        difference = motion_difference_px(own, true, 11)
         pixel_size_A = _movie_pixel_size_A(truth)
         squares.append(np.square(difference * pixel_size_A).mean())
     return {"motion_error_A": round(float(np.sqrt(np.mean(squares))), 3)}
@@ -87,10 +86,24 @@ def _movie_pixel_size_A(truth: Path) -> float:
     return float(recorded["wanted"]["view"]["pixel_size_A"])
 
 
-def _over_field(motion: MovieMotion) -> Array:
-    """Return the whole shift in pixels of the movie at a grid of places, ``p f 2``."""
+def motion_difference_px(found: MovieMotion, true: MovieMotion, n_places: int) -> Array:
+    """Return how far a measured motion is from the true one, ``p f 2`` in pixels of the movie.
+
+    Parameters
+    ----------
+    found, true
+        Motions of one movie; a shift of all frames together does not count, since where their sum
+        lies is free.
+    n_places
+        Places along each side of the field.
+    """
+    difference = _over_field(found, n_places) - _over_field(true, n_places)
+    return np.asarray(difference - difference.mean(1, keepdims=True))
+
+
+def _over_field(motion: MovieMotion, n_places: int) -> Array:
     height, width = motion.shape
-    x, y = np.meshgrid(np.linspace(0, width, 11), np.linspace(0, height, 11))
+    x, y = np.meshgrid(np.linspace(0, width, n_places), np.linspace(0, height, n_places))
     place = torch.from_numpy(np.stack([x.ravel(), y.ravel()], 1))
     frames = torch.arange(len(motion.shift_px), dtype=torch.float64)
     coefficients = motion.coefficients_px
