@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -83,22 +84,24 @@ class Case:
 
 
 _ITERATIONS = 25
-_ASYMMETRIC = {"n": 5000, "box_px": 128, "pixel_size_A": 1.5, "snr": 0.08, "diameter_A": 130.0}
-_CHAIN = ("--i", str(resources.files("vitreous.data") / "5a1a_chain_a.cif.gz"))
+_of_a_chain = partial(
+    Case, n=5000, box_px=128, pixel_size_A=1.5, snr=0.08, diameter_A=130.0,
+    simulate=("--i", str(resources.files("vitreous.data") / "5a1a_chain_a.cif.gz")),
+)  # fmt: skip
 _CLASSES = ("--K", "20", "--tau2_fudge", "2")
 CASES = (
-    Case(
-        "class3d K 3", "class3d", **_ASYMMETRIC, simulate=_CHAIN,  # type: ignore[arg-type] # mixed
+    _of_a_chain(
+        "class3d K 3", "class3d",
         ours=("n_classes=3", "n_iterations=25"),
         theirs=("--K", "3", "--tau2_fudge", "4"), relion_n=(20, 60),
     ),
-    Case(
-        "class2d EM K 20", "class2d", **_ASYMMETRIC, simulate=_CHAIN,  # type: ignore[arg-type]
+    _of_a_chain(
+        "class2d EM K 20", "class2d",
         ours=("n_classes=20", "use_em=Yes", "use_vdam=No", "n_iterations_em=25"),
         theirs=_CLASSES, relion_n=(200, 600),
     ),
-    Case(
-        "class2d VDAM K 20", "class2d", **_ASYMMETRIC, simulate=_CHAIN,  # type: ignore[arg-type]
+    _of_a_chain(
+        "class2d VDAM K 20", "class2d",
         ours=("n_classes=20",), theirs=None,
     ),
     Case(
