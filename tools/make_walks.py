@@ -1,4 +1,4 @@
-"""Run the walk-throughs of the documentation and make their pictures: `python tools/make_walks.py`.
+"""Run the walk-throughs of the documentation and make their pictures: `python -m tools.make_walks`.
 
 Every `bash` and `python` block of `docs/walk-*.md` is run in a new project, in the order of the
 page. `DATA` says where the test data are (default `../shared/data`). With `--folder` the projects
@@ -18,25 +18,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
-import mrcfile
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
+from tools.walk_drawing import (
+    INK,
+    MARK,
+    draw_classes,
+    draw_classes_of,
+    draw_masked_fsc,
+    draw_picks,
+    draw_slices,
+    read_image,
+    save,
+    show,
+)
+from tools.walk_simulated import simulated
 
-from vitreous.io import Star, read_star, read_volume
+from vitreous.io import Star, read_star
 from vitreous.io.coordinates import read_coordinates
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "docs" / "walks"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EDGE_PX, NEAR_PX, WIDTH_PX = 45, 30, 87
-INK, MARK = "#23272e", "#d9480f"
-mpl.rcParams |= {"font.size": 8, "axes.edgecolor": INK, "text.color": INK, "savefig.dpi": 110}
 
 
 def main() -> int:
@@ -52,7 +58,6 @@ def main() -> int:
             project.mkdir(parents=True, exist_ok=True)
             if not given.only_pictures:
                 walk(ROOT / f"docs/walk-{name}.md", project)
-            OUT.mkdir(exist_ok=True)
             WALKS[name](project)
     return 0
 
@@ -80,10 +85,10 @@ def walk(page: Path, project: Path) -> None:
 def betagal(project: Path) -> None:
     """Make the pictures of beta-galactosidase."""
     _defocus(project)
-    _classes(project / "Class2D/job003/run_it025", "betagal-classes", 12)
-    _slices(project / "InitialModel/job005/initial_model.mrc", "betagal-initial")
-    _slices(project / "Refine3D/job006/run_class001.mrc", "betagal-refined")
-    _slices(project / "PostProcess/job008/postprocess.mrc", "betagal-final")
+    draw_classes_of(project / "Class2D/job003/run_it025", "betagal-classes", 12)
+    draw_slices(project / "InitialModel/job005/initial_model.mrc", "betagal-initial")
+    draw_slices(project / "Refine3D/job006/run_class001.mrc", "betagal-refined")
+    draw_slices(project / "PostProcess/job008/postprocess.mrc", "betagal-final")
     _fsc_by_iteration(project / "Refine3D/job006")
 
 
@@ -100,7 +105,7 @@ def _defocus(project: Path) -> None:
         panel.set(title=f"Zeros of the CTF at {defocus_um} µm", xlabel="Spatial frequency (1/Å)")
         panel.set_xlim(0.02, 0.142)
     panels[0].set_ylabel("ln power")
-    _save(figure, "betagal-ctf")
+    save(figure, "betagal-ctf")
 
 
 def _zeros_per_A(defocus_A: float) -> NDArray[np.float64]:
@@ -121,7 +126,7 @@ def _fsc_by_iteration(job: Path) -> None:
     _draw_fsc(panel, read_star(job / "run_model.star"), MARK, 1.8)
     panel.axhline(0.143, color=INK, lw=0.6, ls=":")
     panel.set(xlabel="Spatial frequency (1/Å)", ylabel="FSC", ylim=(-0.05, 1.02))
-    _save(figure, "betagal-fsc")
+    save(figure, "betagal-fsc")
 
 
 def _draw_fsc(panel: Axes, star: Star, colour: object, width: float) -> None:
@@ -134,19 +139,6 @@ def _draw_fsc(panel: Axes, star: Star, colour: object, width: float) -> None:
     )
 
 
-def _slices(path: Path, name: str) -> None:
-    """Draw the three middle slices of a map, four pixels thick."""
-    volume = read_volume(path).data
-    middle = len(volume) // 2
-    figure = Figure(figsize=(6, 2.1), layout="constrained")
-    for axis, panel in enumerate(figure.subplots(1, 3)):
-        picture = np.moveaxis(volume, axis, 0)[middle - 2 : middle + 2].mean(0)
-        panel.imshow(picture, cmap="gray", origin="lower", interpolation="bicubic")
-        panel.set_title("zyx"[axis])
-        panel.axis("off")
-    _save(figure, name)
-
-
 # ------------------------------------------------------------------------------------ apoferritin
 
 
@@ -155,7 +147,7 @@ def apoferritin(project: Path) -> None:
     _spectra(project)
     _picks(project, 3, "apoferritin-log")
     _picks(project, 7, "apoferritin-template")
-    _classes(project / "Class2D/job009/run_it025", "apoferritin-classes", 3)
+    draw_classes_of(project / "Class2D/job009/run_it025", "apoferritin-classes", 3)
     for job in (3, 7):
         recall, precision = _judged(project, job)
         print(f"AutoPick/job{job:03d}: recall {recall:.3f}, precision {precision:.3f}")
@@ -166,16 +158,12 @@ def _spectra(project: Path) -> None:
     files = sorted((project / "CtfFind/job002/Micrographs").glob("*.ctf"))
     for panel, path in zip(figure.subplots(1, len(files)), files, strict=True):
         _spectrum(panel, path)
-    _save(figure, "apoferritin-ctf")
+    save(figure, "apoferritin-ctf")
 
 
 def _spectrum(panel: Axes, path: Path) -> None:
     """Draw the diagnostic image of a fit, to 6 Å."""
-    picture = _image(path)[128:-128, 128:-128]
-    low, high = np.percentile(picture, (1, 99))
-    panel.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower")
-    panel.set_title(path.stem)
-    panel.axis("off")
+    show(panel, read_image(path)[128:-128, 128:-128], path.stem, 1)
 
 
 def _micrographs(project: Path) -> list[Path]:
@@ -196,26 +184,19 @@ def _picks(project: Path, job: int, name: str) -> None:
     """Draw the picks of the first micrograph."""
     figure = Figure(figsize=(5, 4.8), layout="constrained")
     _draw_picks(figure.subplots(), project, job)
-    _save(figure, name)
+    save(figure, name)
 
 
 def _draw_picks(panel: Axes, project: Path, job: int) -> None:
     path = _micrographs(project)[0]
-    picture = gaussian_filter(_image(path), 2)[::2, ::2]
-    low, high = np.percentile(picture, (0.5, 99.5))
-    panel.imshow(picture, cmap="gray", vmin=low, vmax=high, origin="lower")
-    x, y = _found(project, job)[path.name].T / 2
-    circles = [Circle((a, b), WIDTH_PX / 4) for a, b in zip(x, y, strict=True)]
-    panel.add_collection(PatchCollection(circles, facecolor="none", edgecolor="#22b8cf", lw=1))
-    panel.set(xlim=(0, picture.shape[1]), ylim=(0, picture.shape[0]))
-    panel.axis("off")
+    draw_picks(panel, read_image(path), _found(project, job)[path.name], WIDTH_PX)
 
 
 def _judged(project: Path, job: int) -> tuple[float, float]:
     """Return recall and precision, with the picks of people as the truth."""
     counts = np.zeros(4)
     for path in _micrographs(project):
-        height, width = _image(path).shape
+        height, width = read_image(path).shape
         csv = data_folder() / f"micrographs/apoferritin_10146/{path.stem}.bin_avg.png-points.csv"
         people = np.loadtxt(csv, delimiter=",")
         people[:, 1] = height - 1 - people[:, 1]  # they count rows from the top
@@ -239,72 +220,28 @@ def judging(project: Path) -> None:
     figure = Figure(figsize=(6, 3.1), layout="constrained")
     for panel, end in zip(figure.subplots(1, 2), ("", "_one_frame"), strict=True):
         _spectrum(panel, project / f"CtfFind/job002/Micrographs/May08_07.10.35{end}.ctf")
-    _save(figure, "judging-ctf")
+    save(figure, "judging-ctf")
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     for panel, job in zip(figure.subplots(1, 2), (3, 4), strict=True):
         _draw_picks(panel, project, job)
-    _save(figure, "judging-picks")
+    save(figure, "judging-picks")
     figure = Figure(figsize=(7, 2.9), layout="constrained")
     panels = figure.subplots(2, 6)
     for row, folder in zip(panels, ("job007", "job008"), strict=True):
-        _draw_classes(list(row), project / f"Class2D/{folder}/run_it025")
-    _save(figure, "judging-classes")
+        draw_classes(list(row), project / f"Class2D/{folder}/run_it025")
+    save(figure, "judging-classes")
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for panel, folder in zip(panels, ("job012", "job013"), strict=True):
-        _draw_masked_fsc(panel, read_star(project / f"PostProcess/{folder}/postprocess.star"))
-    _save(figure, "judging-mask")
-
-
-def _draw_masked_fsc(panel: Axes, star: Star) -> None:
-    table = star["fsc"]
-    for label, name, colour in (
-        ("rlnFourierShellCorrelationUnmaskedMaps", "without a mask", "#868e96"),
-        ("rlnFourierShellCorrelationMaskedMaps", "masked", INK),
-        ("rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps", "random phases", MARK),
-    ):
-        panel.plot(table["rlnResolution"], table[label], color=colour, lw=1.2, label=name)
-    panel.axhline(0.143, color=INK, lw=0.6, ls=":")
-    panel.set(xlabel="Spatial frequency (1/Å)", ylabel="FSC", ylim=(-0.1, 1.05))
-    panel.legend(frameon=False)
-
-
-# ------------------------------------------------------------------------------------------- all
-
-
-def _classes(root: Path, name: str, n: int) -> None:
-    """Draw class averages, the largest first, with the particles that each holds."""
-    columns = min(n, 6)
-    figure = Figure(figsize=(7, 1.35 * -(-n // columns) * 6 / columns), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(-(-n // columns), columns)).ravel()
-    _draw_classes(panels.tolist(), root)
-    _save(figure, name)
-
-
-def _draw_classes(panels: list[Axes], root: Path) -> None:
-    model, data = read_star(f"{root}_model.star"), read_star(f"{root}_data.star")["particles"]
-    numbers = np.asarray(data["rlnClassNumber"], np.int64)
-    sizes = np.bincount(numbers, minlength=len(model["model_classes"]) + 1)[1:]
-    images = mrcfile.read(f"{root}_classes.mrcs")
-    for panel, row in zip(panels, np.argsort(-sizes), strict=False):
-        panel.imshow(images[row], cmap="gray", origin="lower", interpolation="bicubic")
-        panel.set_title(f"{row + 1}: {sizes[row]} particles")
-        panel.axis("off")
-
-
-def _image(path: Path) -> NDArray[np.float32]:
-    picture: NDArray[np.float32] = np.squeeze(mrcfile.read(path)).astype(np.float32)
-    return picture
-
-
-def _save(figure: Figure, name: str) -> None:
-    figure.savefig(OUT / f"{name}.png")
+        draw_masked_fsc(panel, read_star(project / f"PostProcess/{folder}/postprocess.star"))
+    save(figure, "judging-mask")
 
 
 WALKS: dict[str, Callable[[Path], None]] = {
     "betagal": betagal,
     "apoferritin": apoferritin,
     "judging": judging,
+    "simulated": simulated,
 }
 
 if __name__ == "__main__":
