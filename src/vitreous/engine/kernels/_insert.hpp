@@ -40,9 +40,11 @@ inline bool misses_slab(const Slice& s, int ky, int end, float low, float high) 
   return (top < low || bottom >= high) && (-bottom < low || -top >= high);
 }
 
-struct Load : Block {  // located pixels and what they carry
-  alignas(64) float4v value[kBlock + 2 * kLanes];
-  bool here[kBlock];  // whether the slab has the pixel of this place
+constexpr int kLoad = 256;  // pixels of a load, few enough for the nearest cache
+
+struct Load : Places<kLoad> {  // located pixels and what they carry
+  alignas(64) float4v value[kLoad + 2 * kLanes];
+  bool here[kLoad];  // whether the slab has the pixel of this place
 
   Load() {
     std::memset(index, 0, sizeof index);
@@ -56,7 +58,25 @@ struct Load : Block {  // located pixels and what they carry
 
 // Fetch what pixels carry; those without weight carry nothing.
 inline void take(Load& load, int first, int count, const float* values, const float* weights) {
-  for (int i = 0; i < count; ++i) {
+  int i = 0;
+#if defined(__AVX512F__)
+  const __m512i weave = _mm512_setr_epi32(0, 1, 16, 20, 2, 3, 17, 20, 4, 5, 18, 20, 6, 7, 19, 20);
+  const __m512i each4 = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  for (; i < count; i += 4) {  // what is written behind the last pixel, the next ones overwrite
+    const int left = std::min(count - i, 4);
+    const auto numbers = static_cast<__mmask8>((1 << (2 * left)) - 1);
+    const auto pixels = static_cast<__mmask8>((1 << left) - 1);
+    const __m512 v = _mm512_zextps256_ps512(_mm256_maskz_loadu_ps(numbers, values + 2 * i));
+    const __m512 w = _mm512_zextps128_ps512(_mm_maskz_loadu_ps(pixels, weights + i));
+    const __m512 signs = _mm512_castps128_ps512(_mm_loadu_ps(load.sign + first + i));
+    const __mmask16 counted = _mm512_cmp_ps_mask(_mm512_permutexvar_ps(each4, w),
+                                                 _mm512_setzero_ps(), _CMP_GT_OQ);
+    const __m512 pixel = _mm512_maskz_permutex2var_ps(counted, v, weave, w);
+    const __m512 sign = _mm512_permutexvar_ps(each4, signs);
+    _mm512_storeu_ps(&load.value[first + i], _mm512_mask_mul_ps(pixel, 0x2222, pixel, sign));
+  }
+#endif
+  for (; i < count; ++i) {
     const float w = weights[i];
     const float4v pixel = {values[2 * i], load.sign[first + i] * values[2 * i + 1], w, 0.f};
     load.value[first + i] = w > 0.f ? pixel : float4v{0.f, 0.f, 0.f, 0.f};
@@ -115,20 +135,28 @@ inline void add_pixel(const Load& load, int i, float* grid, int64_t y_step, int6
   }
 }
 
-template <bool kWhole>
-inline void add_load(const Geometry& g, float* grid, Load& load, int low, int high) {
+// Add a load to the grid. Meanwhile fetch what the next pixels carry, where it is known: it comes
+// from far, and once.
+template <bool kWhole, bool kFetch>
+inline void add_load(const Geometry& g, float* grid, Load& load, int low, int high,
+                     const float* next_values, const float* next_weights) {
   constexpr int kSideBySide = 4, kSoon = kAhead / kSideBySide;
   const int64_t y_step = 4 * int64_t(g.width), z_step = y_step * g.side;
   const int64_t from = low * z_step, to = high * z_step;
   close(load);
   auto add = [&](int i) {
     if (!kWhole && !load.here[i]) return;
-    prefetch<1>(grid + 4 * int64_t(load.index[i + kSoon]), y_step, z_step);
+    if (kFetch) prefetch<1>(grid + 4 * int64_t(load.index[i + kSoon]), y_step, z_step);
     add_pixel<kWhole>(load, i, grid, y_step, z_step, from, to);
   };
   const int share = load.used / kSideBySide;
-  for (int i = 0; i < share; ++i)
+  for (int i = 0; i < share; ++i) {
+    if (kWhole && next_values) {
+      __builtin_prefetch(next_values + 16 * i);
+      if (i % 2) __builtin_prefetch(next_weights + 8 * i);
+    }
     for (int k = 0; k < kSideBySide; ++k) add(k * share + i);
+  }
   for (int i = kSideBySide * share; i < load.used; ++i) add(i);
   load.clear();
 }
@@ -155,13 +183,16 @@ inline void locate_row(const Geometry& g, const Slice& s, const Stretch& row, in
   load.n_parts = 0;
 }
 
-template <bool kWhole>
+template <bool kWhole, bool kFetch>
 inline void insert_planes(const Geometry& g, float* grid, const float* planes, int64_t n_slices,
                           int low, int high, bool every_pixel, const float* values,
                           const float* weights) {
   // A point in the plane below reaches into the first plane of the slab.
   const float z_low = static_cast<float>(low - 1 - g.centre), z_high = static_cast<float>(high - g.centre);
   Load load;
+  auto add = [&](int64_t next) {
+    add_load<kWhole, kFetch>(g, grid, load, low, high, values + 2 * next, weights + next);
+  };
   for (int64_t n = 0; n < n_slices; ++n) {
     const Slice slice(g, planes, n);
     for (int y = 0; y < g.rows; ++y) {
@@ -172,10 +203,10 @@ inline void insert_planes(const Geometry& g, float* grid, const float* planes, i
       const bool missed = !kWhole && !slice.curved && misses_slab(slice, ky, end, z_low, z_high);
       while (row.begin < row.end) {
         Stretch part = row;
-        part.end = std::min(row.end, row.begin + kBlock);
-        if (load.used + part.end - part.begin > kBlock) add_load<kWhole>(g, grid, load, low, high);
-        const int place = load.used;
+        part.end = std::min(row.end, row.begin + kLoad);
         const int64_t pixel = n * g.image_stride + g.row_offsets[y] + part.begin;
+        if (load.used + part.end - part.begin > kLoad) add(pixel);
+        const int place = load.used;
         if (!missed)
           locate_row<kWhole>(g, slice, part, pixel, place, z_low, z_high, values, weights, load);
         load.used = place + part.end - part.begin;
@@ -183,7 +214,7 @@ inline void insert_planes(const Geometry& g, float* grid, const float* planes, i
       }
     }
   }
-  add_load<kWhole>(g, grid, load, low, high);
+  add(0);
 }
 
 }  // namespace
@@ -191,8 +222,9 @@ inline void insert_planes(const Geometry& g, float* grid, const float* planes, i
 void insert_slab(const Geometry& g, float* grid, const float* planes, int64_t n_slices, int low,
                  int high, bool every_pixel, const float* values, const float* weights) {
   const bool whole = low <= 0 && high >= g.side;
-  (whole ? insert_planes<true> : insert_planes<false>)(g, grid, planes, n_slices, low, high,
-                                                       every_pixel, values, weights);
+  const auto insert = whole ? (g.cached ? insert_planes<true, false> : insert_planes<true, true>)
+                            : (g.cached ? insert_planes<false, false> : insert_planes<false, true>);
+  insert(g, grid, planes, n_slices, low, high, every_pixel, values, weights);
 }
 
 }  // namespace vitreous::VITREOUS_ISA

@@ -65,7 +65,7 @@ struct Plan {
     const float reach = float(width - 2) + 0.999f;
     g = {int(width) - 1, int(side), int(width), int(rows), int(width_image), image_radius,
          std::min(grid_radius2, reach * reach), row_ends.data(), int(columns),
-         rows * width_image, row_offsets.data(), false};
+         rows * width_image, row_offsets.data(), false, false};
     for (int y = 0; y < int(rows); ++y) {
       row_offsets[y] = y * width_image;
       const int64_t ky = y <= rows / 2 ? y : y - rows;

@@ -60,7 +60,16 @@ inline bool tiled(const Geometry& g, const float* planes, int64_t n, int numbers
   const int64_t bytes = 4 * int64_t(numbers) * g.side * g.side * g.width;
   const int64_t pixels = std::accumulate(g.row_ends, g.row_ends + g.rows, int64_t(0));
   if (g.columns != 2 || bytes < 40 * kMiB || 32 * numbers * pixels * n < bytes) return false;
-  return 288 * pixels > 3 * kMiB || wandering(g, planes, n) > 16;
+  return 288 * pixels > 32 * kMiB || wandering(g, planes, n) > 16;
+}
+
+// Whether slices find what they add to in the cache, because the grid is small or because the slice
+// before them was there. Fetching ahead then only costs.
+inline bool cached(const Geometry& g, const float* planes, int64_t n) {
+  constexpr int64_t kMiB = 1 << 20;
+  const int64_t bytes = 16 * int64_t(g.side) * g.side * g.width;
+  const int64_t pixels = std::accumulate(g.row_ends, g.row_ends + g.rows, int64_t(0));
+  return bytes < 4 * kMiB || (288 * pixels < kMiB && wandering(g, planes, n) < 4);
 }
 
 constexpr int64_t kImagesAtOnce = 4096;  // limits the memory of the runs
@@ -99,8 +108,9 @@ inline std::vector<int> borders(const Geometry& g, int n_slabs) {
   return cuts;
 }
 
-inline void insert_all(const Geometry& g, float* grid, const float* planes, int64_t n,
-                       bool every_pixel, const float* values, const float* weights, int threads) {
+inline void insert_all(Geometry g, float* grid, const float* planes, int64_t n, bool every_pixel,
+                       const float* values, const float* weights, int threads) {
+  g.cached = cached(g, planes, n);
   if (!tiled(g, planes, n, 4)) {
     const std::vector<int> cuts = borders(g, threads > 1 ? 2 * threads : 1);
     const int64_t n_slabs = int64_t(cuts.size()) - 1;

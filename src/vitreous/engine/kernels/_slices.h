@@ -19,6 +19,7 @@ struct Geometry {
   int64_t image_stride;        // numbers from image to image
   const int64_t* row_offsets;  // where kx = 0 of each row lies in its image
   bool once;                   // gather leaves out the pixels of kx = 0 that are there twice
+  bool cached;                 // insertion finds the grid in the cache: nothing is fetched ahead
 };
 
 struct Run {  // pixels [begin, end) of a row of an image, all in one tile

@@ -39,13 +39,15 @@ struct Located {
   int64_t pixel;     // first pixel in the image stack
 };
 
-struct Block {
-  alignas(64) uint32_t index[kBlock + 2 * kLanes];
-  alignas(64) float fx[kBlock + 2 * kLanes], fy[kBlock + 2 * kLanes], fz[kBlock + 2 * kLanes];
-  alignas(64) float sign[kBlock + 2 * kLanes];  // -1: the opposite point, conjugated
-  Located parts[kBlock];
+template <int kSize>
+struct Places {
+  alignas(64) uint32_t index[kSize + 2 * kLanes];
+  alignas(64) float fx[kSize + 2 * kLanes], fy[kSize + 2 * kLanes], fz[kSize + 2 * kLanes];
+  alignas(64) float sign[kSize + 2 * kLanes];  // -1: the opposite point, conjugated
+  Located parts[kSize];
   int used, n_parts;
 };
+using Block = Places<kBlock>;
 
 struct Slice {
   float u[3], v[3], w[3];
@@ -103,9 +105,9 @@ inline int split_at_x0(const Slice& s, int ky, int begin, int end, Stretch* out)
   return 2;
 }
 
-template <bool kCurved, int kGroup = kLanes>
+template <bool kCurved, int kGroup = kLanes, int kSize>
 inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t pixel,
-                   Block& block) {
+                   Places<kSize>& block) {
   const float ux = s.u[0], uy = s.u[1], uz = s.u[2];
   const float x0 = s.v[0] * t.ky, y0 = s.v[1] * t.ky, z0 = s.v[2] * t.ky;
   const float centre = static_cast<float>(g.centre);
@@ -144,7 +146,8 @@ inline void locate(const Geometry& g, const Slice& s, const Stretch& t, int64_t 
 }
 
 // What is read ahead, or together with the last pixels, must be an address of the grid.
-inline void close(Block& block) {
+template <int kSize>
+inline void close(Places<kSize>& block) {
   std::memset(block.index + block.used, 0, 2 * kLanes * sizeof(uint32_t));
 }
 

@@ -51,9 +51,9 @@ inline Run* list_stretch(const Geometry& g, const Slice& s, uint32_t image, int 
 }
 
 // Locate the pixels of runs, a block at a time; `fetch` and `taken` see each run before and after.
-template <class Fetch, class Taken, class Use>
+template <int kSize, class Fetch, class Taken, class Use>
 inline void for_runs(const Geometry& g, const float* planes, const Run* runs, int64_t n,
-                     Block& block, const Fetch& fetch, const Taken& taken, const Use& use) {
+                     Places<kSize>& block, const Fetch& fetch, const Taken& taken, const Use& use) {
   constexpr int kSoon = 4;  // runs
   auto pixel_of = [&](const Run& r) {
     return int64_t(r.image) * g.image_stride + g.row_offsets[r.row] + r.begin;
@@ -63,7 +63,7 @@ inline void for_runs(const Geometry& g, const float* planes, const Run* runs, in
     if (i + kSoon < n) fetch(pixel_of(runs[i + kSoon]));
     const Slice slice(planes + 6 * int64_t(r.image));
     const int ky = r.row <= g.rows / 2 ? r.row : r.row - g.rows;
-    if (block.used + r.end - r.begin > kBlock) use();
+    if (block.used + r.end - r.begin > kSize) use();
     const int64_t pixel = pixel_of(r);
     locate<false, kLanes / 2>(g, slice, {r.begin, r.end, ky}, pixel, block);
     taken(pixel, r.end - r.begin);
@@ -119,7 +119,7 @@ void insert_runs(const Geometry& g, float* grid, const float* planes, const Run*
       [&](int64_t pixel, int count) {
         take(load, load.used - count, count, values + 2 * pixel, weights + pixel);
       },
-      [&] { add_load<true>(g, grid, load, 0, g.side); });
+      [&] { add_load<true, true>(g, grid, load, 0, g.side, nullptr, nullptr); });
 }
 
 }  // namespace vitreous::VITREOUS_ISA
