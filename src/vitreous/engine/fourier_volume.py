@@ -39,10 +39,9 @@ def forward(
     out
         Takes the result; its memory is used again.
     """
-    nz, ny, nx = real.shape
+    nz = len(real)
     if out is None:
-        kind = torch.promote_types(real.dtype, torch.complex64)
-        out = real.new_empty((nz, ny, nx // 2 + 1), dtype=kind)
+        out = room(real)
 
     def planes(part: slice) -> Tensor:
         some = real[part] if mask is None else real[part] * mask[part]
@@ -62,6 +61,19 @@ def forward(
 
     _each(_parts(out, 0), transform)
     return _along_z_(out, back=False)
+
+
+def room(real: Float[Tensor, "z y x"]) -> Complex[Tensor, "z y xh"]:
+    """Return memory for the transform of a map, as `forward` takes it."""
+    nz, ny, nx = real.shape
+    kind = torch.promote_types(real.dtype, torch.complex64)
+    return real.new_empty((nz, ny, nx // 2 + 1), dtype=kind)
+
+
+def as_map(transform: Complex[Tensor, "z y xh"], nx: int) -> Float[Tensor, "z y x"]:
+    """Return the memory of a transform that is no longer needed, as that of a map."""
+    nz, ny, _ = transform.shape
+    return torch.view_as_real(transform).flatten()[: nz * ny * nx].view(nz, ny, nx)
 
 
 def inverse_(

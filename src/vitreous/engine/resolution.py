@@ -111,6 +111,7 @@ def fsc_curves(
     randomise_below: float = RANDOMISE_BELOW,
     n_random: int = 1,
     watch: Watch | None = None,
+    room: tuple[Complex[Tensor, "z y xh"], Complex[Tensor, "z y xh"]] | None = None,
 ) -> FscCurves:
     """Correlate two half maps, also inside a mask, and take out what the mask itself adds.
 
@@ -131,8 +132,12 @@ def fsc_curves(
         How many sets of random phases are averaged.
     watch
         Sees the masked maps, and the first set of random phases.
+    room
+        Memory for the two transforms, from `fourier_volume.room`; by default its own.
     """
-    transforms = fourier_volume.forward(half1), fourier_volume.forward(half2)
+    transforms = room or (fourier_volume.room(half1), fourier_volume.room(half2))
+    for half, transform in zip((half1, half2), transforms, strict=True):
+        fourier_volume.forward(half, out=transform)
     unmasked = fsc_of_transforms(*transforms, 3)
     if mask is None:
         return FscCurves(unmasked)

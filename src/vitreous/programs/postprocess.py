@@ -32,6 +32,7 @@ from vitreous.programs.postprocess_settings import Extra, read_extra, read_mtf
 
 _ROOT = "postprocess"
 _MASK_ADDS = 0.1
+_Room = tuple[Tensor, Tensor]  # memory for two transforms, used again and again
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ def run(options: PostProcess, run: Run) -> None:
     if not extra.skip_validation:
         from vitreous.programs import validation  # loads much that is not needed without it
     seen = None if extra.skip_validation else validation.watch(mask)
+    room = fourier_volume.room(halves.first), fourier_volume.room(halves.second)
     with run.phase("Correlating the half-maps", 1, "pairs") as progress:
-        measured = measure(halves, mask, options.mask, extra, run, seen)
+        measured = measure(halves, mask, options.mask, extra, run, seen, room)
         progress.advance()
     run.check_abort()
-    wanted = _Wanted(options, extra, mtf, measured)
+    wanted = _Wanted(options, extra, mtf, measured, room)
     with run.phase("Sharpening", 1 + 2 * extra.half_maps, "maps") as progress:
         result = sharpen((halves.first, halves.second), wanted, run)
         volume = result.volume
@@ -106,6 +108,7 @@ def measure(
     extra: Extra,
     run: Run,
     watch: resolution.Watch | None = None,
+    room: _Room | None = None,
 ) -> Measured:
     """Correlate the half-maps without and with the mask, and read off the resolution.
 
@@ -123,6 +126,7 @@ def measure(
         randomise_below=extra.randomize_at_fsc,
         n_random=extra.n_random,
         watch=watch,
+        room=room,
     )
     if curves.never_fell:
         run.warn(
@@ -187,11 +191,14 @@ class _Wanted:
     extra: Extra
     mtf: tuple[Tensor, Tensor] | None
     measured: Measured
+    room: _Room
     b_factor_A2: float | None = None
 
 
 def sharpen(maps: tuple[Tensor, ...], wanted: _Wanted, run: Run) -> Sharpened:
     """Divide by the MTF, weight by the FSC, apply the B-factor, filter.
+
+    The map lies in memory that the next one takes.
 
     Parameters
     ----------
@@ -204,7 +211,9 @@ def sharpen(maps: tuple[Tensor, ...], wanted: _Wanted, run: Run) -> Sharpened:
     """
     options, measured = wanted.options, wanted.measured
     size, pixel_size_A = measured.box_px, measured.pixel_size_A
-    transform = fourier_volume.forward(maps[0], plus=maps[1] if len(maps) > 1 else None)
+    first, second = wanted.room
+    other = maps[1] if len(maps) > 1 else None
+    transform = fourier_volume.forward(maps[0], plus=other, out=first)
     curve = sharpening.flat(size) / len(maps)
     axis = sharpening.guinier_axis(size, pixel_size_A)
     plot = Guinier(axis, sharpening.guinier(transform, curve))
@@ -228,7 +237,8 @@ def sharpen(maps: tuple[Tensor, ...], wanted: _Wanted, run: Run) -> Sharpened:
     if low_pass_A > 0:
         edge = wanted.extra.filter_edge_width
         curve = curve * sharpening.low_pass_curve(size, low_pass_A, pixel_size_A, edge)
-    volume = fourier_volume.inverse_(shells.multiply_(transform, curve), size)
+    filtered = shells.multiply_(transform, curve)
+    volume = fourier_volume.inverse_(filtered, size, out=fourier_volume.as_map(second, size))
     return Sharpened(volume, plot, b_factor_A2 or 0.0)
 
 
