@@ -109,7 +109,10 @@ def test_a_tight_mask_makes_correlation_that_the_correction_takes_out():
         signal = 30 * filtering.low_pass(noise((size,) * 3, 1000 + trial), 10, 1.0, 3)
         halves = [signal + noise((size,) * 3, 10 * trial + seed) for seed in (1, 2)]
         curves = resolution.fsc_curves(
-            *halves, mask, torch.Generator().manual_seed(trial), randomise_from=5, n_random=2
+            *halves,
+            mask,
+            torch.Generator().manual_seed(trial),
+            randomise=resolution.Randomising(5, n_sets=2),
         )
         assert curves.masked is not None
         assert curves.corrected is not None
@@ -171,7 +174,9 @@ def test_relion_postprocess_gives_the_same_curves(tmp_path: Path, relion: None):
     theirs = read_star(tmp_path / "post" / "p.star")["fsc"]
     general = read_star(tmp_path / "post" / "p.star")["general"]
     generator = torch.Generator().manual_seed(0)
-    curves = resolution.fsc_curves(*halves, mask, generator, n_random=8)
+    curves = resolution.fsc_curves(
+        *halves, mask, generator, randomise=resolution.Randomising(n_sets=8)
+    )
     assert curves.randomised is not None
     assert curves.masked is not None
     n = len(theirs)

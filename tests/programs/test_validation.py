@@ -62,7 +62,12 @@ def examine(project, randomise_from=None, **wanted):
     generator = torch.Generator().manual_seed(0)
     seen = validation.watch(mask)
     curves = resolution.fsc_curves(
-        halves.first, halves.second, mask, generator, randomise_from=randomise_from, watch=seen
+        halves.first,
+        halves.second,
+        mask,
+        generator,
+        randomise=resolution.Randomising(randomise_from),
+        watch=seen,
     )
     validation.report(run, halves, mask, seen, curves, Wanted(**wanted))
     return run

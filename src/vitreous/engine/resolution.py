@@ -54,6 +54,28 @@ class FscCurves:
         return self.unmasked if self.corrected is None else self.corrected
 
 
+@dataclass(frozen=True)
+class Randomising:
+    """Which phases are randomised.
+
+    Parameters
+    ----------
+    from_shell
+        First shell that changes; by default the first where the unmasked curve is below `below`.
+    below
+        See `from_shell`.
+    n_sets
+        How many sets of random phases are averaged.
+    """
+
+    from_shell: int | None = None
+    below: float = RANDOMISE_BELOW
+    n_sets: int = 1
+
+
+_ONCE = Randomising()
+
+
 @runtime_checkable
 class Watch(Protocol):
     """Looks at what `fsc_curves` makes on its way, before the memory is used again."""
@@ -107,9 +129,7 @@ def fsc_curves(
     mask: Float[Tensor, "z y x"] | None,
     generator: torch.Generator,
     *,
-    randomise_from: int | None = None,
-    randomise_below: float = RANDOMISE_BELOW,
-    n_random: int = 1,
+    randomise: Randomising = _ONCE,
     watch: Watch | None = None,
     room: tuple[Complex[Tensor, "z y xh"], Complex[Tensor, "z y xh"]] | None = None,
 ) -> FscCurves:
@@ -125,11 +145,8 @@ def fsc_curves(
         0 to 1, of the same shape, or None.
     generator
         Draws the random phases.
-    randomise_from
-        First shell whose phases are randomised; by default the first where the unmasked curve is
-        below `randomise_below`.
-    n_random
-        How many sets of random phases are averaged.
+    randomise
+        Which phases become random.
     watch
         Sees the masked maps, and the first set of random phases.
     room
@@ -141,10 +158,10 @@ def fsc_curves(
     unmasked = fsc_of_transforms(*transforms, 3)
     if mask is None:
         return FscCurves(unmasked)
-    found = first_below(unmasked, randomise_below)
-    shell = randomise_from or found or len(unmasked) - 1
+    found = first_below(unmasked, randomise.below)
+    shell = randomise.from_shell or found or len(unmasked) - 1
     randomised = torch.zeros_like(unmasked)
-    for number in range(n_random):
+    for number in range(randomise.n_sets):
         for half, transform in zip((half1, half2), transforms, strict=True):
             if number:
                 fourier_volume.forward(half, out=transform)
@@ -155,14 +172,14 @@ def fsc_curves(
                 watch.see_randomised(fourier_volume.through_mask_(transform, mask, watch.part))
         if watch is not None and not number:
             watch.see_masked(*transforms, random=True)
-        randomised += fsc_of_transforms(*transforms, 3) / n_random
+        randomised += fsc_of_transforms(*transforms, 3) / randomise.n_sets
     for half, transform in zip((half1, half2), transforms, strict=True):
         fourier_volume.forward(half, mask, out=transform)
     if watch is not None:
         watch.see_masked(*transforms, random=False)
     masked = fsc_of_transforms(*transforms, 3)
     corrected = correct(masked, randomised, shell)
-    never_fell = randomise_from is None and found is None
+    never_fell = randomise.from_shell is None and found is None
     return FscCurves(unmasked, masked, randomised, corrected, shell, never_fell)
 
 

@@ -40,9 +40,8 @@ def run(arguments: argparse.Namespace) -> list[str]:
     else:
         generator = torch.Generator().manual_seed(arguments.seed)
         start = _start_shell(arguments.randomise_at, box_px, pixel_size_A)
-        curves = resolution.fsc_curves(
-            half1, half2, mask, generator, randomise_from=start, n_random=arguments.n_random
-        )
+        randomise = resolution.Randomising(start, n_sets=arguments.n_random)
+        curves = resolution.fsc_curves(half1, half2, mask, generator, randomise=randomise)
         if curves.never_fell:
             _warn(
                 "the unmasked curve never falls below 0.8; only the last shell was randomised. "

@@ -122,9 +122,9 @@ def measure(
         halves.second,
         mask,
         generator,
-        randomise_from=_start_shell(box_px, pixel_size_A, extra),
-        randomise_below=extra.randomize_at_fsc,
-        n_random=extra.n_random,
+        randomise=resolution.Randomising(
+            _start_shell(box_px, pixel_size_A, extra), extra.randomize_at_fsc, extra.n_random
+        ),
         watch=watch,
         room=room,
     )
