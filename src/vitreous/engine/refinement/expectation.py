@@ -126,8 +126,9 @@ def expectation(  # noqa: PLR0913 - the one door; most may be left out
     seeding
         All references are one map, and classes are to part by chance (section 3.5).
     exact
-        Score the first pass with true slices of every orientation; otherwise slices are shared
-        between in-plane angles where that is as good (`coarse_polar`).
+        Score the first pass with true slices of every orientation and all pixels; otherwise slices
+        are shared between in-plane angles where that is as good (`coarse_polar`), and poses that
+        the inner pixels rule out are left (`coarse.search_lists`).
     prepared
         The references of this half, where they have been prepared already.
     watch
@@ -341,8 +342,9 @@ def _search(
     complete = priors.Lists(particle[order], rotation[order], prior[order])
     tried = coarse.Named(poses.coarse(names), names // n, names)
     found = coarse.search_lists(
-        some, step.references, poses.grid, optics, (complete, tried), shift_prior, step.cut
-    )
+        some, step.references, poses.grid, optics, (complete, tried), shift_prior, step.cut,
+        exact=step.exact,
+    )  # fmt: skip
     image = torch.repeat_interleave(torch.arange(len(some)), found.counts)
     key = complete.particle * len(names) + complete.rotation
     wanted = image * len(names) + torch.searchsorted(names, found.rotation)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vitreous.engine.ctf import Optics
 from vitreous.engine.kernels import poses
 from vitreous.engine.kernels.pose_records import Kept, Tries
-from vitreous.engine.refinement.coarse import Cut, Significant
+from vitreous.engine.refinement.coarse import Cut, Significant, runs
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared
 from vitreous.engine.refinement.references import References
@@ -116,10 +116,7 @@ def refine(
     classes = names // n_rotations
     fine_rotations = tried.fine(names)
     children = tried.children
-    starts = torch.ones(len(image), dtype=torch.bool)
-    starts[1:] = (image[1:] != image[:-1]) | (coarse.rotation[1:] != coarse.rotation[:-1])
-    begin = torch.nonzero(starts)[:, 0]
-    end = torch.cat([begin[1:], torch.tensor([len(image)])])
+    begin, end = runs(image, coarse.rotation)
     source = references.source(
         classes.repeat_interleave(children), fine_rotations, seen, optics, seen.scored.radius,
         uses=len(begin) * children,

@@ -1,0 +1,56 @@
+"""Local searches look at the inner pixels first; what these rule out, all pixels would too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vitreous.engine.kernels import poses
+from vitreous.engine.refinement.expectation import expectation
+from vitreous.testing.oracle.cases import Case, Recipe, make
+
+
+def local_case(noise: float, n_classes: int = 1) -> Case:
+    case = make(
+        Recipe(
+            box_px=64, n=6, n_classes=n_classes, noise=noise, healpix_order=3, coarse_size_px=64,
+            offset_error_A=2.0, shift_step_px=1.0,
+        )
+    )  # fmt: skip
+    sampling = replace(
+        case.state.sampling, sigma_rot_deg=7.0, sigma_tilt_deg=7.0, sigma_psi_deg=7.0
+    )
+    return replace(case, state=replace(case.state, sampling=sampling))
+
+
+@pytest.mark.parametrize(("noise", "n_classes"), [(0.3, 1), (2.0, 1), (6.0, 1), (2.0, 2)])
+def test_what_inner_pixels_rule_out_does_not_matter(
+    noise: float, n_classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = local_case(noise, n_classes)
+    seen: list[tuple[int, int]] = []
+    true_score = poses.score
+
+    def spy(source, images, tries, phases, **how):
+        seen.append((source.radius, int((tries.shift_end - tries.shift_begin).sum())))
+        return true_score(source, images, tries, phases, **how)
+
+    monkeypatch.setattr(poses, "score", spy)
+    found, after = expectation(case.data, case.state, case.settings, None)
+    inner, outer = seen[:2]
+    assert inner[0] == outer[0] // 2
+    assert outer[1] < 0.6 * inner[1]
+    seen.clear()
+    exact, wanted = expectation(case.data, case.state, case.settings, None, exact=True)
+    assert seen[0] == (outer[0], inner[1])
+    np.testing.assert_array_equal(after.angles_deg, wanted.angles_deg)
+    np.testing.assert_array_equal(after.n_significant, wanted.n_significant)
+    np.testing.assert_allclose(after.log_likelihood, wanted.log_likelihood, atol=1e-3)
+    np.testing.assert_allclose(after.pmax, wanted.pmax, rtol=1e-4)
+    for mine, theirs in zip(found.references, exact.references, strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            scale = float(other.data.abs().max())
+            torch.testing.assert_close(one.data, other.data, rtol=1e-4, atol=1e-5 * scale)
