@@ -62,9 +62,9 @@ class Case:
     ours, theirs
         Options of the job, and RELION's flags for the same; None where it has nothing like it.
     relion_n
-        RELION runs on these two numbers of particles where all would take days.
+        RELION runs on these two numbers of particles where all would take hours or days.
     relion_iterations
-        And does only so many of 25 iterations.
+        And does only so many of 25 iterations; auto-refine ends by itself.
     """
 
     name: str
@@ -106,6 +106,10 @@ CASES = (
     ),
     Case(
         "refine3d D2", "refine3d", 500, 128, 1.77, 0.05, 190.0, "D2",
+    ),
+    Case(
+        "refine3d D2 many", "refine3d", 5000, 128, 1.77, 0.05, 190.0, "D2",
+        relion_n=(500, 1000), relion_iterations=_ITERATIONS,
     ),
 )  # fmt: skip
 
