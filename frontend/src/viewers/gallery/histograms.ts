@@ -1,5 +1,5 @@
 /** Histograms of columns: brush a range to show or to choose only what lies in it. */
-import { make } from "../dom";
+import { make, paper } from "../dom";
 import { binOf, counted, part, scaleOf, tickWords, valueAt, type Scale } from "./axes";
 import type { Gallery } from "./gallery";
 import { button, numberField, select } from "./parts";
@@ -121,17 +121,11 @@ function one(gallery: Gallery, label: string, onDraw: (draw: () => void) => void
   }
 
   function draw(): void {
-    const width = canvas.clientWidth;
-    const context = canvas.getContext("2d");
     const values = gallery.columns.number(label);
     const axis = scale();
-    if (!context || width === 0 || !values || !axis) return;
-    const ratio = Math.min(2, devicePixelRatio || 1);
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(HEIGHT * ratio);
-    context.scale(ratio, ratio);
-    const style = getComputedStyle(canvas);
-    const ink = (name: string) => style.getPropertyValue(name).trim();
+    const sheet = values && axis && paper(canvas, HEIGHT);
+    if (!sheet) return;
+    const { context, width, ink } = sheet;
     const base = HEIGHT - 16;
     const inside = new Set<number>();
     if (values !== countedOf) {

@@ -1,23 +1,6 @@
 /** Small controls, made without a framework. */
-import { make } from "../dom";
-import { ICONS, type IconName, type Stroke } from "../../widgets/icons";
-
-const SVG = "http://www.w3.org/2000/svg";
-
-export function icon(name: IconName): SVGSVGElement {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "i sm");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  for (const stroke of ICONS[name] as readonly Stroke[]) {
-    const path = document.createElementNS(SVG, "path");
-    path.setAttribute("d", stroke.d);
-    if (stroke.fill) path.setAttribute("fill", "currentColor");
-    if (stroke.wide) path.setAttribute("stroke-width", "2.2");
-    svg.append(path);
-  }
-  return svg;
-}
+import type { IconName } from "../../widgets/icons";
+import { icon, make } from "../dom";
 
 export function button(
   text: string,

@@ -1,27 +1,26 @@
 /** The line profile of a helix, as a curve with axes. */
 import type { components } from "../../api/schema";
-import { make } from "../dom";
+import { make, svg } from "../dom";
 import { part, scaleOf, ticks, tickWords } from "./axes";
 
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [760, 300, 56, 36];
-const SVG = "http://www.w3.org/2000/svg";
 
 export function profilePlot(profile: components["schemas"]["Profile"]): HTMLElement {
   const x = scaleOf(profile.x);
   const y = scaleOf(profile.y);
   if (!x || !y) return make("p", { text: "This image has no layer lines to show." });
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "plot");
-  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", "Amplitude by layer line");
+  const plot = svg("svg", {
+    class: "plot",
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: "img",
+    "aria-label": "Amplitude by layer line",
+  });
   const toX = (value: number) => LEFT + part(x, value) * (WIDTH - LEFT - 10);
   const toY = (value: number) => HEIGHT - BOTTOM - part(y, value) * (HEIGHT - BOTTOM - 10);
-  const add = (name: string, given: Record<string, string>, text = "") => {
-    const one = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(given)) one.setAttribute(key, value);
+  const add = (name: "path" | "text", given: Record<string, string>, text = "") => {
+    const one = svg(name, given);
     one.textContent = text;
-    svg.append(one);
+    plot.append(one);
   };
   for (const value of ticks(y, 5)) {
     add("path", { class: "gr", d: `M${LEFT} ${toY(value)}H${WIDTH - 10}` });
@@ -46,6 +45,6 @@ export function profilePlot(profile: components["schemas"]["Profile"]): HTMLElem
   );
   add("path", { class: "ln", stroke: "currentColor", d: `M${points.join("L")}` });
   const box = make("div", { class: "g-profile" });
-  box.append(svg);
+  box.append(plot);
   return box;
 }

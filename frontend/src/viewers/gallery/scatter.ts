@@ -1,5 +1,5 @@
 /** A plot of two columns on which images are chosen with a lasso. */
-import { make } from "../dom";
+import { make, paper } from "../dom";
 import { isIn, part, scaleOf, ticks, tickWords, type Scale } from "./axes";
 import type { Gallery } from "./gallery";
 import { select } from "./parts";
@@ -69,17 +69,10 @@ export function scatter(gallery: Gallery): HTMLElement {
 
   function paint(): void {
     frame = 0;
-    const width = canvas.clientWidth;
-    const context = canvas.getContext("2d");
+    const sheet = paper(canvas, HEIGHT);
     const found = scales();
-    if (!context || width === 0) return;
-    const ratio = Math.min(2, devicePixelRatio || 1);
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(HEIGHT * ratio);
-    context.scale(ratio, ratio);
-    const style = getComputedStyle(canvas);
-    const ink = (name: string) => style.getPropertyValue(name).trim();
-    if (!found) return;
+    if (!sheet || !found) return;
+    const { context, width, ink } = sheet;
     axes(context, found, width, ink);
     points(context, found, width, ink);
     if (lasso.length > 1) outline(context, ink("--accent"));

@@ -1,6 +1,5 @@
 /** The bar of a conflict above the picture, and the one below it: next, previous, saved. */
-import { make } from "../dom";
-import { icon } from "./icons";
+import { icon, make } from "../dom";
 import { format, type MicrographList } from "./list";
 import type { Picker } from "./picker";
 import { patchOf, type Pick } from "./rows";

@@ -1,6 +1,6 @@
 /** A small curve with its axes. */
 import { digits, nice } from "./hud";
-import { svg } from "./icons";
+import { svg } from "../dom";
 
 const [WIDE, HIGH, LEFT, BELOW] = [292, 120, 40, 20];
 

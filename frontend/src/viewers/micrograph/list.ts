@@ -1,7 +1,6 @@
 /** The micrographs beside the picture: which go on, how many picks each has, how good it is. */
-import { make } from "../dom";
+import { icon, make } from "../dom";
 import type { Micrograph } from "./api";
-import { icon } from "./icons";
 import type { Picker } from "./picker";
 import { button } from "./toolbar";
 

@@ -1,6 +1,5 @@
 /** The figure of merit: how it is spread, and below which picks are hidden. */
-import { make } from "../dom";
-import { svg } from "./icons";
+import { make, svg } from "../dom";
 import { format } from "./list";
 import type { Picker } from "./picker";
 import { button } from "./toolbar";

@@ -1,6 +1,6 @@
 /** The bar above the picture: tools, steps back, how it is shown, how large. */
-import { make } from "../dom";
-import { icon, type IconName } from "./icons";
+import { icon, make } from "../dom";
+import type { IconName } from "../../widgets/icons";
 import type { Picker, Tool } from "./picker";
 import { CONTRASTS, type Contrast, type Settings } from "./settings";
 
