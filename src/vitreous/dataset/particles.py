@@ -19,7 +19,7 @@ from torch import Tensor
 from vitreous.engine.ctf import Defocus, Optics
 from vitreous.engine.geometry import matrix_from_euler
 from vitreous.errors import FormatError
-from vitreous.io import Table, parse_ref, read_images, read_star
+from vitreous.io import ImageRef, Table, parse_ref, read_images, read_star
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -131,10 +131,11 @@ class Particles:
 
     def images(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """Read images, ``n y x`` in float32; all must have one size."""
-        names = self.table["rlnImageName"][rows]
-        refs = [parse_ref(name) for name in names]
-        placed = [replace(ref, path=str(self.folder / ref.path)) for ref in refs]
-        return torch.from_numpy(read_images(placed))
+        refs = [parse_ref(name) for name in self.table["rlnImageName"][rows]]
+        placed = {path: str(self.folder / path) for path in {ref.path for ref in refs}}
+        return torch.from_numpy(
+            read_images([ImageRef(placed[ref.path], ref.index0) for ref in refs])
+        )
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield all particles, group by group in the order of the disk, the next batch read ahead.

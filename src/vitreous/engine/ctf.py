@@ -21,6 +21,7 @@ from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
 from vitreous.engine import aberrations, fourier
+from vitreous.engine.kernels import transfer
 
 SMALLEST = 1e-8
 IN_CACHE = 2**17  # pixels worked on at a time
@@ -223,6 +224,39 @@ def ctf(
             sine = _sine(turns.reshape(-1, *k2.shape), treatment, dtype)
             result.index_copy_(0, chunk, _treat(sine * _envelope(chosen, k2), treatment))
     return result
+
+
+def weigh_(
+    transforms: Complex[Tensor, "n y xh"],
+    along: tuple[Complex[Tensor, "n xh"], Complex[Tensor, "n y"]],
+    terms: Float[Tensor, "5 y xh"],
+    optics: Optics,
+    row: int,
+    defocus: Defocus,
+) -> Float[Tensor, "n y xh"]:
+    """Multiply transforms by phases and by their CTFs, in place; return the squares of the CTFs.
+
+    The same as `ctf`, in one pass over the pixels, for images that are not treated nor damped.
+
+    Parameters
+    ----------
+    transforms
+        Of images of one optics group, complex64.
+    along
+        Factors of the columns and of the rows, such as `fourier.centring_phases`.
+    terms
+        `phase_terms` of the group.
+    optics, row, defocus
+        The group, and what its images differ in; B-factors are left out.
+    """
+    return transfer.weigh_(
+        transforms,
+        *along,
+        terms,
+        phase_coefficients(optics, row, defocus),
+        defocus.scale.to(torch.float32),
+        SMALLEST,
+    )
 
 
 def gamma_rad(

@@ -298,14 +298,19 @@ def require_fitting(image: npt.NDArray[np.generic], mode: int, where: str) -> No
         )
 
 
-def require_finite(values: npt.NDArray[np.float32], where: str) -> None:
-    """Refuse NaN and infinite pixels, naming how many there are and where the first is."""
+def is_finite(values: npt.NDArray[np.float32]) -> bool:
+    """Whether no value is NaN or infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum()):  # one fast pass; only what spoils it is looked for
-            return
-    finite = np.isfinite(values)
-    if finite.all():
+            return True
+    return bool(np.isfinite(values).all())
+
+
+def require_finite(values: npt.NDArray[np.float32], where: str) -> None:
+    """Refuse NaN and infinite pixels, naming how many there are and where the first is."""
+    if is_finite(values):
         return
+    finite = np.isfinite(values)
     first = tuple(int(i) for i in np.argwhere(~finite)[0])
     raise FormatError(
         f"{where}: {int(finite.size - finite.sum())} of {finite.size} pixels are NaN or infinite, "

@@ -22,7 +22,7 @@ from vitreous.errors import FormatError, InputError
 from vitreous.io import StackWriter, Star, Table, read_star, read_volume, write_mrc, write_star
 from vitreous.programs.tool import report
 
-_BATCH_BYTES = 6 << 20  # larger arrays would be new memory every time
+_BATCH_BYTES = 2 << 20  # transforms of larger batches are slower, in and out of the cache
 
 
 def main(argv: Sequence[str]) -> int:
@@ -175,18 +175,20 @@ def images_of(
     noise = noise_maker(arguments, particles, box)
     other = other_poses(particles, arguments, generator)
     size = max(1, _BATCH_BYTES // (4 * box * box))
+    terms: dict[int, Tensor] = {}
     for rows, slices in batches(source, particles, size):
-        predicted = predict(particles, slices, rows, arguments)
+        predicted = predict(particles, slices, rows, arguments, terms)
         if arguments.subtract_exp or arguments.simulate:
             images = particles.images(rows)
             _require_box(images, box, arguments)
-            images = images - fourier.inverse(predicted, 2, box)
+            images = images - fourier.inverse_to_corner(predicted, box)
             if other is not None:
                 alike = slices_of(source, other, rows)
-                added = predict(other, alike, rows, arguments) * arguments.adjust_simulation_SNR
-                images = images + fourier.inverse(added, 2, box)
+                added = predict(other, alike, rows, arguments, terms)
+                added *= arguments.adjust_simulation_SNR
+                images = images + fourier.inverse_to_corner(added, box)
         else:
-            images = fourier.inverse(predicted, 2, box)
+            images = fourier.inverse_to_corner(predicted, box)
         yield noise(images, rows, generator)
 
 
@@ -224,22 +226,34 @@ def predict(
     slices: Tensor,
     rows: NDArray[np.int64],
     arguments: argparse.Namespace,
+    terms: dict[int, Tensor],
 ) -> Tensor:
-    """Make of slices, which are changed, half transforms of what a camera would see."""
-    box, result = slices.shape[-2], slices
-    groups = torch.from_numpy(particles.group[rows])
+    """Make of slices, which are changed, half transforms of what a camera would see.
+
+    The origin of their images is the first pixel. `terms` keeps the CTF's functions of each group.
+    """
+    box, result, optics = slices.shape[-2], slices, particles.optics
+    along = fourier.centring_phases(-particles.shift_px(rows).float(), box)
+    given, groups = particles.defocus(rows), particles.group[rows]
+    has_odd = bool(optics.beam_tilt_mrad.any() or optics.odd_zernike.any())
+    treatment = ctf.Treatment(
+        phase_flipped=arguments.ctf_phase_flip,
+        intact_first_peak=arguments.ctf_intact_first_peak,
+        premultiplied=arguments.ctf2,
+    )
+    is_plain = treatment == ctf.PLAIN and not has_odd and not bool(given.bfactor_A2.any())
+    if arguments.ctf and is_plain and (groups == groups[0]).all():
+        row = int(groups[0])
+        if row not in terms:
+            terms[row] = ctf.phase_terms(optics, row, box)
+        ctf.weigh_(result, along, terms[row], optics, row, given)
+        return result
     if arguments.ctf or arguments.ctf2:
-        treatment = ctf.Treatment(
-            phase_flipped=arguments.ctf_phase_flip,
-            intact_first_peak=arguments.ctf_intact_first_peak,
-            premultiplied=arguments.ctf2,
-        )
-        given = particles.defocus(rows)
-        result *= ctf.ctf(particles.optics, given, box, group=groups, treatment=treatment)
-        if particles.optics.beam_tilt_mrad.any() or particles.optics.odd_zernike.any():
-            result *= ctf.odd_phase_plate(particles.optics, box)[groups]
-    result *= fourier.shift_phases(-particles.shift_px(rows).float(), box)
-    return result
+        group = torch.from_numpy(groups)
+        result *= ctf.ctf(optics, given, box, group=group, treatment=treatment)
+        if has_odd:
+            result *= ctf.odd_phase_plate(optics, box)[group]
+    return result.mul_(along[0][:, None]).mul_(along[1][..., None])
 
 
 def _magnified(particles: Particles, groups: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

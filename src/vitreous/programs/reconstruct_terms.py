@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vitreous.dataset.particles import Batch, Particles
 from vitreous.engine import ctf, ewald, fourier, helix
-from vitreous.engine.kernels import transfer
 from vitreous.engine.projection import Projector, project
 
 _BATCH_BYTES = 6 << 20  # larger arrays would be new memory every time
@@ -194,15 +193,8 @@ def _weighed(
         phases[row] = ctf.phase_terms(optics, row, side)
     transforms = fourier.forward_from_corner(batch.images)
     transforms[:, 0, 0] = 0  # as in `_centred`
-    weights = transfer.weigh_(
-        transforms,
-        *fourier.centring_phases(batch.shift_px.to(torch.float32), side),
-        phases[row],
-        ctf.phase_coefficients(optics, row, batch.defocus),
-        batch.defocus.scale.to(torch.float32),
-        ctf.SMALLEST,
-    )
-    return transforms, weights
+    along = fourier.centring_phases(batch.shift_px.to(torch.float32), side)
+    return transforms, ctf.weigh_(transforms, along, phases[row], optics, row, batch.defocus)
 
 
 def _has_odd_aberrations(particles: Particles, row: int) -> bool:
