@@ -6,6 +6,8 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
+from vitreous.jobs import registry
+
 
 def go(page: Page, address: str) -> None:
     """Open an address behind the hash."""
@@ -50,5 +52,30 @@ def run_external(page: Page, script: str, *, button: str = "Run", alias: str = "
     if alias:
         page.get_by_label("Alias", exact=True).fill(alias)
     page.locator(".foot").get_by_role("button", name=button, exact=True).click()
+    expect(page).to_have_url(re.compile(r"#/job/\d+"))
+    return int(page.url.rpartition("/")[2])
+
+
+def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool) -> None:
+    """Open the tab of the form that an option of a job type is on, and set it."""
+    option = registry.find(word).options[name]
+    tabs = page.get_by_role("tablist", name="Tabs of the form")
+    tabs.get_by_role("tab", name=re.compile(f"^{re.escape(option.tab)}")).click()
+    if isinstance(value, bool):
+        answer(page, name, "Yes" if value else "No")
+    elif option.choices:
+        field(page, name).locator("select").select_option(value)
+    else:
+        fill(page, name, value)
+
+
+def run(page: Page, word: str, *, after: int | None = None, **values: str | bool) -> int:
+    """Fill the form of a job type, press Run and return the number of the job."""
+    go(page, f"#/new/{word}" + (f"?after={after}" if after else ""))
+    for name, value in values.items():
+        fill_on_its_tab(page, word, name, value)
+    button = page.locator(".foot").get_by_role("button", name="Run", exact=True)
+    expect(button).to_be_enabled()
+    button.click()
     expect(page).to_have_url(re.compile(r"#/job/\d+"))
     return int(page.url.rpartition("/")[2])

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 import small_project
 from browser import gui_process, steps
+from browser.gallery_steps import at, click, show, state, wait
 from vitreous.io import Table, read_star, write_mrc, write_star
 from vitreous.project.node_types import OPTIMISER, PARTICLES
 
@@ -103,45 +104,6 @@ def many_particles(root):
         "rlnMaxValueProbDistribution": rng.uniform(0, 1, MANY).round(4),
     }
     write_star(root / "External/job002/many.star", [Table.from_columns("particles", columns)])
-
-
-def state(page):
-    """Return what the gallery says of itself."""
-    return page.evaluate("() => document.querySelector('.viewer.gallery').viewer.state")
-
-
-def wait(page, condition, timeout=20_000):
-    """Wait until something is true of the state `s`."""
-    page.wait_for_function(
-        "(text) => { const viewer = document.querySelector('.viewer.gallery')?.viewer;"
-        " if (!viewer) return false; const s = viewer.state;"
-        " return (" + condition + "); }",
-        arg="",
-        timeout=timeout,
-    )
-    return state(page)
-
-
-def show(page, path):
-    steps.go(page, f"#/display?path={path}")
-    return wait(page, "s.isReady && s.isLoaded")
-
-
-def at(page, place, part=0.5):
-    """Return where an image that is seen lies in the window."""
-    box = state(page)["boxes"][place]
-    canvas = page.locator(".g-canvas").bounding_box()
-    return canvas["x"] + box["x"] + part * box["width"], canvas["y"] + box["y"] + part * box[
-        "height"
-    ]
-
-
-def click(page, place, modifiers=()):
-    for key in modifiers:
-        page.keyboard.down(key)
-    page.mouse.click(*at(page, place))
-    for key in modifiers:
-        page.keyboard.up(key)
 
 
 def entry(page, place, name):
