@@ -256,6 +256,7 @@ def test_bad_movies_are_named_and_the_others_are_corrected(movies):
         (line,) = [one for one in told.splitlines() if f"/{name}" in one and "could not" in one]
         assert why in line, line
     assert "fewer frames than the last one wanted" in told
+    assert "short.tiff: 5 frames, most have 8" in told
     assert "blink.tiff: frame 5" in told
     assert any("8 of 11 movies could not be used" in line for line in run.lines)
     motion = read_motion("MotionCorr/job002/Movies/blink.star")

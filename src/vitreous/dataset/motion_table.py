@@ -68,6 +68,8 @@ class Corrected:
         How far the frames as a whole went, in pixels of the movie as recorded.
     pixel_size_A
         Of the movie as recorded.
+    n_frames
+        In the file of the movie, used or not; 0 where that is not known.
     """
 
     number: int
@@ -76,6 +78,7 @@ class Corrected:
     early_px: float
     late_px: float
     pixel_size_A: float
+    n_frames: int = 0
     unweighted: str = ""
     spectrum: str = ""
     even: str = ""

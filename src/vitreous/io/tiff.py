@@ -6,10 +6,12 @@ and the MRC file made of it then hold the same array.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -163,6 +165,7 @@ def open_pages(path: Path) -> tuple[TiffFile, list[TiffPage]]:
     """
     import tifffile
 
+    _without_remarks()
     os.close(open_descriptor(path))
     try:
         file = tifffile.TiffFile(path)
@@ -177,6 +180,12 @@ def open_pages(path: Path) -> tuple[TiffFile, list[TiffPage]]:
         file.close()
         raise FormatError(f"{path}: a TIFF file without pages; wanted one page a frame.")
     return file, pages
+
+
+@cache
+def _without_remarks() -> None:
+    """Keep tifffile's remarks on a damaged file from the terminal; what matters is raised."""
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def damaged(path: Path, error: BaseException, where: str = "") -> FormatError:

@@ -24,7 +24,7 @@ from vitreous.programs.motioncorr_frame import Task
 from vitreous.programs.motioncorr_inputs import Detector
 from vitreous.programs.motioncorr_memory import need_of
 from vitreous.programs.motioncorr_own import OwnWork
-from vitreous.programs.motioncorr_report import report
+from vitreous.programs.motioncorr_report import report, warn_of_frame_counts
 from vitreous.programs.motioncorr_settings import Extra, read_extra, spectrum_group
 
 RESULT = "corrected_micrographs.star"
@@ -51,6 +51,7 @@ def run(options: MotionCorr, run: Run) -> None:
         work, settings = _external(options, extra, files, publish, run)
     outcome = process(run, movies.rows, work, settings)
     if outcome.leads:
+        warn_of_frame_counts(outcome.done, movies.rows, run)
         report(outcome.done, run)
 
 

@@ -59,6 +59,7 @@ def corrected(movie: MovieRow, motion: MovieMotion, files: Files) -> Corrected:
         early_px=early_px,
         late_px=late_px,
         pixel_size_A=motion.pixel_size_A,
+        n_frames=len(motion.shift_px),
         unweighted=name("_noDW"),
         spectrum=name("_PS"),
         even=name("_EVN"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from vitreous.dataset.motion_star import MovieMotion, read_motion
-from vitreous.dataset.motion_table import Corrected
+from vitreous.dataset.motion_table import Corrected, MovieRow
 from vitreous.engine.motion import local
 from vitreous.jobs.context import Run
 from vitreous.programs.pdf_log import write_log
@@ -39,6 +40,17 @@ def report(done: Sequence[Corrected], run: Run) -> None:
     run.plot("early_late_motion", "scatter", "Early against late motion", _early_late(done))
     run.plot("drift", "vectors", "Path of the sample in each movie", _paths(done))
     write_log(run.path)
+
+
+def warn_of_frame_counts(done: Sequence[Corrected], movies: Sequence[MovieRow], run: Run) -> None:
+    """Name movies that have more or fewer frames than most: an exposure may have been cut short."""
+    ((usual, _),) = Counter(one.n_frames for one in done).most_common(1)
+    for one in done:
+        if one.n_frames != usual:
+            run.warn(
+                "Some movies have more or fewer frames than most.",
+                f"{movies[one.number].name}: {one.n_frames} frames, most have {usual}",
+            )
 
 
 def _histogram(done: Sequence[Corrected]) -> dict[str, object]:
