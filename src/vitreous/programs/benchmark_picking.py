@@ -26,7 +26,7 @@ from vitreous.io import Star, Table, read_star, write_star
 from vitreous.io.coordinates import below_job, read_coordinates, read_picks
 from vitreous.programs.benchmark_runs import execute, seconds
 
-N_MICROGRAPHS = 4
+N_MICROGRAPHS = 8
 N_LARGE, LARGE_PX = 100, 4096
 SIDE_PX = 2048
 PIXEL_A = 2.0
@@ -85,7 +85,7 @@ def run(
         "simulation": _SIMULATION,
         "long_list": f"{N_LARGE} micrographs of {LARGE_PX} x {LARGE_PX} pixels: {_LARGE}",
         "harder": {"simulation": _HARD, "rows": hard},
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": _n_cores(),
         "rows": rows,
     }
 
@@ -187,7 +187,7 @@ def _compare(
 
 
 def _ours(method: str, *, is_hard: bool) -> list[str]:
-    words = ["vitreous", "run", "autopick", f"micrographs={_LIST}"]
+    words = ["vitreous", "run", "autopick", f"micrographs={_LIST}", f"n_ranks={_n_cores()}"]
     if method == "log":
         low, high, threshold = _BLOBS
         words += ["use_log=Yes", f"log_min_diameter_A={low}", f"log_max_diameter_A={high}",
@@ -202,8 +202,7 @@ def _ours(method: str, *, is_hard: bool) -> list[str]:
 
 
 def _relion(method: str) -> list[str]:
-    n_ranks = len(os.sched_getaffinity(0))
-    words = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(n_ranks),
+    words = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(_n_cores()),
              "relion_autopick_mpi", "--i", _LIST, "--odir", "relion/",
              "--pickname", "autopick", "--shrink", "0", "--lowpass", "20"]  # fmt: skip
     if method == "log":
@@ -214,6 +213,11 @@ def _relion(method: str) -> list[str]:
     return [*words, "--ref", "refs/particles.mrcs", "--invert", "--ctf", "--highpass", "400",
             "--ang", str(t["step_deg"]), "--threshold", str(t["threshold"]), "--min_distance",
             str(t["distance_A"]), "--particle_diameter", str(t["diameter_A"])]  # fmt: skip
+
+
+def _n_cores() -> int:
+    """Return how many ranks both programs get."""
+    return len(os.sched_getaffinity(0))
 
 
 def quality(folder: Path, program: str) -> tuple[float, float]:
