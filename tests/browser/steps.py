@@ -60,7 +60,7 @@ def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool) -> None
     """Open the tab of the form that an option of a job type is on, and set it."""
     option = registry.find(word).options[name]
     tabs = page.get_by_role("tablist", name="Tabs of the form")
-    tabs.get_by_role("tab", name=re.compile(f"^{re.escape(option.tab)}")).click()
+    tabs.get_by_role("tab").filter(has_text=option.tab).first.click()
     if isinstance(value, bool):
         answer(page, name, "Yes" if value else "No")
     elif option.choices:
