@@ -201,6 +201,21 @@ def test_a_bad_micrograph_is_named_and_left_out(project: Path) -> None:
     assert len(read_coordinates("AutoPick/job005/autopick.star", project)) == 1
 
 
+def test_micrographs_of_no_known_group_or_sampling_are_named(project: Path) -> None:
+    names = [f"Micrographs/m{number}.mrc" for number in (0, 1, 0)]
+    optics = {
+        "rlnOpticsGroupName": ["a", "b"], "rlnOpticsGroup": [1, 2],
+        "rlnMicrographPixelSize": [2.0, 0.0],
+    }  # fmt: skip
+    rows = {"rlnMicrographName": names, "rlnOpticsGroup": [1, 7, 2]}
+    tables = [Table.from_columns("optics", optics), Table.from_columns("micrographs", rows)]
+    write_star(project / "micrographs.star", Star(tables))
+    job = _pick(_log(), project)
+    assert "m1.mrc: rlnOpticsGroup is 7, but data_optics has 1, 2" in job.told
+    assert "nobody knows its pixel size" in job.told
+    assert any("2 of 3 micrographs could not be used" in line for line in job.lines)
+
+
 def test_a_mask_larger_than_the_box_is_refused_first(project: Path) -> None:
     arguments = Running(other_arguments="--particle_diameter 500")
     with pytest.raises(InputError, match="mask is larger than the box"):

@@ -33,12 +33,15 @@ class Micrograph:
     optics, defocus
         One group and one image; None where the list does not tell them. The optics have a box of
         one pixel: `on_grid` makes it that of the micrograph.
+    problem
+        Why it cannot be used; empty where it can.
     """
 
     name: str
     pixel_size_A: float
     optics: Optics | None = None
     defocus: Defocus | None = None
+    problem: str = ""
 
     def on_grid(self, full: tuple[int, int], device: torch.device) -> Optics:
         """Return the optics of a half transform of a micrograph of sides ``y x``, not square."""
@@ -115,7 +118,22 @@ def _micrograph(
             cs_mm=cs_mm,
             amplitude_contrast=contrast,
         )
-    return Micrograph(str(row[NAME]), pixel, optics, _defocus(both))
+    return Micrograph(
+        str(row[NAME]), pixel, optics, _defocus(both), _problem(number, groups, pixel)
+    )
+
+
+def _problem(number: int, groups: Mapping[int, object], pixel_A: float) -> str:
+    """Return why a micrograph cannot be used."""
+    if number not in groups:
+        there = ", ".join(map(str, sorted(groups)))
+        return (
+            f"{GROUP} is {number}, but data_optics has {there}. Import it again, or correct the "
+            "list."
+        )
+    if not pixel_A > 0:
+        return "nobody knows its pixel size: its optics group has none. Give it as “Pixel size”."
+    return ""
 
 
 def _defocus(row: Mapping[str, Any]) -> Defocus | None:

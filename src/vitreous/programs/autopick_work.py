@@ -86,10 +86,8 @@ class Picking(Work[Micrograph, NDArray[np.float32], Picked, Result]):
 
     def load(self, unit: Micrograph) -> NDArray[np.float32]:
         """Read the micrograph; an odd last row or column is left out."""
-        if not unit.pixel_size_A > 0:
-            raise InputError(
-                "nobody knows its pixel size: its optics group has none. Give it as “Pixel size”."
-            )
+        if unit.problem:
+            raise InputError(unit.problem)
         image = read_image(self.run.project / unit.name).data
         return np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
 
