@@ -175,6 +175,10 @@ def test_simulation_moves_the_signal_to_other_poses(folder, monkeypatch):
         (["--ang", "poses.star", "--add_noise"], "--white_noise"),
         (["--mask", "small.mrc", "--nr_uniform", "2"], "must have one size"),
         (["--ang", "poses.star", "--subtract_exp"], "none.mrcs"),
+        (["--ang", "fine.star", "--subtract_exp"], "pixels of 0.5 Å"),
+        (["--mask", "coarse.mrc", "--nr_uniform", "2"], "the mask has pixels of 9 Å"),
+        (["--i", "empty.mrc", "--nr_uniform", "2"], "all its values are 0"),
+        (["--maxres", "1e9", "--nr_uniform", "2"], "nothing is left"),
     ],
 )
 def test_what_cannot_work_is_refused_and_nothing_is_written(
@@ -182,10 +186,27 @@ def test_what_cannot_work_is_refused_and_nothing_is_written(
 ):
     monkeypatch.chdir(folder)
     write_volume("small.mrc", np.zeros((8, 8, 8), np.float32), PIXEL)
+    whole = read_volume("map.mrc").data
+    write_volume("coarse.mrc", np.ones_like(whole), 9.0)
+    write_volume("empty.mrc", np.zeros_like(whole), PIXEL)
+    star = read_star("poses.star")
+    fine = star["optics"].with_columns({"rlnImagePixelSize": [0.5] * len(star["optics"])})
+    write_star("fine.star", star.with_table(fine))
     assert project.main(["--i", "map.mrc", "--o", "refused", *flags]) == 2
     assert message in capsys.readouterr().err
     assert not (folder / "refused.mrcs").exists()
     assert not (folder / "refused.star").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--pad 0.5", "--nr_uniform 0", "--rot nan", "--sigma_offset -1", "--white_noise -1", "--j -1"],
+)
+def test_values_that_are_none_are_refused(folder, flags):
+    before = sorted(folder.iterdir())
+    with pytest.raises(SystemExit, match="2"):
+        project.main(["--i", str(folder / "map.mrc"), "--o", "refused", *flags.split()])
+    assert sorted(folder.iterdir()) == before
 
 
 def test_a_map_with_an_odd_side_is_refused(tmp_path, capsys):

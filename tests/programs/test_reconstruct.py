@@ -18,6 +18,7 @@ from vitreous.io import (
     read_volume,
     write_mrc,
     write_star,
+    write_volume,
 )
 from vitreous.programs import reconstruct
 from vitreous.testing.phantoms import cluster
@@ -214,6 +215,9 @@ def test_few_real_particles_without_symmetry_give_the_map_of_relion(
         (lambda o, p: (o.with_columns({"rlnImageSize": [40]}), p), "says rlnImageSize 40"),
         (lambda o, p: (o, p.with_columns({"rlnAngleTilt": [np.nan] * len(p)})), "not finite"),
         (lambda o, p: (o, p.with_columns({"rlnAngleRot": [1e7] * len(p)})), "cannot be an angle"),
+        (lambda o, p: (o, p.with_columns({"rlnOriginXAngst": [1e6] * len(p)})), "be an origin in"),
+        (lambda o, p: (o, p.with_columns({"rlnDefocusU": [1e9] * len(p)})), "cannot be a defocus"),
+        (lambda o, p: (o.with_columns({"rlnImagePixelSize": [7.5]}), p), "says 7.5 Å, but the"),
         (lambda o, p: (o, p.without("rlnAnglePsi")), "rlnAnglePsi"),
         (lambda o, p: (o, p.without("rlnRandomSubset")), "no rlnRandomSubset"),
     ],
@@ -397,6 +401,7 @@ def test_a_new_box_keeps_what_is_in_the_middle(bent):
         (["--nr_helical_asu", "0"], "--nr_helical_asu"),
         (["--class", "3"], "rlnClassNumber"),
         (["--subset", "7"], "none of its 600 particles"),
+        (["--maxres", "1e9"], "nothing is left"),
     ],
 )
 def test_options_that_cannot_work_are_refused_and_nothing_is_written(
@@ -406,6 +411,26 @@ def test_options_that_cannot_work_are_refused_and_nothing_is_written(
     arguments = ["--i", str(simulated / "particles.star"), "--img", str(simulated)]
     assert reconstruct.main([*arguments, "--o", str(out), *flags]) == 2
     assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_map_to_subtract_must_have_the_box_of_the_images(simulated, tmp_path, capsys):
+    write_volume(tmp_path / "small.mrc", np.ones((8, 8, 8), np.float32), 2.0)
+    arguments = ["--i", str(simulated / "particles.star"), "--img", str(simulated)]
+    arguments += ["--subtract", str(tmp_path / "small.mrc"), "--o", str(tmp_path / "refused.mrc")]
+    assert reconstruct.main(arguments) == 2
+    assert "the map is 8 x 8 x 8 pixels" in capsys.readouterr().err
+    assert not (tmp_path / "refused.mrc").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--pad 0", "--pad nan", "--angpix -3", "--iter -1", "--j -1", "--o map.star"],
+)
+def test_values_that_are_none_are_refused(tmp_path, monkeypatch, flags):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        reconstruct.main(["--i", "particles.star", *flags.split()])
     assert not list(tmp_path.iterdir())
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -389,6 +393,7 @@ def test_boxes_cut_at_the_true_coordinates_are_projections_at_the_true_poses(tmp
         ("particles", ["--i", "nan.mrc"], "NaN"),
         ("particles", ["--i", "flat.mrc"], "every value is 0"),
         ("particles", ["--weights", "1", "2"], "--weights has 2 numbers for 1 inputs"),
+        ("particles", ["--weights", "-1"], "none may be negative"),
         ("particles", ["--assembly", "9"], "no biological assembly '9'"),
         ("particles", ["--prefer", "0", "200", "5", "0.5"], "--prefer"),
         ("micrographs", ["--size", "255", "256"], "--size 255 256"),
@@ -411,6 +416,34 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(
     assert simulate.main([what, "--o", "out", *flags]) == 2
     assert told in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("flag", ["--angpix", "--kV", "--bfactor", "--dose", "--even_zernike"])
+def test_numbers_that_are_none_are_refused(tmp_path, flag):
+    with pytest.raises(SystemExit, match="2"):
+        simulate.main(["particles", "--o", str(tmp_path / "out"), flag, "nan"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_leaves_no_process_no_warning_and_no_listing(tmp_path, number, code):
+    flags = ["micrographs", "--o", "out", "--n", "4000", "--j", "2", "--size", "128", "128"]
+    heeded = ["env", "--default-signal=INT"]  # where the tests themselves run in the background
+    command = [*heeded, sys.executable, "-P", "-m", "vitreous.programs.simulate", *flags]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        try:
+            while not list(tmp_path.glob("out/Micrographs/*.mrc")):
+                assert running.poll() is None
+                time.sleep(0.1)
+            os.killpg(running.pid, number)
+            told = running.communicate(timeout=60)[1]
+        finally:
+            running.kill()
+    assert running.returncode == code
+    assert told in {"", "vitreous simulate: stopped\n"}
+    assert not (tmp_path / "out/micrographs.star").exists()
 
 
 def test_nothing_is_replaced_unasked(particles, capsys):

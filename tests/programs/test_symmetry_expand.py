@@ -159,6 +159,8 @@ def test_mirrors_give_other_views_that_look_the_same(folder: Path) -> None:
         ("--i nan.star --sym C2", "row 2: an angle or origin is not a number"),
         ("--i origin.star --sym C2", "row 1: an angle or origin is not a number"),
         ("--i in.star --helix --asu 3", "needs --twist or --rise"),
+        ("--i far.star --sym C2", "cannot be an angle in degrees"),
+        ("--i alone.star --sym C2", "but data_optics has none"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(
@@ -169,6 +171,8 @@ def test_bad_input_is_refused_and_nothing_is_written(
     write_star("flat.star", star.with_table(table.without(*ANGLES)))
     write_star("empty.star", star.with_table(table.select(np.zeros(0, np.int64))))
     write_star("origin.star", star.with_table(table.with_columns({"rlnOriginXAngst": np.nan})))
+    write_star("far.star", star.with_table(table.with_columns({"rlnAngleTilt": 1e7})))
+    write_star("alone.star", [table.with_columns({"rlnOpticsGroup": [1] * len(table)})])
     (folder / "nan.star").write_text(STAR.replace("mrcs 40 120", "mrcs nan 120"))
     assert main([*flags.split(), "--o", "out.star"]) == 2
     told = capsys.readouterr()

@@ -19,8 +19,11 @@ from torch import Tensor
 from vitreous.engine.ctf import Defocus, Optics
 from vitreous.engine.geometry import matrix_from_euler
 from vitreous.errors import FormatError
-from vitreous.io import ImageRef, Table, parse_ref, read_images, read_star
+from vitreous.io import ImageRef, ImageStack, Table, parse_ref, read_images, read_star
 
+_SAME_PIXEL = 0.01  # relative; headers are rounded
+_UNSET_PIXEL_SIZES = (0.0, 1.0)
+_LARGEST_DEFOCUS_A = 1e6
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
@@ -236,6 +239,36 @@ def read_particles(
     return Particles.from_tables(table, optics_table, folder)
 
 
+def same_pixel(told_A: float, wanted_A: float) -> bool:
+    """Whether a header agrees with a pixel size, or says nothing about it."""
+    return told_A in _UNSET_PIXEL_SIZES or abs(told_A / wanted_A - 1) <= _SAME_PIXEL
+
+
+def require_stated_pixels(particles: Particles, path: Path | str) -> None:
+    """Refuse images whose header has another pixel size than their optics group.
+
+    Parameters
+    ----------
+    particles
+        The first image of each optics group is looked at.
+    path
+        The particle file, for the message.
+    """
+    for group in np.unique(particles.group).tolist():
+        row = int(np.flatnonzero(particles.group == group)[0])
+        ref = parse_ref(particles.table["rlnImageName"][row])
+        with ImageStack(particles.folder / ref.path, permissive=True) as stack:
+            told_A = stack.header.pixel_size_A
+        stated_A = particles.pixel_size_A(group)
+        if not same_pixel(told_A, stated_A):
+            message = (
+                f"{path}: rlnImagePixelSize of optics group {group + 1} says {stated_A:g} Å, but "
+                f"the header of {ref.path} says {told_A:.4g} Å. Correct the wrong one, or give "
+                "--angpix to go by the STAR file."
+            )
+            raise FormatError(message)
+
+
 def optics_record(optics_table: Table) -> Optics:
     """Turn an optics table into the engine's record."""
     n = len(optics_table)
@@ -269,25 +302,29 @@ def optics_record(optics_table: Table) -> Optics:
     )
 
 
-def _row_problems(table: Table, optics_table: Table) -> Iterator[str]:
+def pose_problems(table: Table, optics_table: Table) -> Iterator[str]:
+    """Yield what is wrong with the optics groups and the poses of particles, with the rows.
+
+    Parameters
+    ----------
+    table, optics_table
+        As they stand in the file; an optics table without rows has no groups.
+    """
     where = f"data_{table.name}"
     if "rlnOpticsGroup" not in table:
         yield f"{where}: rlnOpticsGroup is missing; convert the file or add the column"
         return
-    known = {int(number) for number in optics_table["rlnOpticsGroup"]}
+    known = {int(number) for number in optics_table.get("rlnOpticsGroup", [])}
     groups = np.asarray(table["rlnOpticsGroup"])
     lost = np.flatnonzero(~np.isin(groups, list(known)))
     if lost.size:
+        there = ", ".join(map(str, sorted(known))) or "none"
         yield (
             f"{where} row {lost[0] + 1} ({lost.size} rows in all): rlnOpticsGroup is "
-            f"{groups[lost[0]]}, but data_optics has {', '.join(map(str, sorted(known)))}. Join "
+            f"{groups[lost[0]]}, but data_optics has {there}. Join "
             "the files with a JoinStar job, which renumbers groups."
         )
-    for label in table.labels:
-        values = table[label]
-        if values.dtype == np.float64 and not np.isfinite(values).all():
-            bad = np.flatnonzero(~np.isfinite(values))
-            yield f"{where} row {bad[0] + 1} ({bad.size} rows in all): {label} is not finite"
+    yield from _far_away(table, optics_table)
     for label in _ANGLES:
         values = np.abs(np.asarray(table.get(label, []), np.float64))
         bad = np.flatnonzero(values > 3600)
@@ -295,6 +332,38 @@ def _row_problems(table: Table, optics_table: Table) -> Iterator[str]:
             yield (
                 f"{where} row {bad[0] + 1} ({bad.size} rows in all): {label} is "
                 f"{table[label][bad[0]]}, which cannot be an angle in degrees"
+            )
+
+
+def _row_problems(table: Table, optics_table: Table) -> Iterator[str]:
+    for label in table.labels:
+        values = table[label]
+        if values.dtype == np.float64 and not np.isfinite(values).all():
+            bad = np.flatnonzero(~np.isfinite(values))
+            yield (
+                f"data_{table.name} row {bad[0] + 1} ({bad.size} rows in all): {label} is not "
+                "finite"
+            )
+    yield from pose_problems(table, optics_table)
+
+
+def _far_away(table: Table, optics_table: Table) -> Iterator[str]:
+    """Yield origins beyond the image and defoci that no microscope has."""
+    limits = dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), (_LARGEST_DEFOCUS_A, "a defocus"))
+    if "rlnImageSize" in optics_table and "rlnImagePixelSize" in optics_table:
+        sides_A = [
+            float(box) * float(pixel)
+            for box, pixel in zip(
+                optics_table["rlnImageSize"], optics_table["rlnImagePixelSize"], strict=True
+            )
+        ]
+        limits |= dict.fromkeys(_ORIGINS, (max(sides_A, default=0.0), "an origin in this box"))
+    for label, (most, kind) in limits.items():
+        bad = np.flatnonzero(np.abs(np.asarray(table.get(label, []), np.float64)) > most)
+        if bad.size:
+            yield (
+                f"data_{table.name} row {bad[0] + 1} ({bad.size} rows in all): {label} is "
+                f"{table[label][bad[0]]:g} Å, which cannot be {kind} (at most {most:g} Å)"
             )
 
 

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitreous.dataset.particles import Particles, read_particles
+from vitreous.dataset.particles import Particles, read_particles, same_pixel
 from vitreous.engine import ctf, fourier, geometry
 from vitreous.engine.kernels import slices as kernels
 from vitreous.engine.projection import Projector, project, projector
 from vitreous.errors import FormatError, InputError
 from vitreous.io import StackWriter, Star, Table, read_star, read_volume, write_mrc, write_star
-from vitreous.programs.tool import report
+from vitreous.programs.tool import at_least, count_from, finite, report
 
 _BATCH_BYTES = 2 << 20  # transforms of larger batches are slower, in and out of the cache
 
@@ -53,7 +53,9 @@ def run(arguments: argparse.Namespace) -> str:
     if arguments.ang is None:
         particles = uniform_particles(source, arguments)
     else:
-        particles = on_the_map(read_particles(arguments.ang, with_images=False), source)
+        read = read_particles(arguments.ang, with_images=False)
+        _require_pixel(read, source, arguments)
+        particles = on_the_map(read, source)
     stack, star = f"{arguments.o}.mrcs", f"{arguments.o}.star"
     with (
         StackWriter(stack, (source.box_px, source.box_px), source.pixel_size_A) as writer,
@@ -82,8 +84,18 @@ def read_source(arguments: argparse.Namespace) -> Source:
             "even side is needed. `vitreous image --new_box` makes one."
         )
         raise FormatError(message)
+    if not data.any():
+        message = f"{arguments.i}: the map is empty: all its values are 0"
+        raise FormatError(message)
     if arguments.mask:
-        mask = torch.from_numpy(np.ascontiguousarray(read_volume(arguments.mask).data, np.float32))
+        found = read_volume(arguments.mask)
+        mask = torch.from_numpy(np.ascontiguousarray(found.data, np.float32))
+        if not same_pixel(found.pixel_size_A, _pixel_size(arguments, volume.pixel_size_A)):
+            message = (
+                f"{arguments.mask}: the mask has pixels of {found.pixel_size_A:g} Å, the map of "
+                f"{_pixel_size(arguments, volume.pixel_size_A):g} Å; they must agree"
+            )
+            raise FormatError(message)
         if mask.shape != data.shape:
             message = (
                 f"{arguments.mask}: the mask is {tuple(mask.shape)}, the map {tuple(data.shape)} "
@@ -95,6 +107,12 @@ def read_source(arguments: argparse.Namespace) -> Source:
     r_max = None
     if arguments.maxres > 0:
         r_max = round(len(data) * pixel_size_A / arguments.maxres)
+        if r_max < 1:
+            message = (
+                f"--maxres is {arguments.maxres:g} Å, but the box is only "
+                f"{len(data) * pixel_size_A:g} Å wide: nothing is left"
+            )
+            raise InputError(message)
     return Source(projector(data, arguments.pad, r_max), pixel_size_A)
 
 
@@ -335,6 +353,20 @@ def _pixel_size(arguments: argparse.Namespace, header_A: float) -> float:
     return header_A
 
 
+def _require_pixel(particles: Particles, source: Source, arguments: argparse.Namespace) -> None:
+    """Refuse to subtract from images of another sampling than that of the map."""
+    if not (arguments.subtract_exp or arguments.simulate):
+        return
+    for group in np.unique(particles.group).tolist():
+        stated_A = particles.pixel_size_A(group)
+        if stated_A > 0 and not same_pixel(source.pixel_size_A, stated_A):
+            message = (
+                f"{arguments.ang}: the images of optics group {group + 1} have pixels of "
+                f"{stated_A:g} Å, the map of {source.pixel_size_A:g} Å; rescale one of them"
+            )
+            raise FormatError(message)
+
+
 def _require_box(images: Tensor, box: int, arguments: argparse.Namespace) -> None:
     if images.shape[-2:] != (box, box):
         message = (
@@ -352,19 +384,23 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--i", required=True, metavar="MRC", help="map to project")
     add("--o", default="proj", metavar="ROOT", help="name of the output, without ending")
-    add("--angpix", type=float, default=-1, metavar="A", help="pixel size (header)")
+    add("--angpix", type=finite, default=-1, metavar="A", help="pixel size (header)")
     add("--mask", metavar="MRC", help="multiply the map by this first")
-    add("--maxres", type=float, default=-1, metavar="A", help="finest resolution, in ångström")
-    add("--pad", type=float, default=2, metavar="P", help="padding of the Fourier grid (2)")
-    add("--j", type=int, default=0, metavar="N", help="threads (all)")
+    add("--maxres", type=finite, default=-1, metavar="A", help="finest resolution, in ångström")
+    add("--pad", type=at_least(1), default=2, metavar="P", help="padding of the Fourier grid (2)")
+    add("--j", type=count_from(0), default=0, metavar="N", help="threads (all)")
     group = parser.add_argument_group("Poses").add_argument
     group("--ang", metavar="STAR", help="particles whose poses and CTFs are used")
-    group("--nr_uniform", type=int, default=-1, metavar="N", help="N random poses instead")
-    group("--sigma_offset", type=float, default=0, metavar="PX", help="spread of random offsets")
+    group(
+        "--nr_uniform", type=count_from(1), default=-1, metavar="N", help="N random poses instead"
+    )
+    group(
+        "--sigma_offset", type=at_least(0), default=0, metavar="PX", help="spread of random offsets"
+    )
     for angle in ("rot", "tilt", "psi"):
-        group(f"--{angle}", type=float, default=0, metavar="DEG", help="of a single projection")
+        group(f"--{angle}", type=finite, default=0, metavar="DEG", help="of a single projection")
     for axis in ("x", "y"):
-        group(f"--{axis}off", type=float, default=0, metavar="PX", help="of a single projection")
+        group(f"--{axis}off", type=finite, default=0, metavar="PX", help="of a single projection")
     group("--random_seed", type=int, default=0, metavar="N", help="for poses and noise (0)")
     group = parser.add_argument_group("CTF").add_argument
     group("--ctf", action="store_true", help="multiply by the CTF")
@@ -373,11 +409,15 @@ def _parser() -> argparse.ArgumentParser:
     group("--ctf_intact_first_peak", action="store_true", help="leave the CTF 1 to its first peak")
     group = parser.add_argument_group("Noise and experimental images").add_argument
     group("--add_noise", action="store_true", help="add noise")
-    group("--white_noise", type=float, default=0, metavar="SD", help="deviation of white noise")
+    group(
+        "--white_noise", type=at_least(0), default=0, metavar="SD", help="deviation of white noise"
+    )
     group("--model_noise", metavar="STAR", help="model file with noise spectra")
     group("--subtract_exp", action="store_true", help="subtract projections from the images")
     group("--simulate", action="store_true", help="subtract, then add at another pose")
-    group("--adjust_simulation_SNR", type=float, default=1, metavar="F", help="scale what is added")
+    group(
+        "--adjust_simulation_SNR", type=finite, default=1, metavar="F", help="scale what is added"
+    )
     group("--ang_simulate", metavar="STAR", help="poses that --simulate adds (else shuffled)")
     return parser
 

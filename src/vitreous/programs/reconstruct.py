@@ -12,7 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.dataset.particles import Particles, read_particles
+from vitreous.dataset.particles import (
+    Particles,
+    read_particles,
+    require_stated_pixels,
+    same_pixel,
+)
 from vitreous.distributed.memory import available_bytes
 from vitreous.engine import reconstruction, symmetry
 from vitreous.engine.kernels import slices
@@ -20,7 +25,7 @@ from vitreous.engine.projection import Accumulator, projector
 from vitreous.errors import EnvironmentMissing, FormatError, InputError
 from vitreous.io import read_star, read_volume, write_volume
 from vitreous.programs.reconstruct_terms import Term, terms, together
-from vitreous.programs.tool import report
+from vitreous.programs.tool import at_least, count_from, finite, map_name, positive, report
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,18 +59,27 @@ def maps(arguments: argparse.Namespace) -> Iterator[tuple[Path, Tensor, float]]:
     """
     particles = chosen(read_particles(arguments.i, arguments.img), arguments)
     check(particles, arguments)
+    if arguments.angpix == 0:  # who gives a pixel size knows that the headers may be wrong
+        require_stated_pixels(particles, arguments.i)
     particles = disturbed(particles, arguments)
     box, pixel_size_A = particles.box_px(), arguments.angpix or particles.pixel_size_A()
     if arguments.newbox > 0:
         box = arguments.newbox
-    r_max = round(box * pixel_size_A / arguments.maxres) if arguments.maxres > 0 else None
+    r_max = None
+    if arguments.maxres > 0:
+        r_max = round(box * pixel_size_A / arguments.maxres)
+        if r_max < 1:
+            message = (
+                f"--maxres is {arguments.maxres:g} Å, but the box is only {box * pixel_size_A:g} Å "
+                "wide: nothing is left. Give a finer resolution, such as 10."
+            )
+            raise InputError(message)
     n_sums = 2 if arguments.halves else 1
     require_memory(box, arguments, r_max, n_sums)
     operators = symmetry.rotations(arguments.sym, torch.float32)
     subtracted = None
     if arguments.subtract:
-        volume = torch.from_numpy(read_volume(arguments.subtract).data)
-        subtracted = projector(volume, arguments.pad)
+        subtracted = projector(_subtracted_map(particles, arguments), arguments.pad)
     sums = [Accumulator(box, arguments.pad, r_max) for _ in range(n_sums)]
     half = np.zeros(len(particles), np.int64)
     if arguments.halves:
@@ -85,6 +99,20 @@ def maps(arguments: argparse.Namespace) -> Iterator[tuple[Path, Tensor, float]]:
             yield path, solve(total, arguments), pixel_size_A
         sums[0].merge_(sums.pop())
     yield arguments.o, solve(sums[0], arguments), pixel_size_A
+
+
+def _subtracted_map(particles: Particles, arguments: argparse.Namespace) -> Tensor:
+    """Read the map whose projections are subtracted; its box is that of the images."""
+    found = read_volume(arguments.subtract)
+    box_px, pixel_size_A = particles.box_px(), particles.pixel_size_A()
+    if found.data.shape != (box_px,) * 3 or not same_pixel(found.pixel_size_A, pixel_size_A):
+        message = (
+            f"{arguments.subtract}: the map is {' x '.join(map(str, found.data.shape[::-1]))} "
+            f"pixels of {found.pixel_size_A:g} Å, the images have {box_px} of {pixel_size_A:g} Å. "
+            "`vitreous image --rescale_angpix` and --new_box make them alike."
+        )
+        raise FormatError(message)
+    return torch.from_numpy(found.data)
 
 
 def add_(sums: Accumulator, term: Term, rows: slice | Tensor) -> None:
@@ -222,6 +250,10 @@ def read_fsc(path: str) -> Tensor:
     raise FormatError(message)
 
 
+def _map_path(text: str) -> Path:
+    return Path(map_name(text))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the options; other programs that sum slices take their defaults from here."""
     parser = argparse.ArgumentParser(
@@ -230,16 +262,20 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--i", required=True, metavar="STAR", help="particles with poses")
-    add("--o", default="vitreous.mrc", type=Path, metavar="MRC", help="map to write")
+    add("--o", default=Path("vitreous.mrc"), type=_map_path, metavar="MRC", help="map to write")
     add("--sym", default="c1", metavar="GROUP", help="point group, such as D2 or I1")
-    add("--maxres", type=float, default=-1, metavar="A", help="finest resolution used, in ångström")
-    add("--pad", type=float, default=2, metavar="P", help="padding of the Fourier grid (2)")
+    add(
+        "--maxres", type=finite, default=-1, metavar="A", help="finest resolution used, in ångström"
+    )
+    add("--pad", type=at_least(1), default=2, metavar="P", help="padding of the Fourier grid (2)")
     add("--img", default=".", metavar="DIR", help="folder that image names are relative to")
     add("--subset", type=int, default=-1, metavar="H", help="only half set 1 or 2")
     add("--halves", action="store_true", help="also both half-maps, ROOT_half1.mrc and _half2")
     add("--class", type=int, default=-1, dest="cls", metavar="K", help="only particles of a class")
-    add("--angpix", type=float, default=0, metavar="A", help="pixel size of the map, in ångström")
-    add("--j", type=int, default=0, metavar="N", help="threads (all)")
+    add(
+        "--angpix", type=positive, default=0, metavar="A", help="pixel size of the map, in ångström"
+    )
+    add("--j", type=count_from(0), default=0, metavar="N", help="threads (all)")
     group = parser.add_argument_group("CTF").add_argument
     group("--ctf", action="store_true", help="correct for the CTF")
     group("--ctf_intact_first_peak", action="store_true", help="leave CTFs as 1 to the first peak")
@@ -247,8 +283,10 @@ def parser() -> argparse.ArgumentParser:
     group("--only_flip_phases", action="store_true", help="correct signs, not amplitudes")
     group = parser.add_argument_group("Ewald sphere").add_argument
     group("--ewald", action="store_true", help="correct for the curvature of the Ewald sphere")
-    group("--mask_diameter", type=float, default=-1, metavar="A", help="of the particle")
-    group("--width_mask_edge", type=float, default=3, metavar="PX", help="soft edge of the mask")
+    group("--mask_diameter", type=finite, default=-1, metavar="A", help="of the particle")
+    group(
+        "--width_mask_edge", type=at_least(0), default=3, metavar="PX", help="soft edge of the mask"
+    )
     group("--reverse_curvature", action="store_true", help="the other hand of the curvature")
     group("--newbox", type=int, default=-1, metavar="PX", help="crop the images once corrected")
     group("--skip_mask", action="store_true", help="do not mask the corrected images")
@@ -257,16 +295,18 @@ def parser() -> argparse.ArgumentParser:
     group("--sectors", type=int, default=2, help=argparse.SUPPRESS)
     group = parser.add_argument_group("Helix").add_argument
     group("--nr_helical_asu", type=int, default=1, metavar="N", help="units in each image")
-    group("--helical_rise", type=float, default=0, metavar="A", help="from one unit to the next")
-    group("--helical_twist", type=float, default=0, metavar="DEG", help="+ for right-handed")
+    group("--helical_rise", type=finite, default=0, metavar="A", help="from one unit to the next")
+    group("--helical_twist", type=finite, default=0, metavar="DEG", help="+ for right-handed")
     group = parser.add_argument_group("Errors put in on purpose").add_argument
-    group("--angular_error", type=float, default=0, metavar="DEG", help="deviation, each angle")
-    group("--shift_error", type=float, default=0, metavar="A", help="deviation, each origin")
+    group(
+        "--angular_error", type=at_least(0), default=0, metavar="DEG", help="deviation, each angle"
+    )
+    group("--shift_error", type=at_least(0), default=0, metavar="A", help="deviation, each origin")
     group("--random_seed", type=int, default=0, metavar="N", help="of the errors (0)")
     group = parser.add_argument_group("Solving").add_argument
     group("--fsc", metavar="STAR", help="weight by this FSC curve (Wiener filter)")
     group("--skip_gridding", action="store_true", help="divide by the weights, without iterations")
-    group("--iter", type=int, default=10, metavar="N", help="gridding iterations (10)")
+    group("--iter", type=count_from(0), default=10, metavar="N", help="gridding iterations (10)")
     group("--fom_weighting", action="store_true", help="weight by rlnParticleFigureOfMerit")
     group("--subtract", metavar="MRC", help="subtract projections of this map from the images")
     return parser

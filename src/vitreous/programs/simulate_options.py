@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from vitreous.programs.tool import finite
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all three commands."""
@@ -129,49 +131,49 @@ def _common(parser: argparse.ArgumentParser) -> None:
     add("--o", required=True, metavar="DIR", help="folder to write to")
     add("--overwrite", action="store_true", help="replace what an earlier run wrote there")
     add("--n", type=int, default=1, metavar="N", help="how many images to make")
-    add("--angpix", type=float, default=2.0, metavar="A", help="pixel size, Å")
+    add("--angpix", type=finite, default=2.0, metavar="A", help="pixel size, Å")
     add("--random_seed", type=int, default=0, metavar="N", help="of everything that is random")
     add("--j", type=int, default=1, metavar="N", help="processes; the result is the same")
     group = parser.add_argument_group("Molecule").add_argument
     group("--i", nargs="+", default=[], metavar="FILE", help="models (PDB, mmCIF) or maps (MRC), "
           "one for each conformational state")  # fmt: skip
-    group("--weights", nargs="+", type=float, default=[], metavar="W", help="share of each state")
+    group("--weights", nargs="+", type=finite, default=[], metavar="W", help="share of each state")
     group("--sym", default="", metavar="GROUP", help="build the molecule by this point group")
     group("--assembly", default="", metavar="NAME", help="build this biological assembly")
-    group("--mass", type=float, default=0.0, metavar="kDa", help="of a molecule given as a map")
+    group("--mass", type=finite, default=0.0, metavar="kDa", help="of a molecule given as a map")
     group("--keep_waters", action="store_true", help="keep ordered waters of the model")
     group("--no_centre", action="store_true", help="leave models where they are")
     group = parser.add_argument_group("Poses").add_argument
-    group("--prefer", nargs=4, type=float, action="append",
+    group("--prefer", nargs=4, type=finite, action="append",
           metavar=("ROT", "TILT", "SPREAD", "FRACTION"),
           help="a common direction of view, in degrees; may be given again")  # fmt: skip
-    group("--height", type=float, default=0.0, metavar="A",
+    group("--height", type=finite, default=0.0, metavar="A",
           help="deviation of the height of particles, which changes their defocus")  # fmt: skip
     group = parser.add_argument_group("Microscope").add_argument
-    group("--kV", type=float, default=300.0, help="voltage")
-    group("--Cs", type=float, default=2.7, metavar="MM", help="spherical aberration, mm")
-    group("--Q0", type=float, default=0.1, metavar="Q", help="amplitude contrast")
-    group("--defocus", nargs=2, type=float, default=(8000.0, 20000.0), metavar=("LOW", "HIGH"),
+    group("--kV", type=finite, default=300.0, help="voltage")
+    group("--Cs", type=finite, default=2.7, metavar="MM", help="spherical aberration, mm")
+    group("--Q0", type=finite, default=0.1, metavar="Q", help="amplitude contrast")
+    group("--defocus", nargs=2, type=finite, default=(8000.0, 20000.0), metavar=("LOW", "HIGH"),
           help="range of the mean defocus, Å, underfocus positive")  # fmt: skip
-    group("--astigmatism", type=float, default=400.0, metavar="A", help="largest U - V, Å")
-    group("--phase_shift", type=float, default=0.0, metavar="DEG", help="of a phase plate")
-    group("--beamtilt_x", type=float, default=0.0, metavar="MRAD", help="beam tilt")
-    group("--beamtilt_y", type=float, default=0.0, metavar="MRAD", help="beam tilt")
-    group("--trefoil", nargs=2, type=float, default=(0.0, 0.0), metavar=("X", "Y"),
+    group("--astigmatism", type=finite, default=400.0, metavar="A", help="largest U - V, Å")
+    group("--phase_shift", type=finite, default=0.0, metavar="DEG", help="of a phase plate")
+    group("--beamtilt_x", type=finite, default=0.0, metavar="MRAD", help="beam tilt")
+    group("--beamtilt_y", type=finite, default=0.0, metavar="MRAD", help="beam tilt")
+    group("--trefoil", nargs=2, type=finite, default=(0.0, 0.0), metavar=("X", "Y"),
           help="coefficients of rho^3 cos 3 phi and sin 3 phi, rad Å³")  # fmt: skip
-    group("--even_zernike", nargs="+", type=float, default=[], metavar="C",
+    group("--even_zernike", nargs="+", type=finite, default=[], metavar="C",
           help="symmetric aberrations, in RELION's order")  # fmt: skip
     group("--optics_groups", type=int, default=1, metavar="N", help="images take turns in them")
-    group("--beamtilt_spread", type=float, default=0.0, metavar="MRAD",
+    group("--beamtilt_spread", type=finite, default=0.0, metavar="MRAD",
           help="deviation of the beam tilt between optics groups")  # fmt: skip
-    group("--bfactor", type=float, default=0.0, metavar="A2", help="envelope exp(-B k^2 / 4)")
-    group("--ewald_layer", type=float, default=0.0, metavar="A",
+    group("--bfactor", type=finite, default=0.0, metavar="A2", help="envelope exp(-B k^2 / 4)")
+    group("--ewald_layer", type=finite, default=0.0, metavar="A",
           help="curve the Ewald sphere, by layers this thick (0: flat)")  # fmt: skip
     group = parser.add_argument_group("Dose, ice and detector").add_argument
-    group("--dose", type=float, default=-1.0, metavar="E",
+    group("--dose", type=finite, default=-1.0, metavar="E",
           help="electrons per Å² (-1: none for particles, 50 for micrographs)")  # fmt: skip
     group("--no_damage", action="store_true", help="the dose destroys nothing")
-    group("--ice", type=float, default=400.0, metavar="A", help="thickness of the ice")
+    group("--ice", type=finite, default=400.0, metavar="A", help="thickness of the ice")
     group("--mtf", default="", metavar="STAR", help="MTF of the detector (an ideal counting one)")
     group("--perfect_detector", action="store_true", help="no blur at all")
 
@@ -179,8 +181,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _particles(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Images").add_argument
     group("--box_size", type=int, default=0, metavar="PX", help="side, even (0: 1.5 diameters)")
-    group("--offset", type=float, default=0.0, metavar="A", help="deviation of the origins")
-    group("--snr", type=float, default=0.0, help="variance of signal over noise (0: no noise)")
+    group("--offset", type=finite, default=0.0, metavar="A", help="deviation of the origins")
+    group("--snr", type=finite, default=0.0, help="variance of signal over noise (0: no noise)")
     group("--coloured", action="store_true", help="noise stronger at low frequencies")
     group("--pad", type=int, default=2, dest="padding", metavar="N",
           help="box in which the CTF acts; 1 lets its rings wrap around")  # fmt: skip
@@ -190,24 +192,24 @@ def _fields(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Field of view").add_argument
     group("--size", nargs=2, type=int, default=(1024, 1024), metavar=("X", "Y"), help="pixels")
     group("--particles", type=int, default=60, metavar="N", help="in each field of view")
-    group("--overlap", type=float, default=0.0, metavar="F",
+    group("--overlap", type=finite, default=0.0, metavar="F",
           help="how much particles may overlap, as a share of their diameter")  # fmt: skip
-    group("--border", type=float, default=0.0, metavar="A",
+    group("--border", type=finite, default=0.0, metavar="A",
           help="no centre so close to an edge; negative for particles cut by it")  # fmt: skip
-    group("--ice_variation", type=float, default=0.15, metavar="F", help="relative, slow")
-    group("--carbon", type=float, default=0.0, metavar="F", help="share covered by a film")
+    group("--ice_variation", type=finite, default=0.15, metavar="F", help="relative, slow")
+    group("--carbon", type=finite, default=0.0, metavar="F", help="share covered by a film")
     group("--contamination", type=int, default=0, metavar="N", help="crystals of ice")
 
 
 def _movies(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Movie").add_argument
     group("--frames", type=int, default=24, metavar="N", help="in each movie")
-    group("--dose_per_frame", type=float, default=1.5, metavar="E", help="electrons per Å²")
+    group("--dose_per_frame", type=finite, default=1.5, metavar="E", help="electrons per Å²")
     group("--format", choices=("tiff", "mrc", "eer"), default="tiff", help="of the movies")
     group("--eer_raw", type=int, default=8, metavar="N", help="raw EER frames for each frame")
     group("--no_gain", action="store_true", help="a detector without gain, defects, hot pixels")
     group("--mdoc", action="store_true", help="write metadata as SerialEM does beside each movie")
-    group("--drift", type=float, default=20.0, metavar="A", help="length of the global drift")
-    group("--local_motion", type=float, default=4.0, metavar="A", help="typical local motion")
-    group("--particle_motion", type=float, default=0.0, metavar="A",
+    group("--drift", type=finite, default=20.0, metavar="A", help="length of the global drift")
+    group("--local_motion", type=finite, default=4.0, metavar="A", help="typical local motion")
+    group("--particle_motion", type=finite, default=0.0, metavar="A",
           help="typical motion of a particle by itself")  # fmt: skip

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vitreous.dataset.particles import pose_problems
 from vitreous.engine import geometry, helix, symmetry
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Star, Table, read_star, write_star
@@ -143,6 +144,11 @@ def _particles(star: Star, source: str) -> Table:
             f"{source}, data_{table.name} row {bad[0] + 1}: an angle or origin is not a "
             f"number ({len(bad)} such rows). Remove them first."
         )
+    if "rlnOpticsGroup" in table:
+        optics = star["optics"] if "optics" in star else Table.from_columns("optics", {})
+        problems = list(pose_problems(table, optics))
+        if problems:
+            raise FormatError("\n".join(f"{source}, {problem}" for problem in problems))
     return table
 
 

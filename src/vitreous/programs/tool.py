@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import math
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from vitreous.errors import InputError, VitreousError
 
@@ -25,11 +29,16 @@ def report(name: str, work: Callable[[], Iterable[str]]) -> int:
     Returns
     -------
     int
-        0 when it went well, 2 when the input was wrong, 1 for any other known failure.
+        0 when it went well, 2 when the input was wrong, 1 for any other known failure, 130 when
+        it was stopped by Ctrl-C.
     """
     gc.freeze()  # what was imported stays; looking it through again takes a tenth of a second
     try:
-        lines = list(work())
+        with _ended_by_sigterm():
+            lines = list(work())
+    except KeyboardInterrupt:
+        sys.stderr.write(f"vitreous {name}: stopped\n")
+        return 130
     except VitreousError as error:
         sys.stderr.write(f"vitreous {name}: {error}\n")
         return 2 if isinstance(error, InputError) else 1
@@ -38,6 +47,23 @@ def report(name: str, work: Callable[[], Iterable[str]]) -> int:
         return 1
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: temporary files and other processes go."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def finite(text: str) -> float:
@@ -57,6 +83,30 @@ def positive(text: str) -> float:
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r}; wanted a number above 0")
     return value
+
+
+def at_least(least: float) -> Callable[[str], float]:
+    """Return a reader of numbers that are not below `least` (a type for argparse)."""
+
+    def read(text: str) -> float:
+        value = finite(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r}; wanted {least:g} or more")
+        return value
+
+    return read
+
+
+def count_from(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers that are not below `least` (a type for argparse)."""
+
+    def read(text: str) -> int:
+        value = at_least(least)(text)
+        if value != int(value):
+            raise argparse.ArgumentTypeError(f"{text!r}; wanted a whole number")
+        return int(value)
+
+    return read
 
 
 def star_name(text: str) -> str:

@@ -151,5 +151,7 @@ def _shares(weights: Sequence[float], n: int) -> tuple[float, ...]:
             f"--weights has {len(weights)} numbers for {n} inputs; wanted one for each state."
         )
     if min(weights) < 0 or sum(weights) <= 0:
-        raise InputError(f"--weights {' '.join(f'{w:g}' for w in weights)}: none may be negative.")
+        raise InputError(
+            f"--weights {' '.join(f'{w:g}' for w in weights)}: none may be negative, nor all 0."
+        )
     return tuple(weight / sum(weights) for weight in weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -40,15 +41,29 @@ def in_order(
         yield from map(function, tasks)
         return
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(min(n_workers, len(tasks)), mp_context=context) as pool:
         waiting = iter(tasks)
-        running: deque[Future[Result]] = deque(
-            pool.submit(function, task) for task in islice(waiting, n_workers + 1)
-        )
+        running: deque[Future[Result]] = deque()
         try:
+            for task in islice(waiting, n_workers + 1):
+                running.append(_submit(pool, function, task))
             while running:
                 yield running.popleft().result()
-                running.extend(pool.submit(function, task) for task in islice(waiting, 1))
-        finally:
-            for future in running:
-                future.cancel()
+                for task in islice(waiting, 1):
+                    running.append(_submit(pool, function, task))
+        except BaseException:  # stopped: what the workers are at is wanted by nobody
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()
+            raise
+
+
+def _submit(
+    pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task
+) -> Future[Result]:
+    """Hand a task over. Workers leave Ctrl-C to this process, which then stops them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(function, task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
