@@ -88,6 +88,7 @@ def classification(root, base, *, scores=False):
         "rlnImageName": [f"{n % 36 + 1:06d}@images.mrcs" for n in range(len(numbers))],
         "rlnClassNumber": numbers,
         "rlnOpticsGroup": [1] * len(numbers),
+        "rlnGroupNumber": [n % 3 + 1 for n in range(len(numbers))],
         "rlnMicrographName": ["mic.mrc"] * len(numbers),
     }
     write_star(
@@ -288,6 +289,57 @@ def test_a_selection_is_saved_and_the_job_goes_on(page, project):
         lambda: len(read_star(folder / "particles.star")["particles"]) == COUNTS[0] + COUNTS[3],
         60,
     )
+
+
+def test_a_random_subset_is_chosen_and_inverted_in_its_colour(page):
+    new_selection(page)
+    page.get_by_role("radio", name="Type 4").click()
+    page.get_by_role("button", name="More", exact=True).click()
+    page.get_by_role("menuitem", name="Select a random subset").click()
+    dialog = page.get_by_role("dialog", name="Select a random subset")
+    dialog.get_by_label("How many").fill("7")
+    dialog.get_by_role("button", name="Select as 4").click()
+    chosen = wait(page, "s.selected[4] === 7")
+    page.get_by_role("button", name="More", exact=True).click()
+    page.get_by_role("menuitem", name="Invert selection").click()
+    other = wait(page, "s.selected[4] === 17")
+    assert [t == 4 for t in other["types"]] == [t == 0 for t in chosen["types"]]
+    page.wait_for_timeout(200)
+    place = next(n for n, row in enumerate(other["rows"]) if other["types"][row] == 4)
+    # The corner of an image has the colour of its type.
+    corner, wanted = page.evaluate(
+        """(place) => {
+          const box = document.querySelector('.viewer.gallery').viewer.state.boxes[place];
+          const canvas = document.querySelector('.g-canvas');
+          const ratio = canvas.width / canvas.clientWidth;
+          const [x, y] = [Math.round((box.x + 2) * ratio), Math.round((box.y + 14) * ratio)];
+          const found = [...canvas.getContext('2d').getImageData(x, y, 1, 1).data].slice(0, 3);
+          const style = getComputedStyle(canvas).getPropertyValue('--sel-4').trim();
+          const probe = document.createElement('canvas').getContext('2d');
+          probe.fillStyle = style;
+          probe.fillRect(0, 0, 1, 1);
+          return [found, [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3)];
+        }""",
+        place,
+    )
+    assert max(abs(a - b) for a, b in zip(corner, wanted, strict=True)) < 10, (corner, wanted)
+
+
+def test_particles_are_regrouped_and_limited_when_they_are_saved(page, project):
+    n = new_selection(page)
+    click(page, 0)
+    click(page, 1)
+    wait(page, "s.selected[1] === 2 && s.isKept")
+    page.get_by_role("button", name="Save selection").click()
+    dialog = page.get_by_role("dialog", name=f"Save the selection in job {n}")
+    dialog.get_by_label("Regroup the particles").check()
+    dialog.get_by_label("About how many groups").fill("1")
+    dialog.get_by_label("Most particles of a class").fill("5")
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    steps.state(page, "Finished", timeout=60_000)
+    kept = read_star(project.root / f"Select/job{n:03d}/particles.star")["particles"]
+    assert kept["rlnClassNumber"].tolist() == [1] * 5 + [2] * 5
+    assert len(set(kept["rlnGroupName"].tolist())) == 1
 
 
 def test_classes_of_a_job_page_lead_to_a_select_job(page):

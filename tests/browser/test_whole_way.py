@@ -120,7 +120,7 @@ def test_real_apoferritin_from_the_pages_alone(window, chromium, tmp_path, tmp_p
         page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
         steps.state(page, "Finished", timeout=60_000)
         again = steps.run(
-            page, "autopick", after=ctf, use_templates=True,
+            page, "autopick", after=ctf, use_log=False, use_templates=True,
             templates=f"Select/job{chosen:03d}/class_averages.star", threshold="0.4",
             min_distance_A="80", max_noise_sigma="-1",
         )  # fmt: skip
