@@ -149,7 +149,7 @@ def apoferritin(project: Path) -> None:
     _picks(project, 7, "apoferritin-template")
     draw_classes_of(project / "Class2D/job009/run_it025", "apoferritin-classes", 3)
     for job in (3, 7):
-        recall, precision = _judged(project, job)
+        recall, precision = agreement(project, picks_of(project, job))
         print(f"AutoPick/job{job:03d}: recall {recall:.3f}, precision {precision:.3f}")
 
 
@@ -170,7 +170,7 @@ def _micrographs(project: Path) -> list[Path]:
     return sorted((project / "Micrographs").glob("*.mrc"))
 
 
-def _found(project: Path, job: int) -> dict[str, NDArray[np.float64]]:
+def picks_of(project: Path, job: int) -> dict[str, NDArray[np.float64]]:
     """Return the picks of each micrograph, x y in pixels."""
     node = f"AutoPick/job{job:03d}/autopick.star"
     names = [path.relative_to(project).as_posix() for path in _micrographs(project)]
@@ -189,18 +189,18 @@ def _picks(project: Path, job: int, name: str) -> None:
 
 def _draw_picks(panel: Axes, project: Path, job: int) -> None:
     path = _micrographs(project)[0]
-    draw_picks(panel, read_image(path), _found(project, job)[path.name], WIDTH_PX)
+    draw_picks(panel, read_image(path), picks_of(project, job)[path.name], WIDTH_PX)
 
 
-def _judged(project: Path, job: int) -> tuple[float, float]:
-    """Return recall and precision, with the picks of people as the truth."""
+def agreement(project: Path, found: dict[str, NDArray[np.float64]]) -> tuple[float, float]:
+    """Return recall and precision of picks, with those of people as the truth."""
     counts = np.zeros(4)
     for path in _micrographs(project):
         height, width = read_image(path).shape
         csv = data_folder() / f"micrographs/apoferritin_10146/{path.stem}.bin_avg.png-points.csv"
         people = np.loadtxt(csv, delimiter=",")
         people[:, 1] = height - 1 - people[:, 1]  # they count rows from the top
-        ours = _found(project, job)[path.name]
+        ours = found[path.name]
         of_people = np.asarray(cKDTree(ours).query(people)[0])
         of_ours = np.asarray(cKDTree(people).query(ours)[0])
         size = np.array([width, height])
