@@ -20,7 +20,7 @@ from vitreous.programs import class_ranker
 
 GOLDEN = Path(__file__).parents[1] / "golden/class_ranker"
 GOOD = 0.5
-HELD_OUT = ("1A28", "2J58", "2NWL", "2XHE", "3QY1", "5CVZ", "7CFN", "7PBL")
+HELD_OUT = ("1A28", "2J58", "2NWL", "2XHE", "3QY1", "4V1W", "5CVZ", "7CFN", "7PBL")
 
 
 def read(name):
@@ -50,10 +50,7 @@ def test_good_classes_of_an_unseen_molecule_score_above_bad_ones(held_out, molec
     good = held_out["score"][mine] >= GOOD
     assert good.sum() >= 3
     assert (~good).sum() >= 2
-    assert area(scores_of(held_out)[mine], good) >= FLOOR[molecule]
-
-
-FLOOR = dict.fromkeys(HELD_OUT, 0.92) | {"5CVZ": 0.8}  # a hollow shell: none was in training
+    assert area(scores_of(held_out)[mine], good) >= 0.92
 
 
 def test_scores_follow_the_truth_over_all_unseen_molecules(held_out):
@@ -64,10 +61,10 @@ def test_scores_follow_the_truth_over_all_unseen_molecules(held_out):
 
 
 def test_real_classes_with_refined_particles_score_above_the_others():
-    """Of real data only a part of the truth is known: 0.80 was measured, against 0.5 by chance."""
+    """Of real data only a part of the truth is known: 0.94 was measured, against 0.5 by chance."""
     table = read("betagal.json")
     scores = scores_of(table)
-    assert area(scores, table["purity"] >= GOOD) >= 0.75
+    assert area(scores, table["purity"] >= GOOD) >= 0.9
     refined, other = table["n"] * table["purity"], table["n"] * (1 - table["purity"])
     kept = scores >= 0.5
     assert refined[kept].sum() / refined.sum() >= 0.9

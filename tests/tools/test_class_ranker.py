@@ -38,6 +38,17 @@ def test_a_recipe_belongs_to_its_name_and_seed(model):
     assert recipe.mask_A < recipe.box_px * recipe.pixel_A
 
 
+def test_a_small_recipe_has_few_particles_in_few_classes_and_a_tight_mask(model):
+    small = simulate.draw("5A1A", molecules.SMALL_SEED, model)
+    plain = simulate.draw("5A1A", 0, model)
+    assert small.n_picks < 320
+    assert small.n_classes < 9
+    assert small.pixel_A >= plain.pixel_A
+    assert small.mask_A < plain.mask_A
+    assert small.box_px % 2 == 0
+    assert set(molecules.SMALL) >= set(molecules.ONLY_SMALL)
+
+
 def test_an_average_is_worth_what_it_shows(model, tmp_path):
     recipe = simulate.draw("5A1A", 0, model)
     (state,) = [

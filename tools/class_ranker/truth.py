@@ -7,7 +7,7 @@ like in some view. `Truth.score` is their product, 0 to 1:
 * *clarity*, from the ring correlation (FRC) with the best of the true projections in the viewing
   directions of its particles, over in-plane angle and shift: the number of elements, of the size
   that is resolved at FRC 0.5, that fit across the molecule; 1.5 give 0, 3.5 and more give 1. Of
-  molecules larger than 120 Å, an element must be as small as it is in one of 120 Å.
+  molecules larger than 240 Å, an element must be as small as it is in one of 240 Å.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vitreous.testing.simulate.rotations import matrices
 from vitreous.testing.simulate.specimens import State
 
 ELEMENTS_NONE, ELEMENTS_ALL = 1.5, 3.5
-LARGE_A = 120.0
+LARGE_A = 240.0
 FRC_LIMIT = 0.5
 _MOST_VIEWS = 40
 _COARSE_DEG, _FINE_DEG = 6.0, 1.5
@@ -48,7 +48,7 @@ class Truth:
     resolved_A
         Where its FRC with the best true projection falls below 0.5; infinite for never above.
     elements
-        Diameter of the molecule (that of a ball of its radius of gyration, at most 120 Å) over
+        Diameter of the molecule (that of a ball of its radius of gyration, at most 240 Å) over
         `resolved_A`.
     """
 

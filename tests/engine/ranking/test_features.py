@@ -47,7 +47,8 @@ def measured(*images, pixel_A=PIXEL_A):
 
 def assert_alike(one, other, within):
     for name, values in one.items():
-        spread = max(1.0, float(values.abs().max()))
+        least = 2.0 if "contrast" in name else 1.0  # a logarithm over five decades
+        spread = max(least, float(values.abs().max()))
         assert torch.allclose(values, other[name], atol=within * spread), name
 
 
@@ -128,6 +129,23 @@ def test_protein_begins_near_the_middle_and_covers_some_of_it():
     assert both[32, 32]
     assert not both[32, 57]
     assert not only_far.any()
+
+
+def test_detail_of_a_size_stands_out_of_the_solvent_in_its_band():
+    size, pixel_A, diameter_A = 64, 4.0, 180.0
+    y, x = np.indices((size, size)) - size // 2
+    ball = np.hypot(y, x) < 12
+    coarse, fine = (
+        torch.from_numpy(ball * (1 + np.cos(2 * np.pi * x * pixel_A * elements / diameter_A)))
+        for elements in (3.7, 8.0)
+    )
+    n = statistics(2)
+    found = features(torch.stack([coarse, fine]), pixel_A, diameter_A, n)
+    first, second = found["band_share_2"], found["band_share_4"]
+    assert first[0] > first[1]
+    assert second[1] > second[0] + 0.5
+    assert found["band_contrast_4"][1] > 1.5
+    assert found["band_spread_4"][1] < 0.4
 
 
 def test_prepared_images_have_the_mask_at_thirty_pixels():

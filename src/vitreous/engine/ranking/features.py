@@ -3,8 +3,9 @@
 The families are those of RELION's class ranker (Kimanius et al. 2021, Biochem. J. 478, 4169, and
 postprocessing.md section 1): accuracies and resolution of the classification, grey values of
 ring, protein and solvent, signal outside of the protein and at the border, the low-passed image,
-granulometry, and how a class compares with the others of its job. Radial profiles and powers of
-angular harmonics are added. All are the same for an average that is turned or mirrored.
+granulometry, and how a class compares with the others of its job. Radial profiles, powers of
+angular harmonics and the detail of each size (`bands`) are added. All are the same for an average
+that is turned or mirrored.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from vitreous.engine.ranking import bands
 from vitreous.engine.ranking.islands import protein_masks
 from vitreous.engine.ranking.preparation import RADIUS_PX, Prepared, disc, distance, prepare
 
@@ -26,6 +28,7 @@ _DISCS = (1, 2, 3, 4, 5, 6)
 LEAST_PARTICLES = 10  # classes of so many or fewer are not judged
 _UNKNOWN_ACCURACY = 60.0
 _SPREAD_FLOOR = 1e-3
+_FINEST_A, _MOST_ELEMENTS = 15.0, 14.0  # better is not better still: it is how finely one sampled
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ def _of_statistics(
         "accuracy_translation": (shift / diameter_A).clamp(max=0.5),
         "weighted_resolution": 100 / (resolution**2 * (n + 1.7).log()),
         "relative_resolution": resolution / box_A,
-        "mask_elements": diameter_A / resolution,
-        "resolution": resolution.log(),
+        "mask_elements": (diameter_A / resolution).clamp(max=_MOST_ELEMENTS),
+        "resolution": resolution.clamp(min=_FINEST_A).log(),
         "log_particles": (n + 1).log(),
     }
 
@@ -142,6 +145,7 @@ def _of_image(images: Prepared, masks: Bool[Tensor, "n y x"], index: int) -> dic
         **_profile(image),
         **_harmonics(smooth),
         **_granulometry(smooth, inside),
+        **bands.of_image(image, mask),
     }
 
 
