@@ -40,7 +40,7 @@ inline bool misses_slab(const Slice& s, int ky, int end, float low, float high) 
   return (top < low || bottom >= high) && (-bottom < low || -top >= high);
 }
 
-constexpr int kLoad = 256;  // pixels of a load, few enough for the nearest cache
+constexpr int kLoad = kLongest;  // pixels of a load, few enough for the nearest cache
 
 struct Load : Places<kLoad> {  // located pixels and what they carry
   alignas(64) float4v value[kLoad + 2 * kLanes];

@@ -5,7 +5,7 @@
 namespace vitreous {
 
 constexpr int kTile = 32;      // planes of z, and rows of y, of a tile
-constexpr int kLongest = 256;  // pixels of a run
+constexpr int kLongest = 192;  // pixels of a run
 
 struct Geometry {
   int centre;          // grid planes on each side of the origin
