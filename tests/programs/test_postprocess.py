@@ -241,6 +241,7 @@ def test_a_curve_that_never_falls_is_told(tmp_path):
     write_volume(tmp_path / "mask.mrc", masking.sphere(N, 3, 14, 5).numpy(), A)
     run = process(tmp_path)
     assert "nowhere to randomise phases" in run.told
+    assert "the mask itself makes" not in run.told  # nobody can know
     assert "limit that the pixels set (4.00 Å)" in run.told
     assert run.headlines["resolution"] == 4.0
 

@@ -147,7 +147,7 @@ def measure(
         )
         curves = replace(curves, corrected=curves.unmasked)
         shell = unmasked_shell
-    elif curves.randomised is not None and float(curves.randomised[shell]) > _MASK_ADDS:
+    elif _adds(curves, shell):
         run.warn(
             f"At {_text(shell, box_px, pixel_size_A)} the FSC with randomised phases is still "
             f"{float(curves.randomised[shell]):.2f}: the mask itself makes that much "
@@ -164,6 +164,13 @@ def measure(
         inside=share_inside(mask),
         weight_kDa=extra.molweight,
     )
+
+
+def _adds(curves: resolution.FscCurves, shell: int) -> bool:
+    """Tell whether the mask makes much correlation; without random phases nobody knows."""
+    if curves.randomised is None or curves.never_fell:
+        return False
+    return float(curves.randomised[shell]) > _MASK_ADDS
 
 
 def _start_shell(box_px: int, pixel_size_A: float, extra: Extra) -> int | None:
