@@ -97,6 +97,24 @@ def of_rank(
     return tuple(torch.device("cuda", number) for number in numbers)
 
 
+def free_bytes(device: torch.device) -> int:
+    """Return how much memory of a card nobody uses."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free)
+
+
+def use(device: torch.device) -> None:
+    """Make a card the one that kernels start on, with matrix products in full float32.
+
+    TF32 would round log weights of strong low-resolution signal by more than a nat
+    (refinement.md 15.4).
+    """
+    if device.type != "cuda":
+        return
+    torch.cuda.set_device(device)
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def of_threads(devices: tuple[torch.device, ...], n_threads: int) -> tuple[torch.device, ...]:
     """Return the device of each of `n_threads` threads: the devices in turn.
 

@@ -7,6 +7,7 @@ image. A projection is a central slice of it. Insertion is the exact adjoint.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -265,18 +266,28 @@ class Accumulator:
     ) -> None:
         """Insert slices whose pixels are packed (`refinement.disc`); see `add_`."""
         if self.ndim == 2:
+            packing = packing.to(values.device)
             slices = packing.unpack(torch.view_as_complex(values))
-            matrices = rotations[:, :2, :2].to(torch.float32)
+            matrices = rotations[:, :2, :2].to(values.device, torch.float32)
+            if magnification is not None:
+                magnification = magnification.to(values.device)
             self.add_(
                 slices, packing.unpack(weights), matrices, scale=scale, magnification=magnification
             )
             return
         planes = central_planes(
             rotations, self.padding, scale=scale, magnification=magnification
-        ).to(self._grid.dtype)
+        ).to(self._grid.device, self._grid.dtype)
         limit = self.padding * self.r_max
         packed.insert_packed_(self._grid, planes, values, weights, packing.radius, limit)
         self._count_(len(values))
+
+    def to(self, device: torch.device) -> Accumulator:
+        """Return the same sums on another device."""
+        moved = copy.copy(self)
+        moved._grid = self._grid.to(device)
+        moved._total = None if self._total is None else self._total.to(device)
+        return moved
 
     def _count_(self, n: int) -> None:
         """Count slices; after enough of them the sums go on in double precision."""

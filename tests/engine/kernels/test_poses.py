@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
 import requirements
+from fake_card import CARD, FakeCard
 from vitreous.engine import geometry
 from vitreous.engine.kernels import packed, pose_sums, poses, reference_poses
 from vitreous.engine.kernels.pose_records import Contribution, Kept, Source, Tries
+from vitreous.engine.kernels.segments import choose_in_segments
 from vitreous.engine.kernels.slices import compiled
 from vitreous.engine.projection import central_planes, projector
 from vitreous.engine.refinement.disc import disc, tight_index
@@ -236,19 +242,130 @@ def test_no_images_keep_nothing() -> None:
     assert len(found.counts) == len(found.weight) == 0
 
 
-def test_a_graphics_card_scores_alike() -> None:
-    requirements.need("cuda")
-    of, asked = source(24), tries(N, 24)
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@pytest.fixture
+def card() -> Iterator[torch.device]:
+    """Return a graphics card: under Triton's interpreter one that only claims to be there."""
+    if INTERPRETED:
+        with FakeCard():
+            yield CARD
+    else:
+        requirements.need("cuda")
+        yield CARD
+
+
+def sent(record, device: torch.device):
+    """Return a record, a tuple or a tensor on another device."""
+    if isinstance(record, torch.Tensor):
+        return record.to(device)
+    if isinstance(record, tuple):
+        return tuple(sent(one, device) for one in record)
+    if is_dataclass(record):
+        moved = {f.name: sent(getattr(record, f.name), device) for f in fields(record)}
+        return replace(record, **moved)
+    return record
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize("correlation", [False, True])
+@pytest.mark.parametrize("children", [(1, 1), (8, 2)])
+@pytest.mark.parametrize("most", [0, 2])
+def test_on_card_lists_are_scored(
+    card: torch.device, table: bool, correlation: bool, children: tuple[int, int], most: int
+) -> None:
+    of, asked = source(24, table=table), tries(N, 24 // children[0], children=children)
     part = tuple(0.2 * one for one in images())
-    wanted = reference_poses.score(of, part, asked, phases(), fraction=0.999)
-    on = {"device": "cuda"}
-    there = replace(
-        of, planes=of.planes.to(**on), classes=of.classes.to(**on),
-        volumes=tuple(one.to(**on) for one in of.volumes),
-    )  # fmt: skip
-    moved = Tries(*(x.to(**on) if isinstance(x, torch.Tensor) else x for x in vars(asked).values()))
-    found = poses.score(
-        there, tuple(one.to(**on) for one in part), moved,
-        tuple(one.to(**on) for one in phases()), fraction=0.999,
-    )  # fmt: skip
-    same(Kept(*(x.cpu() for x in vars(found).values())), wanted)
+    how = {"fraction": 0.999, "correlation": correlation, "most": most}
+    found = poses.score(sent(of, card), sent(part, card), asked, phases(), **how)
+    assert found.rotation.device.type == "cpu"
+    same(found, reference_poses.score(of, part, asked, phases(), **how))
+
+
+@pytest.mark.parametrize("most", [0, 3])
+@pytest.mark.parametrize("fraction", [0.9, 0.999])
+@pytest.mark.parametrize("correlation", [False, True])
+def test_on_card_hypotheses_are_chosen(
+    card: torch.device, fraction: float, most: int, correlation: bool
+) -> None:
+    cross, power = 2 * random(N, 4, 12, seed=13), random(N, 12, seed=14).abs()
+    cross[:, 1, 3] = cross[:, 2, 3]  # a tie
+    priors = random(12, seed=15), random(N, 2, 4, seed=16)
+    norm = 1 / (1 + torch.arange(N).float()) if correlation else None
+    how = {"fraction": fraction, "most": most}
+    there = sent((cross.clone(), power), card)
+    found = poses.choose(*there, *priors, **how, correlation=sent(norm, card))
+    wanted = reference_poses.choose(cross.clone(), power, *priors, **how, correlation=norm)
+    assert torch.equal(found[0], wanted[0])
+    assert torch.equal(found[1], wanted[1])
+    for one, other in zip(found[2:], wanted[2:], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("counting", [False, True])
+def test_on_card_images_are_summed(
+    card: torch.device, table: bool, residual: bool, counting: bool
+) -> None:
+    of, entries = source(24, table=table), reference_poses.by_rotation(kept())
+    true = (disc(RADIUS).shell >= 0).float()
+    u_re, u_im, m = (one * true for one in images())
+    mask = torch.stack([true, true * (disc(RADIUS).shell < 4)])
+    contribution = Contribution(
+        images() if counting else None, u_re, u_im, m, true + 0.5, mask, residual
+    )
+    outcomes = []
+    for there in (card, torch.device("cpu")):
+        told = torch.zeros(N, 3, dtype=torch.float64), torch.zeros(len(true), dtype=torch.float64)
+        summed = pose_sums.sums if there == card else reference_poses.sums
+        values, weights = summed(
+            sent(of, there), sent(contribution, there), entries, slice(1, None), phases(), *told
+        )
+        outcomes.append((values.cpu(), weights.cpu(), *told))
+    for one, other in zip(*outcomes, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tight", [False, True])
+def test_on_card_slices_are_gathered_and_inserted(card: torch.device, tight: bool) -> None:
+    of, n = source(6), len(tight_index(RADIUS)) if tight else len(disc(RADIUS))
+    args = of.planes, RADIUS, of.grid_radius
+    found = packed.gather_packed(sent(of.volumes[0], card), *args, n, tight=tight)
+    wanted = reference_poses.gather_packed(of.volumes[0], *args, tight=tight)
+    torch.testing.assert_close(found.cpu(), wanted, rtol=1e-4, atol=1e-5)
+    if tight:
+        return
+    grids = [torch.zeros(*of.volumes[0].shape, 4, device=one) for one in (card, "cpu")]
+    weights = wanted.square().sum(-1) + 1
+    packed.insert_packed_(grids[0], of.planes, found, sent(weights, card), *args[1:])
+    reference_poses.insert_packed_(grids[1], of.planes, wanted, weights, *args[1:])
+    torch.testing.assert_close(grids[0].cpu()[..., :3], grids[1][..., :3], rtol=1e-4, atol=1e-4)
+
+
+def test_on_card_images_that_overflow_or_try_nothing_keep_nothing(card: torch.device) -> None:
+    scores = torch.tensor([1.0, 2.0, torch.inf, 0.0, torch.nan, 3.0, -torch.inf, 1.0])
+    begin = torch.tensor([0, 2, 4, 4, 6, 7, 8])
+    found = choose_in_segments(*sent((scores, begin), card), 0.999, 0, only_best=False)
+    assert found.counts.tolist() == [2, 0, 0, 0, 0, 1]
+    assert found.index.tolist() == [0, 1, 7]
+    assert found.weight.cpu()[:2].sum() == pytest.approx(1)
+    found = choose_in_segments(*sent((scores, begin), card), 0.999, 0, only_best=True)
+    assert found.counts.tolist() == [1, 0, 0, 0, 0, 1]
+    assert found.index.tolist() == [1, 7]
+
+
+@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter")
+def test_kernels_for_cards_agree_under_the_interpreter() -> None:
+    pytest.importorskip("triton", reason="needs Triton (pip install triton)")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "on_card"]
+    done = subprocess.run(
+        [*command, __file__],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout

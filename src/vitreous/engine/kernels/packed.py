@@ -1,7 +1,7 @@
 """Slices in packed rows (`refinement.disc`): taken from a grid, and inserted into it.
 
-The compiled kernels take float32 tensors of the CPU; everything else goes to the plain-torch
-reference, which has the same signatures.
+The compiled kernels take float32 tensors of the CPU, Triton those of a graphics card; everything
+else goes to the plain-torch reference, which has the same signatures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from vitreous.engine.kernels import reference_poses
 from vitreous.engine.kernels.pose_records import Source
 from vitreous.engine.kernels.reference import limit_radius
-from vitreous.engine.kernels.slices import compiled, needed
+from vitreous.engine.kernels.slices import card_version, compiled, needed, on_card
 
 
 def gather_packed(
@@ -26,6 +26,11 @@ def gather_packed(
     tight: bool = False,
 ) -> Float[Tensor, "r m 2"]:
     """Slice a volume into packed rows, with padding or (`tight`) without padding and twins."""
+    if on_card(volume):
+        found: Tensor = card_version().gather_packed(
+            volume, planes, radius, grid_radius, tight=tight
+        )
+        return found
     if not is_fast(volume, planes):
         return reference_poses.gather_packed(volume, planes, radius, grid_radius, tight=tight)
     module = needed(compiled())
@@ -73,6 +78,9 @@ def insert_packed_(
     grid_radius: float,
 ) -> None:
     """Add packed slices and weights to a grid; the adjoint of `gather_packed`."""
+    if on_card(grid):
+        card_version().insert_packed_(grid, planes, values, weights, radius, grid_radius)
+        return
     if not is_fast(grid, planes):
         reference_poses.insert_packed_(grid, planes, values, weights, radius, grid_radius)
         return

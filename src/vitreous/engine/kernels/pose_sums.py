@@ -1,7 +1,7 @@
 """Sums over the poses that images keep, rotation by rotation.
 
-As with scores (`poses`), the compiled kernels take float32 tensors of the CPU and everything else
-goes to the plain-torch reference.
+As with scores (`poses`), the compiled kernels take float32 tensors of the CPU, Triton images on a
+graphics card, and everything else goes to the plain-torch reference.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from vitreous.engine.kernels import reference_poses
 from vitreous.engine.kernels.packed import for_kernel, is_compiled, is_fast
 from vitreous.engine.kernels.pose_records import Contribution, Kept, Sorted, Source, Tally
-from vitreous.engine.kernels.slices import compiled, needed
+from vitreous.engine.kernels.slices import card_version, compiled, needed, on_card
 
 
 def by_rotation(kept: Kept, n_rotations: int) -> Sorted:
@@ -92,6 +92,11 @@ def sums(
     tuple
         Packed slices and their weights.
     """
+    if on_card(images.u_re):
+        summed: tuple[Tensor, Tensor] = card_version().sums(
+            source, images, kept, part, phases, per_image, per_pixel
+        )
+        return summed
     if not is_compiled(source, images.u_re):
         return reference_poses.sums(source, images, kept, part, phases, per_image, per_pixel)
     first, last, _ = part.indices(len(kept.rotation))

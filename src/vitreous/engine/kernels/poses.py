@@ -1,7 +1,8 @@
 """Scores of poses on packed images (`refinement.disc`).
 
-The compiled kernels take float32 tensors of the CPU; everything else goes to the plain-torch
-reference, which has the same signatures.
+The compiled kernels take float32 tensors of the CPU, Triton those of a graphics card; everything
+else goes to the plain-torch reference, which has the same signatures. Lists of hypotheses, and what
+images keep, are on the CPU in any case.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from vitreous.engine.kernels import reference_poses
 from vitreous.engine.kernels.packed import for_kernel, is_compiled, is_fast
 from vitreous.engine.kernels.pose_records import Kept, Source, Tries
-from vitreous.engine.kernels.slices import compiled, needed
+from vitreous.engine.kernels.slices import card_version, compiled, needed, on_card
 
 
 def choose(
@@ -48,6 +49,12 @@ def choose(
         Counts per image; ``rotation * t + shift`` in rising order; weights; largest log weight and
         log sum ``n 2``.
     """
+    if on_card(cross):
+        chosen: tuple[Tensor, Tensor, Tensor, Tensor] = card_version().choose(
+            cross, power, rotation_prior, shift_prior,
+            fraction=fraction, most=most, correlation=correlation,
+        )  # fmt: skip
+        return chosen
     if not is_fast(cross):
         return reference_poses.choose(
             cross, power, rotation_prior, shift_prior,
@@ -86,6 +93,12 @@ def score(
     fraction, most, correlation
         As in `choose`. The pixel at zero frequency counts only in a correlation.
     """
+    if on_card(images[0]):
+        kept: Kept = card_version().score(
+            source, images, tries, phases,
+            fraction=fraction, most=most, correlation=correlation,
+        )  # fmt: skip
+        return kept
     if not is_compiled(source, images[0]):
         return reference_poses.score(
             source, images, tries, phases,

@@ -35,6 +35,21 @@ def triton_version() -> ModuleType | None:
     return importlib.import_module("vitreous.engine.kernels.triton_slices")
 
 
+def card_version() -> ModuleType:
+    """Return the kernels that score and sum poses on a graphics card."""
+    if importlib.util.find_spec("triton") is None:
+        raise EnvironmentMissing(
+            "Refining on a graphics card needs Triton, which comes with CUDA builds of torch: "
+            "`pip install triton`, or switch the cards off (use_gpu=No)."
+        )
+    return importlib.import_module("vitreous.engine.kernels.triton_poses")
+
+
+def on_card(tensor: Tensor) -> bool:
+    """Tell whether a tensor lives on a graphics card that Triton computes on."""
+    return tensor.device.type == "cuda" and tensor.dtype in {torch.float32, torch.complex64}
+
+
 def gather(
     grid: Complex[Tensor, "*grid"],
     planes: Float[Tensor, "n c m"],

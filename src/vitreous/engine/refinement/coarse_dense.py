@@ -71,11 +71,12 @@ class DenseSlices:
         grid, seen, classes = self.grid, images.view, self.classes
         n_rotations, n_shifts = grid.n_rotations * len(classes), len(grid.shifts)
         b, c = scored(images, cut)
-        factors = shift_factors(grid, seen)
+        device = b.device
+        factors = shift_factors(grid, seen).to(device)
         prior = rotation_prior[list(classes)].flatten()
         step = max(1, SCORE_BYTES // (4 * n_shifts * n_rotations))
-        buffer = torch.empty(min(step, len(b)), n_shifts, n_rotations)
-        power = torch.empty(min(step, len(b)), n_rotations)
+        buffer = torch.empty(min(step, len(b)), n_shifts, n_rotations, device=device)
+        power = torch.empty(min(step, len(b)), n_rotations, device=device)
         found: list[tuple[Tensor, ...]] = []
         for start in range(0, len(b), step):
             part = slice(start, min(start + step, len(b)))

@@ -54,6 +54,8 @@ def slices_for(
         Share nothing.
     """
     seen = images.view
+    # A graphics card multiplies matrices so fast that there is nothing to gain.
+    exact = exact or references.device.type != "cpu"
     many = len(grid.psi_deg) >= _MANY_ANGLES and not (cut.correlation or exact)
     if many and polar.is_possible(optics, seen.group, grid):
         weight = mean_weight(images, cut)

@@ -41,6 +41,7 @@ from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Assignments, Model, Schedule, State
 from vitreous.engine.refinement.statistics import Sums
 
+_CPU = torch.device("cpu")
 _CHUNK_BYTES = 2**30
 _MOST_FINE = 2**24  # fine hypotheses of images that are scored together
 
@@ -78,6 +79,7 @@ class Iteration:
     cut: coarse.Cut
     seeding: bool
     exact: bool
+    device: torch.device = _CPU
     _slices: dict[tuple[int, tuple[int, ...]], coarse.Slices] = field(default_factory=dict)
 
     @property
@@ -108,6 +110,7 @@ def expectation(  # noqa: PLR0913 - the one door; most may be left out
     prepared: References | None = None,
     watch: Watch | None = None,
     chunk_bytes: int = _CHUNK_BYTES,
+    device: torch.device = _CPU,
 ) -> tuple[Sums, Assignments]:
     """Run the expectation step over one half set.
 
@@ -135,6 +138,8 @@ def expectation(  # noqa: PLR0913 - the one door; most may be left out
         Who wants to know how far it is.
     chunk_bytes
         Memory for prepared images.
+    device
+        Where poses are scored and images summed; all that comes back is on the CPU.
 
     Returns
     -------
@@ -148,7 +153,8 @@ def expectation(  # noqa: PLR0913 - the one door; most may be left out
         rows = rows if half is None else rows[state.assignments.half == half]
     watch.phase("references")
     step = _iteration(data, state, settings, model, prepared, seeding=seeding, exact=exact)
-    nothing = empty_sums(model, state.schedule, settings)
+    step = replace(step, references=step.references.to(device), device=device)
+    nothing = empty_sums(model, state.schedule, settings, device)
     sums, statistics = nothing.references, nothing.statistics
     changed = _writable(state.assignments)
     for seen, chunk in _chunks(step, rows, chunk_bytes):
@@ -157,10 +163,14 @@ def expectation(  # noqa: PLR0913 - the one door; most may be left out
             for name, values in found.values.items():
                 getattr(changed, name)[found.rows] = values
         watch.done(len(chunk))
+    if device.type != "cpu":
+        sums = tuple(tuple(one.to(_CPU) for one in of_class) for of_class in sums)
     return Sums(statistics, sums), changed
 
 
-def empty_sums(model: Model, now: Schedule, settings: Settings) -> Sums:
+def empty_sums(
+    model: Model, now: Schedule, settings: Settings, device: torch.device = _CPU
+) -> Sums:
     """Return sums over no particle: what a rank without a share of a half adds to it."""
     n_sums, r_max = (
         2 if schedule_gradient.is_gradient(now, settings) else 1,
@@ -168,7 +178,7 @@ def empty_sums(model: Model, now: Schedule, settings: Settings) -> Sums:
     )
 
     def accumulator() -> Accumulator:
-        return Accumulator(model.box_px, settings.padding, r_max, ndim=model.ndim)
+        return Accumulator(model.box_px, settings.padding, r_max, ndim=model.ndim, device=device)
 
     references = (tuple(accumulator() for _ in range(n_sums)) for _ in range(model.n_classes))
     return Sums(empty_statistics(model), tuple(references))
@@ -251,6 +261,8 @@ def _chunk(
         prepared = prepared.select(torch.nonzero(~prepared.bad)[:, 0])
     if step.settings.searching.skip_align:
         prepared = moved_wholly(prepared, step.state.assignments)
+    if step.device.type != "cpu":
+        prepared = prepared.to(step.device)
     for images_of, classes in _by_seed(step, prepared):
         some = images_of
         watch.phase("coarse")

@@ -111,6 +111,18 @@ class Prepared:
         """Return the number of images."""
         return len(self.rows)
 
+    def to(self, device: torch.device) -> Prepared:
+        """Return the same with the packed images on another device; small tables stay."""
+        full_b_re, full_b_im = self.full_b_re.to(device), self.full_b_im.to(device)
+        full_c = self.full_c.to(device)
+        b_re, b_im, c = full_b_re, full_b_im, full_c
+        if self.b_re is not self.full_b_re:
+            b_re, b_im, c = self.b_re.to(device), self.b_im.to(device), self.c.to(device)
+        return replace(
+            self, b_re=b_re, b_im=b_im, c=c, u_re=self.u_re.to(device), u_im=self.u_im.to(device),
+            m=self.m.to(device), full_b_re=full_b_re, full_b_im=full_b_im, full_c=full_c,
+        )  # fmt: skip
+
     def select(self, which: slice | Int64[Tensor, " k"]) -> Prepared:
         """Return some of the images."""
         if isinstance(which, slice) and which.indices(len(self)) == (0, len(self), 1):

@@ -42,6 +42,16 @@ class References:
         """Return 2 for averages, 3 for maps."""
         return self.projectors[0].grid.ndim
 
+    @property
+    def device(self) -> torch.device:
+        """Return where the grids are."""
+        return self.projectors[0].grid.device
+
+    def to(self, device: torch.device) -> References:
+        """Return the same references on another device."""
+        moved = (replace(one, grid=one.grid.to(device)) for one in self.projectors)
+        return References(tuple(moved), self.searched)
+
     def planes(
         self, rotations: Float[Tensor, "r 3 3"], seen: View, optics: Optics
     ) -> Float[Tensor, "r c 2"]:
@@ -79,17 +89,18 @@ class References:
         """
         planes = self.planes(rotations, seen, optics)
         volumes = tuple(each.grid for each in self.projectors)
-        table = None
+        device, table = self.device, None
         n_bytes = 8 * len(planes) * len(disc(radius))
         shared = uses > _SHARED * len(planes) and n_bytes < _TABLE_BYTES
         if self.ndim == 2 or shared:
-            table = torch.zeros(len(planes), len(disc(radius)), 2)
+            table = torch.zeros(len(planes), len(disc(radius)), 2, device=device)
             for k in range(len(self.projectors)):
                 of_class = torch.nonzero(classes == k)[:, 0]
+                here = of_class.to(device)
                 if self.ndim == 2:
-                    table[of_class] = self._flat(k, rotations[of_class], seen, optics, radius)
+                    table[here] = self._flat(k, rotations[of_class], seen, optics, radius)
                 elif len(of_class):
-                    table[of_class] = packed.gather_packed(
+                    table[here] = packed.gather_packed(
                         volumes[k], planes[of_class], radius, self.grid_radius(), len(disc(radius))
                     )
             planes = torch.zeros(len(planes), 3, 2)
@@ -102,7 +113,7 @@ class References:
         self, k: int, rotations: Float[Tensor, "r 3 3"], seen: View, optics: Optics, radius: int
     ) -> Float[Tensor, "r m 2"]:
         """Return slices of a class without padding, in the order of `disc.tight_index`."""
-        places = tight_index(radius)
+        places = tight_index(radius).to(self.device)
         if self.ndim == 2:
             return self._flat(k, rotations, seen, optics, radius)[:, places]
         planes = self.planes(rotations, seen, optics)
@@ -114,10 +125,10 @@ class References:
         self, k: int, rotations: Tensor, seen: View, optics: Optics, radius: int
     ) -> Float[Tensor, "r m 2"]:
         """Return slices of an average, packed."""
-        packing = disc(radius)
-        magnification = optics.magnification[seen.group].to(torch.float32)
+        packing = disc(radius).to(self.device)
+        magnification = optics.magnification[seen.group].to(self.device, torch.float32)
         sliced = project(
-            self.projectors[k], rotations[:, :2, :2].to(torch.float32), packing.size,
+            self.projectors[k], rotations[:, :2, :2].to(self.device, torch.float32), packing.size,
             scale=seen.scale, magnification=magnification,
         )  # fmt: skip
         return torch.stack(packing.pack(sliced), -1)

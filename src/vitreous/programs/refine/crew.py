@@ -7,14 +7,16 @@ for what is handed out; so there is nothing that ranks could decide differently.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from vitreous.dataset.refinement import Images
-from vitreous.distributed import shares
+from vitreous.dataset.refinement import Images, Machine
+from vitreous.distributed import devices, shares
 from vitreous.distributed.memory import available_bytes
 from vitreous.distributed.sums import add_up
 from vitreous.distributed.team import Team
@@ -43,6 +45,8 @@ class Task:
         References are one map, and classes are to part by chance.
     through_disk
         Sums are added through files.
+    gpu_ids
+        Graphics cards of all ranks (`distributed.devices`); None to compute on the processor.
     """
 
     settings: Settings
@@ -50,6 +54,8 @@ class Task:
     rows: tuple[Rows, ...]
     seeding: bool
     through_disk: bool
+    gpu_ids: str | None = None
+    free_gpu_memory_MiB: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,14 +76,15 @@ class Crew:
         Their connection.
     images
         What they work on.
-    through_disk
-        Sums are added through files; the first rank knows.
+    machine
+        How sums are added and where they are made; the first rank knows.
     """
 
-    def __init__(self, team: Team, images: Images, *, through_disk: bool = False) -> None:
-        self.team, self.images, self._through_disk = team, images, through_disk
+    def __init__(self, team: Team, images: Images, machine: Machine | None = None) -> None:
+        self.team, self.images, self._machine = team, images, machine or Machine()
         self._done = (0, 0)  # particles in all steps so far: of this rank, of all
         self._chunk_bytes = 0
+        self._device: torch.device | None = None
 
     def halves(self, n_halves: int) -> list[int]:
         """Return the halves that this rank works for."""
@@ -115,7 +122,11 @@ class Crew:
             The sums of each half, and the assignments of all particles.
         """
         light = replace(state, models=tuple(replace(one, moments=()) for one in state.models))
-        task = Task(settings, light, rows, seeding, self._through_disk)
+        machine = self._machine
+        task = Task(
+            settings, light, rows, seeding, machine.combine_through_disk,
+            machine.gpu_ids if machine.use_gpu else None, machine.free_gpu_memory_MiB,
+        )  # fmt: skip
         self.team.share(task)
         sums, found = self._do(task, prepared, watch)
         assignments = _some(state.assignments, np.arange(len(state.assignments)))
@@ -162,11 +173,26 @@ class Crew:
 
     def _chunk(self, task: Task) -> int:
         """Return the memory for prepared images, by what was free at the first step."""
+        device, box_px = self._where(task), task.state.models[0].box_px
+        if not self._chunk_bytes and device.type != "cpu":
+            free = devices.free_bytes(device) - int(task.free_gpu_memory_MiB * 2**20)
+            self._chunk_bytes = memory.chunk_on_card(task.settings, box_px, free)
         if not self._chunk_bytes:
             free = available_bytes() // self.team.n_ranks
-            box_px = task.state.models[0].box_px
             self._chunk_bytes = memory.estimate(task.settings, box_px, free).chunk_bytes
         return self._chunk_bytes
+
+    def _where(self, task: Task) -> torch.device:
+        """Return where this rank computes."""
+        if self._device is None:
+            if task.gpu_ids is None:
+                self._device = devices.CPU
+            else:
+                team = self.team
+                found = devices.of_rank(task.gpu_ids, team.rank, team.n_ranks, environ=os.environ)
+                self._device = found[0]
+                devices.use(self._device)
+        return self._device
 
     def _shares(
         self, task: Task, mine: list[Rows], prepared: dict[int, References], watch: Watch
@@ -179,7 +205,7 @@ class Crew:
                 one, assignments = expectation(
                     self.images.data, state, task.settings, half if n_halves == 2 else None,
                     rows=rows, seeding=task.seeding, prepared=prepared.get(half), watch=watch,
-                    chunk_bytes=self._chunk(task),
+                    chunk_bytes=self._chunk(task), device=self._where(task),
                 )  # fmt: skip
                 state = replace(state, assignments=assignments)
                 sums.append(one)

@@ -14,6 +14,8 @@ GIB = 2**30
 _LEAST_CHUNK = GIB // 16
 _MOST_CHUNK = GIB
 _WORKING = GIB  # blocks of scores, lists of poses, slices of the first pass
+_WORKING_ON_CARD = 4 * GIB  # tables of slices, scores that are sorted
+_MOST_ON_CARD = 8 * GIB
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ def estimate(settings: Settings, box_px: int, free_bytes: int) -> Estimate:
         Not even the smallest chunk fits.
     """
     side = padded_side(box_px, settings.padding)
-    width = side // 2 + 2
-    points = (2 * width - 1) ** (settings.ndim - 1) * width
+    points = _points(settings, box_px)
     halves = 2 if settings.split_halves else 1
     sums = 2 if settings.algorithm is Algorithm.GRADIENT else 1
     moments = 20 if settings.algorithm is Algorithm.GRADIENT else 0
@@ -76,6 +77,36 @@ def estimate(settings: Settings, box_px: int, free_bytes: int) -> Estimate:
             "smaller boxes, or a machine with more memory."
         )
     return Estimate(references, solving, min(_MOST_CHUNK, max(_LEAST_CHUNK, left // 2)))
+
+
+def chunk_on_card(settings: Settings, box_px: int, free_bytes: int) -> int:
+    """Share out the memory of a graphics card, and return the part of prepared images.
+
+    One half at a time is there, with its references and sums; maps are made on the processor.
+
+    Raises
+    ------
+    EnvironmentMissing
+        Not even the smallest chunk fits.
+    """
+    sums = 2 if settings.algorithm is Algorithm.GRADIENT else 1
+    references = settings.n_classes * _points(settings, box_px) * (8 + 16 * sums)
+    left = free_bytes - references - _WORKING_ON_CARD
+    if left < _LEAST_CHUNK:
+        needed = references + _WORKING_ON_CARD + _LEAST_CHUNK
+        raise EnvironmentMissing(
+            f"{settings.n_classes} references of {box_px} pixels with padding "
+            f"{settings.padding:g} need {needed / GIB:.1f} GiB of a graphics card, but "
+            f"{max(0, free_bytes) / GIB:.1f} GiB of it may be used. Skip padding (--pad 1), use "
+            "fewer classes or smaller boxes, or switch the cards off (use_gpu=No)."
+        )
+    return min(_MOST_ON_CARD, max(_LEAST_CHUNK, left // 2))
+
+
+def _points(settings: Settings, box_px: int) -> int:
+    """Return how many points the grid of a reference has at full size."""
+    width = padded_side(box_px, settings.padding) // 2 + 2
+    return int((2 * width - 1) ** (settings.ndim - 1)) * width
 
 
 def checked(settings: Settings, box_px: int, run: Run) -> Estimate:

@@ -49,7 +49,7 @@ def _lead(
     job = begin(options, run, images)
     memory.checked(job.settings, job.state.models[0].box_px, run)
     _tell_of_cards(job.machine, run)
-    crew = Crew(team, opened[0], through_disk=job.machine.combine_through_disk)
+    crew = Crew(team, opened[0], job.machine)
     loop = Loop(job, run, crew, regularise=prior_of(job, run))
     loop.begin()
     state = job.state
@@ -75,14 +75,16 @@ def _lead(
 
 
 def _tell_of_cards(machine: Machine, run: Run) -> None:
-    """Refuse graphics cards that are not there, and tell that those that are will rest."""
+    """Refuse graphics cards that are not there, and tell of those that will rest."""
     if not machine.use_gpu:
         return
-    devices.of_rank(machine.gpu_ids, run.rank, run.n_ranks, environ=os.environ)
-    run.warn(
-        "This version refines on the processor: the graphics cards asked for are not used. More "
-        "threads or ranks make it faster"
-    )
+    found = devices.of_rank(machine.gpu_ids, run.rank, run.n_ranks, environ=os.environ)
+    run.say(f"Poses are scored and images summed on {found[0]}")
+    if len(found) > 1:
+        run.warn(
+            f"Each rank refines on one graphics card: of the {len(found)} that the first may use "
+            "the others rest. Ask for as many ranks (nr_mpi) as there are cards"
+        )
 
 
 def line(done: Done) -> str:
