@@ -55,9 +55,14 @@ def hot_pixels(total: Float[Tensor, "y x"]) -> tuple[Bool[Tensor, "y x"], float,
     tuple
         True where hot; mean and standard deviation of the sum.
     """
-    mean = float(total.mean(dtype=torch.float64))
-    deviation = float((total - mean).square_().mean(dtype=torch.float64)) ** 0.5
+    mean = _mean(total)
+    deviation = _mean((total - mean).square_()) ** 0.5
     return total > mean + HOT_DEVIATIONS * deviation, mean, deviation
+
+
+def _mean(image: Float[Tensor, "y x"]) -> float:
+    """Return the mean, of rows in their own precision and of these in double."""
+    return float(image.mean(1).mean(dtype=torch.float64))
 
 
 def plan(
