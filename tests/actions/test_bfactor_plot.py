@@ -115,6 +115,7 @@ def test_killed_it_goes_on_and_makes_no_job_twice(project):
         time.sleep(0.1)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
+    Project(project.root).unlock()  # of one that was killed while it started the job
     job = Project(project.root).job(json.loads(state.read_text())["jobs"]["15"]["refine3d"])
     if job.status is Status.RUNNING:
         project.abort(job)
