@@ -239,6 +239,38 @@ def test_marks_have_the_colours_of_their_values(page, job):
     expect(page.get_by_label("By", exact=True)).to_have_value("plain")
 
 
+def test_another_star_file_gives_the_values_that_colour_picks(page, project):
+    found = {
+        "rlnMicrographName": ["MotionCorr/job009/Mics/m0.mrc"] * 3,
+        "rlnCoordinateX": [503.0, 201.0, 700.0],
+        "rlnCoordinateY": [399.0, 402.0, 700.0],
+        "rlnMaxValueProbDistribution": [0.9, 0.1, 0.5],
+    }
+    optics = Table.from_columns("optics", {"rlnOpticsGroup": [1]})
+    write_star(project.root / "refined.star", [optics, Table.from_columns("particles", found)])
+    job = project.run(
+        "manualpick", micrographs="micrographs.star", diameter_A=60, low_pass_A=-1,
+        use_colors=True, color_label="rlnMaxValueProbDistribution", color_file="refined.star",
+        blue_value=0.0, red_value=1.0,
+    )  # fmt: skip
+    write_picks(
+        job, {"rlnCoordinateX": [200.0, 500.0, 350.0], "rlnCoordinateY": [400.0, 400.0, 600.0]}
+    )
+    open_picker(page, job, nPicks=3, nMarks=3)
+    expect(page.get_by_label("By", exact=True)).to_have_value("rlnMaxValueProbDistribution")
+    low, high = colour_at(page, 200, 400), colour_at(page, 500, 400)
+    assert low[2] > low[0] + 60  # blue
+    assert high[0] > high[2] + 60  # red
+    # A pick that comes back whole brings nothing of the other file along.
+    page.keyboard.press("e")
+    click(page, 500, 400)
+    wait(page, nPicks=2, nUnsent=0)
+    page.keyboard.press("Control+z")
+    wait(page, nPicks=3, nUnsent=0)
+    text = (job.path / "Mics/m0_manualpick.star").read_text()
+    assert "rlnMaxValueProbDistribution" not in text
+
+
 def colour_at(page, x, y, radius_A=30.0):
     """Return the strongest colour of the right edge of a ring."""
     scale = told(page)["view"]["scale"]

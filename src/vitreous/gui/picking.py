@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from vitreous.actions import Job, Project
+from vitreous.gui.confine import Confinement
 from vitreous.gui.models.display import (
     PickChange,
     PickedMicrograph,
@@ -23,6 +24,7 @@ from vitreous.gui.models.display import (
     PickSaved,
     PickTicks,
 )
+from vitreous.gui.pick_colours import PickColours
 from vitreous.gui.pick_edits import edited
 from vitreous.gui.pick_sets import (
     PickSets,
@@ -34,6 +36,7 @@ from vitreous.gui.pick_sets import (
     version_of,
 )
 from vitreous.gui.refusals import RefusedError, not_found
+from vitreous.io import Table
 from vitreous.jobs import job_star
 from vitreous.jobs.declare import Options
 from vitreous.programs.picking_session import PickingSession
@@ -59,12 +62,15 @@ class PickingSessions:
     ----------
     project
         The project.
+    files
+        What may be read of it.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, files: Confinement) -> None:
         self._project = project
         self._open: dict[str, _Open] = {}
         self._lock = threading.Lock()
+        self._colours = PickColours(files)
 
     def listed(self, job: Job) -> PickList:
         """Return the micrographs of a job."""
@@ -110,7 +116,10 @@ class PickingSessions:
                 return None
             if change.edits:
                 table = session.picks(name)
+                foreign = self._foreign_label(opened, table)
                 for edit in change.edits:
+                    for given in edit.rows or []:
+                        given.pop(foreign, None)
                     table = edited(session, name, table, edit)
                 session.replace(name, table)
             if change.selected is not None:
@@ -212,7 +221,24 @@ class PickingSessions:
         version = self._version(session, name)
         table = session.picks(name)
         opened.counts[name] = (version, len(table))
-        return Picks(n=job.number, row=row, name=name, version=version, **columns_of(table))
+        columns = columns_of(table)
+        if label := self._foreign_label(opened, table):
+            values = {one: opened.options.value(one) for one in opened.options.job_type.options}
+            diameter_A, pixel_A = _diameter(values), _pixel_size(session, values)
+            near_px = diameter_A / pixel_A / 4 if diameter_A and pixel_A else None
+            columns["columns"][label] = self._colours.column(
+                str(values["color_file"]), label, name, table, near_px
+            )
+        return Picks(n=job.number, row=row, name=name, version=version, **columns)
+
+    def _foreign_label(self, opened: _Open, table: Table) -> str:
+        """Return the column that comes from another file; empty where none does."""
+        options = opened.options
+        if not _value(options, "use_colors") or not _value(options, "color_file"):
+            return ""
+        label = str(_value(options, "color_label"))
+        is_own = label in table.labels
+        return "" if is_own else label
 
     def _row(self, opened: _Open, row: int, name: str) -> PickedMicrograph:
         session = opened.session

@@ -92,14 +92,15 @@ def create_app(
     """
     found = Project(path, read_only=read_only)
     hub = Hub()
+    files = Confinement(found.root, data)
     server = Server(
         project=found,
         book=JobBook(found),
-        files=Confinement(found.root, data),
+        files=files,
         hub=hub,
         drafts=Drafts(found.root, in_memory=read_only),
         display=Display(found.root, data),
-        picking=PickingSessions(found),
+        picking=PickingSessions(found, files),
     )
     app = bare_app()
     app.state.server = server
