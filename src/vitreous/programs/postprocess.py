@@ -147,10 +147,10 @@ def measure(
         )
         curves = replace(curves, corrected=curves.unmasked)
         shell = unmasked_shell
-    elif _adds(curves, shell):
+    elif (added := _added(curves, shell)) > _MASK_ADDS:
         run.warn(
             f"At {_text(shell, box_px, pixel_size_A)} the FSC with randomised phases is still "
-            f"{float(curves.randomised[shell]):.2f}: the mask itself makes that much "
+            f"{added:.2f}: the mask itself makes that much "
             "correlation. It is too tight or its edge too hard for this resolution to be "
             "trusted; use a wider, softer mask.",
             mask_name,
@@ -166,11 +166,11 @@ def measure(
     )
 
 
-def _adds(curves: resolution.FscCurves, shell: int) -> bool:
-    """Tell whether the mask makes much correlation; without random phases nobody knows."""
+def _added(curves: resolution.FscCurves, shell: int) -> float:
+    """Return the correlation that the mask makes; 0 where there were no random phases to tell."""
     if curves.randomised is None or curves.never_fell:
-        return False
-    return float(curves.randomised[shell]) > _MASK_ADDS
+        return 0.0
+    return float(curves.randomised[shell])
 
 
 def _start_shell(box_px: int, pixel_size_A: float, extra: Extra) -> int | None:
