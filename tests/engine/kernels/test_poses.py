@@ -268,10 +268,10 @@ def sent(record, device: torch.device):
     return record
 
 
-@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize("table", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("correlation", [False, True])
 @pytest.mark.parametrize("children", [(1, 1), (8, 2)])
-@pytest.mark.parametrize("most", [0, 2])
+@pytest.mark.parametrize("most", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_on_card_lists_are_scored(
     card: torch.device, table: bool, correlation: bool, children: tuple[int, int], most: int
 ) -> None:
@@ -303,9 +303,9 @@ def test_on_card_hypotheses_are_chosen(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("table", [False, True])
-@pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("counting", [False, True])
+@pytest.mark.parametrize("table", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("residual", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("counting", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_on_card_images_are_summed(
     card: torch.device, table: bool, residual: bool, counting: bool
 ) -> None:
@@ -356,12 +356,13 @@ def test_on_card_images_that_overflow_or_try_nothing_keep_nothing(card: torch.de
     assert found.index.tolist() == [1, 7]
 
 
+@pytest.mark.parametrize("marker", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
 @pytest.mark.skipif(INTERPRETED, reason="this is the interpreter")
-def test_kernels_for_cards_agree_under_the_interpreter() -> None:
+def test_kernels_for_cards_agree_under_the_interpreter(marker: str) -> None:
     pytest.importorskip("triton", reason="needs Triton (pip install triton)")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "on_card"]
     done = subprocess.run(
-        [*command, __file__],
+        [*command, "-m", marker, __file__],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
