@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from vitreous.gui.confine import Confinement
 from vitreous.gui.refusals import RefusedError
@@ -24,12 +23,15 @@ from vitreous.programs.picking_session import NAME, X, Y
 
 _NEAR_PX: Final = 10.0  # where the diameter of particles is not known
 _KEPT: Final = 4
+_AT_ONCE: Final = 256  # points whose distances are held together
+
+_Rows = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class _Known:
     stamp: int
-    values: dict[str, tuple[Any, NDArray[np.float64]]]
+    values: dict[str, _Rows]
 
 
 class PickColours:
@@ -72,15 +74,14 @@ class PickColours:
         found = self._values(file, label).get(below_job(micrograph))
         if found is None or not len(picks):
             return nothing
-        tree, values = found
-        places = np.stack([picks[X], picks[Y]], 1)
-        distance, row = tree.query(places, distance_upper_bound=near_px or _NEAR_PX)
+        places, values = found
+        row, distance = _nearest(np.stack([picks[X], picks[Y]], 1), places)
         return [
-            float(values[at]) if np.isfinite(far) and np.isfinite(values[at]) else None
-            for far, at in zip(distance, np.minimum(row, len(values) - 1), strict=True)
+            float(values[at]) if far <= (near_px or _NEAR_PX) and np.isfinite(values[at]) else None
+            for far, at in zip(distance, row, strict=True)
         ]
 
-    def _values(self, file: Path, label: str) -> dict[str, tuple[Any, NDArray[np.float64]]]:
+    def _values(self, file: Path, label: str) -> dict[str, _Rows]:
         try:
             stamp = file.stat().st_mtime_ns
         except OSError:
@@ -95,7 +96,7 @@ class PickColours:
             return known.values
 
 
-def _by_micrograph(file: Path, label: str) -> dict[str, tuple[Any, NDArray[np.float64]]]:
+def _by_micrograph(file: Path, label: str) -> dict[str, _Rows]:
     """Return places and values of each micrograph, by its path below its job."""
     if kind_of(label) not in {Kind.FLOAT, Kind.INT}:
         return {}
@@ -109,5 +110,18 @@ def _by_micrograph(file: Path, label: str) -> dict[str, tuple[Any, NDArray[np.fl
     found = {}
     for name in np.unique(names):
         rows = names == name
-        found[str(name)] = (cKDTree(places[rows]), values[rows])
+        found[str(name)] = (places[rows], values[rows])
     return found
+
+
+def _nearest(
+    points: NDArray[np.float64], places: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the nearest place of each point, and how far it is."""
+    row, distance = np.empty(len(points), np.int64), np.empty(len(points))
+    for start in range(0, len(points), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        away = np.hypot(*(points[part, None] - places[None]).transpose(2, 0, 1))
+        row[part] = away.argmin(1)
+        distance[part] = away.min(1)
+    return row, distance
