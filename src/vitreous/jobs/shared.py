@@ -25,8 +25,8 @@ class Running:
         key="nr_mpi",
         label="Number of ranks",
         relion_label="Number of MPI procs:",
-        help="Processes that share the work. One process uses all its threads and all GPUs that "
-        "it is given, so more than one helps mainly across several nodes of a cluster.",
+        help="Processes that share the work. One process uses all its threads, so more than one "
+        "helps mainly across several nodes of a cluster; but a process of a refinement uses one GPU.",
         low=1,
         high=64,
         step=1,
