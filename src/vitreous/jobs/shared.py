@@ -26,7 +26,7 @@ class Running:
         label="Number of ranks",
         relion_label="Number of MPI procs:",
         help="Processes that share the work. One process uses all its threads, so more than one "
-        "helps mainly across several nodes of a cluster; but a process of a refinement uses one GPU.",
+        "helps mainly across several nodes of a cluster. Of a refinement each uses one GPU.",
         low=1,
         high=64,
         step=1,
