@@ -53,7 +53,7 @@ docs: install ## build the documentation, strictly
 bench: install ## all benchmarks, side by side with what they are compared with
 	$(BIN)/python -m benchmarks
 
-demo: install ## simulate movies and solve a structure from end to end, in demo/ (10 minutes)
+demo: install ## simulate movies and solve a structure from end to end, in demo/ (5 minutes)
 	$(BIN)/vitreous demo demo $(if $(SIZE),--size $(SIZE))
 
 kernels: install ## rebuild the C++ modules beside their sources

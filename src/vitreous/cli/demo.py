@@ -48,7 +48,7 @@ def demo(
     ] = Path("demo"),
     size: Annotated[
         SizeName,
-        typer.Option(help="On two cores: tiny takes 2 minutes, small 10, medium an hour."),
+        typer.Option(help="On two cores: tiny takes 2 minutes, small 6, medium an hour."),
     ] = SizeName.SMALL,
     threads: Annotated[int, typer.Option("--j", metavar="N", help="Cores to use.", min=1)] = 2,
     json: Json = False,
