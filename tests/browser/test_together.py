@@ -96,3 +96,41 @@ def test_a_cut_connection_loses_nothing(window, gui, tunnel):
     expect(page.locator(".foot")).to_contain_text("Draft saved")
     value = kept(page, "form/localres")["value"]
     assert value["values"]["half_map"] == "Refine3D/job020/run_half1_class001_unfil.mrc"
+
+
+def test_ten_minutes_without_a_connection_lose_nothing(window, gui, tunnel):
+    page = window(gui.url.replace(f":{gui.port}/", f":{tunnel.port}/"))
+    page.clock.install()
+    page.reload()
+    steps.go(page, "#/new/motioncorr")
+    expect(steps.field(page, "movies")).to_be_visible()
+    expect(page.locator(".status")).to_contain_text("Connected")
+    tunnel.cut()
+    expect(page.locator(".status")).to_contain_text("Not connected for")
+    steps.fill(page, "movies", "Import/job001/movies.star")
+    page.clock.fast_forward("10:00")
+    expect(page.locator(".status")).to_contain_text("Not connected for 10 min")
+    expect(page.locator(".status")).to_contain_text("1 not yet sent")
+    tunnel.mend()
+    page.clock.fast_forward("00:10")
+    expect(page.locator(".status")).to_contain_text("Connected")
+    expect(page.locator(".foot")).to_contain_text("Draft saved")
+    assert kept(page, "form/motioncorr")["value"]["values"]["movies"] == "Import/job001/movies.star"
+
+
+def test_what_the_server_refuses_is_kept_and_sent_again(page):
+    def full(route):
+        if route.request.method == "PUT":
+            route.fulfill(status=409, json={"error": "The disk is full.", "problems": []})
+        else:
+            route.continue_()
+
+    steps.go(page, "#/new/extract")
+    expect(steps.field(page, "micrographs")).to_be_visible()
+    page.route("**/api/drafts/**", full)
+    steps.fill(page, "micrographs", "CtfFind/job003/micrographs_ctf.star")
+    expect(page.locator(".notice")).to_contain_text("The disk is full.")
+    page.unroute("**/api/drafts/**")
+    expect(page.locator(".foot")).to_contain_text("Draft saved")
+    value = kept(page, "form/extract")["value"]["values"]
+    assert value["micrographs"] == "CtfFind/job003/micrographs_ctf.star"

@@ -3,7 +3,7 @@
  * A change names the version that it is based on. Where somebody else changed the draft
  * meanwhile, both are kept until a person decides.
  */
-import { ApiError, OfflineError } from "../api/client";
+import { ApiError, OfflineError, sentence } from "../api/client";
 import * as api from "../api/endpoints";
 import type { DraftBody } from "../api/types";
 import { token } from "../lib/random";
@@ -13,6 +13,7 @@ import { forget, isRecord, keep, recall } from "./storage";
 
 const SEND_AFTER_MS = 500;
 const RETRY_MS = 2000;
+const REFUSED_RETRY_MS = 5000;
 
 /** This window, so that its own changes are told from those of others. */
 export const WINDOW = `window ${token().slice(0, 6)}`;
@@ -32,6 +33,8 @@ export class Draft {
   private timer: ReturnType<typeof setTimeout> | null = null;
   private isSending = false;
   private isClosed = false;
+  /** What was last said of a refusal, which is not said again. */
+  private told = "";
   private stops: (() => void)[] = [];
 
   constructor(key: string) {
@@ -113,6 +116,7 @@ export class Draft {
 
   private settle(): void {
     this.isDirty = false;
+    this.told = "";
     if (this.timer !== null) clearTimeout(this.timer);
     project.unsent.delete(this.key);
   }
@@ -167,8 +171,10 @@ export class Draft {
         return;
       }
     }
-    this.settle();
-    notices.fail(error);
+    // Not taken, for instance because the disk is full: it stays here as unsent, and is sent again.
+    this.schedule(REFUSED_RETRY_MS);
+    if (sentence(error) !== this.told) notices.fail(error);
+    this.told = sentence(error);
   }
 
   /** Theirs was used or thrown away: ours stands. */

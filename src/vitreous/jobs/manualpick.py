@@ -144,7 +144,8 @@ class ManualPick(Options):
         tab="Display",
         label="Denoise with Topaz",
         relion_label="OR: use Topaz denoising?",
-        help="Show micrographs denoised by Topaz instead of low-pass filtered ones. Needs Topaz.",
+        help="RELION then shows micrographs denoised by Topaz. The picker of vitreous does not do "
+        "that yet: it filters as set above.",
     )
     use_colors: bool = option(
         default=False,
