@@ -59,8 +59,14 @@ def run_external(page: Page, script: str, *, button: str = "Run", alias: str = "
 def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool) -> None:
     """Open the tab of the form that an option of a job type is on, and set it."""
     option = registry.find(word).options[name]
-    tabs = page.get_by_role("tablist", name="Tabs of the form")
-    tabs.get_by_role("tab").filter(has_text=option.tab).first.click()
+    tab = page.get_by_role("tablist", name="Tabs of the form").get_by_role("tab")
+    tab = tab.filter(has_text=option.tab).first
+    tab.click()
+    # The form may have been that of the page before, or have opened its first tab again.
+    expect(tab).to_have_attribute("aria-selected", "true")
+    if not field(page, name).is_visible():
+        page.wait_for_timeout(500)
+        tab.click()
     if isinstance(value, bool):
         answer(page, name, "Yes" if value else "No")
     elif option.choices:

@@ -90,7 +90,8 @@ def test_values_go_from_the_first_to_all_and_from_all_to_the_first(tmp_path):
     assert [one[:2] for one in found] == [(0, [0, 1, 2, 3, 4])] * 3
     assert [one[2] for one in found] == [["", "x", "xx"], [], []]
     assert [one[3:] for one in found] == [(3, (0, 1, 2))] * 3
-    assert list(tmp_path.iterdir()) == []
+    # torch takes its own file away when the last rank ends, mostly.
+    assert [one for one in tmp_path.iterdir() if not one.name.startswith(".rendezvous")] == []
 
 
 def summed(rank, n_ranks, folder, members, doubles):
