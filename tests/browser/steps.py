@@ -62,11 +62,7 @@ def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool) -> None
     tab = page.get_by_role("tablist", name="Tabs of the form").get_by_role("tab")
     tab = tab.filter(has_text=option.tab).first
     tab.click()
-    # The form may have been that of the page before, or have opened its first tab again.
     expect(tab).to_have_attribute("aria-selected", "true")
-    if not field(page, name).is_visible():
-        page.wait_for_timeout(500)
-        tab.click()
     if isinstance(value, bool):
         answer(page, name, "Yes" if value else "No")
     elif option.choices:
@@ -78,6 +74,8 @@ def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool) -> None
 def run(page: Page, word: str, *, after: int | None = None, **values: str | bool) -> int:
     """Fill the form of a job type, press Run and return the number of the job."""
     go(page, f"#/new/{word}" + (f"?after={after}" if after else ""))
+    expect(page).to_have_url(re.compile(rf"#/new/{word}$"))
+    expect(page.locator(".head h1")).to_have_text(registry.find(word).gui_name)
     for name, value in values.items():
         fill_on_its_tab(page, word, name, value)
     button = page.locator(".foot").get_by_role("button", name="Run", exact=True)

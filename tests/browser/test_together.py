@@ -80,13 +80,18 @@ def gui(project, tmp_path_factory):
         yield running
 
 
+def cut(page, tunnel):
+    """Cut the connection of a page that has one, and wait until it has seen it."""
+    expect(page.locator(".status")).to_contain_text("Connected")
+    tunnel.cut()
+    expect(page.locator(".status")).to_contain_text("Not connected for")
+
+
 def test_a_cut_connection_loses_nothing(window, gui, tunnel):
     page = window(gui.url.replace(f":{gui.port}/", f":{tunnel.port}/"))
     steps.go(page, "#/new/localres")
     expect(steps.field(page, "half_map")).to_be_visible()
-    expect(page.locator(".status")).to_contain_text("Connected")
-    tunnel.cut()
-    expect(page.locator(".status")).to_contain_text("Not connected for")
+    cut(page, tunnel)
     steps.fill(page, "half_map", "Refine3D/job020/run_half1_class001_unfil.mrc")
     expect(page.locator(".status")).to_contain_text("1 not yet sent")
     expect(page.locator(".foot").get_by_role("button", name="Run", exact=True)).to_be_disabled()
@@ -98,15 +103,41 @@ def test_a_cut_connection_loses_nothing(window, gui, tunnel):
     assert value["values"]["half_map"] == "Refine3D/job020/run_half1_class001_unfil.mrc"
 
 
+def test_an_answer_that_comes_late_does_not_undo_what_was_typed(window, gui, tunnel):
+    page = window(gui.url.replace(f":{gui.port}/", f":{tunnel.port}/"))
+    steps.go(page, "#/new/class2d")
+    field = steps.field(page, "particles").locator("input.in")
+    expect(field).to_be_visible()
+    asked = []
+    page.route("**/api/drafts/form/class2d", lambda route: hold(route, asked))
+    cut(page, tunnel)
+    tunnel.mend()
+    expect(page.locator(".status")).to_contain_text("Connected")
+    page.wait_for_timeout(200)
+    assert len(asked) == 1
+    field.fill("Extract/job007/particles.star")
+    expect(page.locator(".foot")).to_contain_text("Draft saved")
+    route, answer = asked[0]
+    route.fulfill(response=answer)
+    page.wait_for_timeout(500)
+    expect(field).to_have_value("Extract/job007/particles.star")
+
+
+def hold(route, asked):
+    """Ask the server, and keep its first answer to a question back."""
+    if route.request.method == "GET" and not asked:
+        asked.append((route, route.fetch()))
+    else:
+        route.continue_()
+
+
 def test_ten_minutes_without_a_connection_lose_nothing(window, gui, tunnel):
     page = window(gui.url.replace(f":{gui.port}/", f":{tunnel.port}/"))
     page.clock.install()
     page.reload()
     steps.go(page, "#/new/motioncorr")
     expect(steps.field(page, "movies")).to_be_visible()
-    expect(page.locator(".status")).to_contain_text("Connected")
-    tunnel.cut()
-    expect(page.locator(".status")).to_contain_text("Not connected for")
+    cut(page, tunnel)
     steps.fill(page, "movies", "Import/job001/movies.star")
     page.clock.fast_forward("10:00")
     expect(page.locator(".status")).to_contain_text("Not connected for 10 min")

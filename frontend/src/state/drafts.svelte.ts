@@ -5,6 +5,7 @@
  */
 import { ApiError, OfflineError, sentence } from "../api/client";
 import * as api from "../api/endpoints";
+import type { ServerEvent } from "../api/socket";
 import type { DraftBody } from "../api/types";
 import { token } from "../lib/random";
 import { notices } from "./notices.svelte";
@@ -31,7 +32,10 @@ export class Draft {
   private readonly place: string;
   private version = 0;
   private timer: ReturnType<typeof setTimeout> | null = null;
-  private isSending = false;
+  /** What is on its way to the server. */
+  private sending: Promise<void> | null = null;
+  private nSent = 0;
+  private askAgain = false;
   private isClosed = false;
   /** What was last said of a refusal, which is not said again. */
   private told = "";
@@ -41,21 +45,20 @@ export class Draft {
     this.key = key;
     this.place = `draft:${project.info?.root ?? ""}:${key}`;
     this.recallHere();
-    this.stops.push(project.listen((event) => this.hear(event["key"], event.kind)));
+    this.stops.push(project.listen((event) => this.hear(event)));
     this.stops.push(project.onReload(() => void this.load()));
   }
 
   /** Take what the server keeps, unless something newer waits here. */
   async load(): Promise<void> {
+    const before = this.nSent;
     try {
       const kept = await api.draft(this.key);
       if (this.isClosed) return;
-      if (!this.isDirty) this.take(kept);
-      else if (kept.version !== this.version && !same(kept.value, this.value)) this.theirs = kept;
-      else {
-        this.version = kept.version;
-        this.send();
-      }
+      // What was sent since may not be in this answer.
+      if (this.sending !== null) this.askAgain = true;
+      else if (this.nSent !== before) await this.load();
+      else this.compare(kept);
     } catch {
       // not reachable: what is kept here stands
     } finally {
@@ -79,6 +82,8 @@ export class Draft {
     this.settle();
     forget(this.place);
     if (project.isReadOnly) return;
+    await this.sending;
+    this.nSent += 1;
     try {
       await api.dropDraft(this.key);
       this.version = (await api.draft(this.key)).version;
@@ -105,6 +110,15 @@ export class Draft {
     for (const stop of this.stops) stop();
   }
 
+  private compare(kept: DraftBody): void {
+    if (!this.isDirty) this.take(kept);
+    else if (kept.version !== this.version && !same(kept.value, this.value)) this.theirs = kept;
+    else {
+      this.version = kept.version;
+      this.send();
+    }
+  }
+
   private take(kept: DraftBody): void {
     this.version = kept.version;
     this.value = isRecord(kept.value) ? kept.value : null;
@@ -121,8 +135,10 @@ export class Draft {
     project.unsent.delete(this.key);
   }
 
-  private hear(key: unknown, kind: string): void {
-    if (kind === "draft" && key === this.key && !this.isSending) void this.load();
+  private hear(event: ServerEvent): void {
+    if (event.kind !== "draft" || event["key"] !== this.key || event["by"] === WINDOW) return;
+    if (this.sending !== null) this.askAgain = true;
+    else void this.load();
   }
 
   private schedule(after: number): void {
@@ -131,17 +147,22 @@ export class Draft {
   }
 
   private send(): void {
-    if (this.isSending || !this.isDirty || this.value === null) return;
+    if (this.sending !== null || !this.isDirty || this.value === null) return;
     if (project.isReadOnly) {
       this.settle();
       return;
     }
-    this.isSending = true;
-    void this.put(this.value).finally(() => {
-      this.isSending = false;
-      if (this.isDirty && this.theirs === null && this.timer === null) this.schedule(SEND_AFTER_MS);
-    });
+    this.nSent += 1;
+    this.sending = this.put(this.value).finally(() => this.sent());
     this.timer = null;
+  }
+
+  private sent(): void {
+    this.sending = null;
+    if (this.isDirty && this.theirs === null && this.timer === null) this.schedule(SEND_AFTER_MS);
+    if (!this.askAgain) return;
+    this.askAgain = false;
+    void this.load();
   }
 
   private async put(value: Record<string, unknown>): Promise<void> {

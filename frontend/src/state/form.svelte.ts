@@ -25,6 +25,7 @@ export class FormState {
   checked = $state.raw<Checked | null>(null);
   isChecking = $state(false);
   isSending = $state(false);
+  isClosed = false;
   tab = $state("");
 
   readonly options = $derived(
@@ -44,7 +45,6 @@ export class FormState {
 
   private timer: ReturnType<typeof setTimeout> | null = null;
   private asking: AbortController | null = null;
-  private isClosed = false;
   private requestId: string | null = null;
 
   constructor(word: string, mode: Mode, job: number | null) {
@@ -54,8 +54,8 @@ export class FormState {
     this.draft = new Draft(mode === "new" ? `form/${word}` : `form/job/${job}/${mode}`);
   }
 
-  /** Load the form; `from` fills in the values of a job, `after` its outputs as inputs. */
-  async load(from: number | null = null, after: number | null = null): Promise<void> {
+  /** Load the form and what was typed into it. */
+  async load(): Promise<void> {
     try {
       const [form] = await Promise.all([
         api.form(this.word, this.job === null ? {} : { job: this.job }),
@@ -63,11 +63,20 @@ export class FormState {
       ]);
       this.form = form;
       this.tab = form.tabs[0]?.title ?? "";
-      if (from !== null) await this.fill(from);
-      if (after !== null) await this.follow(after);
       this.checkSoon(0);
     } catch (error) {
       this.failure = error;
+    }
+  }
+
+  /** Fill in the values of job `from`, and the outputs of job `after` as inputs. */
+  async begin(from: number | null, after: number | null): Promise<void> {
+    if (this.form === null) return;
+    try {
+      if (from !== null) await this.fill(from);
+      if (after !== null) await this.follow(after);
+    } catch (error) {
+      notices.fail(error);
     }
   }
 
