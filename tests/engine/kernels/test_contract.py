@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 import requirements
+from interpreter import INTERPRETED, outside, run_tests
 from vitreous.engine.kernels import reference, slices
 from vitreous.testing.kernel_contract import KernelContract
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 HAS_TRITON = importlib.util.find_spec("triton") is not None
-needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="needs Triton (pip install triton)")
 
 
 class TestReference(KernelContract):
@@ -51,16 +47,6 @@ if INTERPRETED and HAS_TRITON:
         dimensions = (3,)
 
 
-@needs_triton
+@outside
 def test_triton_keeps_the_contract_under_its_interpreter():
-    if INTERPRETED:
-        pytest.skip("this is the interpreter")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, "-k", "TestTriton and not stretched and not 30-1", __file__],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
+    run_tests(__file__, "TestTriton and not stretched and not 30-1", may_skip=True)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
-import requirements
-from fake_card import CARD, FakeCard
+from interpreter import outside, run_tests
 from vitreous.engine import geometry
 from vitreous.engine.kernels import packed, pose_sums, poses, reference_poses
 from vitreous.engine.kernels.pose_records import Contribution, Kept, Source, Tries
@@ -242,20 +237,6 @@ def test_no_images_keep_nothing() -> None:
     assert len(found.counts) == len(found.weight) == 0
 
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-
-
-@pytest.fixture
-def card() -> Iterator[torch.device]:
-    """Return a graphics card: under Triton's interpreter one that only claims to be there."""
-    if INTERPRETED:
-        with FakeCard():
-            yield CARD
-    else:
-        requirements.need("cuda")
-        yield CARD
-
-
 def sent(record, device: torch.device):
     """Return a record, a tuple or a tensor on another device."""
     if isinstance(record, torch.Tensor):
@@ -357,16 +338,6 @@ def test_on_card_images_that_overflow_or_try_nothing_keep_nothing(card: torch.de
 
 
 @pytest.mark.parametrize("marker", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter")
+@outside
 def test_kernels_for_cards_agree_under_the_interpreter(marker: str) -> None:
-    pytest.importorskip("triton", reason="needs Triton (pip install triton)")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "on_card"]
-    done = subprocess.run(
-        [*command, "-m", marker, __file__],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    run_tests(__file__, "on_card", marker)

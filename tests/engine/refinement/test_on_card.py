@@ -6,39 +6,23 @@ with one the same tests run on it.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
-import requirements
 from fake_card import CARD, FakeCard, MixedError
+from interpreter import outside, run_tests
 from refinement_engines import variant
 from vitreous.engine.refinement.expectation import expectation
 from vitreous.testing.oracle.variants import VARIANTS
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 QUICK = (
     "2D", "2D, cross-correlation", "2D, no rotation", "2D, classes with weights and offsets",
     "no alignment", "local in auto-refine",
 )  # fmt: skip
 CLOSE = 1e-3  # of the largest value, as sums may differ from those of the oracle
-
-
-@pytest.fixture
-def card() -> Iterator[torch.device]:
-    """Return a graphics card: under Triton's interpreter one that only claims to be there."""
-    if INTERPRETED:
-        with FakeCard():
-            yield CARD
-    else:
-        requirements.need("cuda")
-        yield CARD
 
 
 @pytest.mark.parametrize(
@@ -86,17 +70,7 @@ def test_a_claimed_card_refuses_what_a_card_refuses() -> None:
             there.numpy()
 
 
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter")
 @pytest.mark.parametrize("marker", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+@outside
 def test_the_step_for_cards_agrees_under_the_interpreter(marker: str) -> None:
-    pytest.importorskip("triton", reason="needs Triton (pip install triton)")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "on_card_the"]
-    done = subprocess.run(
-        [*command, "-m", marker, __file__],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    run_tests(__file__, "on_card_the", marker)

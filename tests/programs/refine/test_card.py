@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from contextlib import chdir
 
 import numpy as np
@@ -13,13 +10,13 @@ import torch
 
 import requirements
 from fake_card import FakeCard
+from interpreter import INTERPRETED, outside, run_tests
 from programs.jobs_made import run_job
 from programs.refine import refinement_project as made
 from vitreous.distributed import devices
 from vitreous.errors import EnvironmentMissing
 from vitreous.io import read_star
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 VALUES = {
     **made.COMMON, "n_classes": 1, "use_em": True, "use_vdam": False, "n_iterations_em": 1,
     "psi_step_deg": 12, "shift_range_px": 2, "other_args": made.SEED,
@@ -67,16 +64,6 @@ def test_a_card_that_is_not_there_is_refused(project, monkeypatch):
         run_job(project, "class2d", "Class2D/job003/", **VALUES, use_gpu=True)
 
 
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter")
+@outside
 def test_a_job_for_cards_works_under_the_interpreter():
-    pytest.importorskip("triton", reason="needs Triton (pip install triton)")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "on_card"]
-    done = subprocess.run(
-        [*command, __file__],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    run_tests(__file__, "on_card")

@@ -11,10 +11,8 @@ up with atomics, so that their last digits depend on the order in which programs
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton
@@ -24,16 +22,12 @@ from torch import Tensor
 from vitreous.engine.kernels import slices
 from vitreous.engine.kernels.pose_records import Contribution, Kept, Sorted, Source, Tries
 from vitreous.engine.kernels.segments import choose_in_segments
+from vitreous.engine.kernels.triton_kernel import kernel
 from vitreous.engine.refinement.disc import disc, tight_index
 
 _PIXELS = 128  # of a slice that a program looks at together
 _SHIFTS = 16  # that a program scores together
 _TABLE_BYTES = 2**28  # of slices that are made together
-
-
-def _kernel(function: Callable[..., object]) -> Any:  # noqa: ANN401 - Triton gives it no type
-    """Compile a function with Triton; a run-time type checker around it is taken off."""
-    return triton.jit(inspect.unwrap(function))
 
 
 def gather_packed(
@@ -234,9 +228,9 @@ def _placed(
     """Return column and row of each number of a disc, and phases along both axes."""
     packing = disc(radius)
     row = torch.where(packing.ky < 0, packing.ky + packing.size, packing.ky)
-    numbers = (one.to(device, torch.int32) for one in (packing.kx, row))
+    kx, row = (one.to(device, torch.int32) for one in (packing.kx, row))
     x, y = (one.to(device).contiguous() for one in phases)
-    return *numbers, x, y  # type: ignore[return-value] # of four
+    return kx, row, x, y
 
 
 def sums(
@@ -280,7 +274,7 @@ def sums(
     return values, weights
 
 
-@_kernel
+@kernel
 def _score(
     out, group_at, groups, image, rotation, prior, shift_begin, shift_end, shifts, shift_prior,
     squared, table, first_slice, b_re, b_im, c, x, y, kx, row, length, x_width, x_size, y_width,
@@ -335,7 +329,7 @@ def _score(
     tl.store(out + target, value, mask=tried)
 
 
-@_kernel
+@kernel
 def _sum(
     values, weights, per_image, per_pixel, table, classes, begin, image, tx, ty, share, b_re, b_im,
     c, u_re, u_im, m, sigma2, mask, x, y, kx, row, length, x_width, x_size, y_width, y_size,

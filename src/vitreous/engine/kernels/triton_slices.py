@@ -9,10 +9,6 @@ digits of its sums depend on the order in which blocks happen to run.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -20,13 +16,9 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine.kernels.reference import limit_radius
+from vitreous.engine.kernels.triton_kernel import kernel
 
 _BLOCK = 256
-
-
-def _kernel(function: Callable[..., object]) -> Any:  # noqa: ANN401 - Triton gives it no type
-    """Compile a function with Triton; a run-time type checker around it is taken off."""
-    return triton.jit(inspect.unwrap(function))
 
 
 def gather(
@@ -91,7 +83,7 @@ def _programs(planes: Tensor, size: int) -> tuple[int, int]:
     return len(planes), triton.cdiv(size * (size // 2 + 1), _BLOCK)
 
 
-@_kernel
+@kernel
 def _coordinate(row, kx, ky, CURVED: tl.constexpr):
     """Return one component of the grid points of pixels from its row of a plane's matrix."""
     at = kx * tl.load(row) + ky * tl.load(row + 1)
@@ -100,7 +92,7 @@ def _coordinate(row, kx, ky, CURVED: tl.constexpr):
     return at
 
 
-@_kernel
+@kernel
 def _locate(planes, size, radius2, limit2, width, CURVED: tl.constexpr, BLOCK: tl.constexpr):
     """Return where the pixels of this program are, in the stack and in the grid."""
     image = tl.program_id(0).to(tl.int64)
@@ -129,13 +121,13 @@ def _locate(planes, size, radius2, limit2, width, CURVED: tl.constexpr, BLOCK: t
     return image * size * half + pixel, inside, redundant, sign, corner, x - ix, y - iy, z - iz
 
 
-@_kernel
+@kernel
 def _share(step: tl.constexpr, fraction):
     """Return the weight of the lower (0) or upper (1) neighbour."""
     return fraction if step == 1 else 1.0 - fraction
 
 
-@_kernel
+@kernel
 def _gather(
     grid, planes, slices, size, radius2, limit2, width, CURVED: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -153,7 +145,7 @@ def _gather(
     tl.store(slices + 2 * pixel + 1, sign * imaginary, mask=inside)
 
 
-@_kernel
+@kernel
 def _insert(
     grid,
     planes,
