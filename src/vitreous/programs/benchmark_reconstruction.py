@@ -26,8 +26,8 @@ from vitreous.engine import fourier, geometry
 from vitreous.errors import ComputeError, EnvironmentMissing
 from vitreous.io import Star, Table, read_volume, write_star, write_volume
 
-BOXES = ((64, 500, 6000), (128, 200, 3000), (256, 50, 650))  # box, few images, many images
-REPEATS = 2
+BOXES = ((64, 1000, 20000), (128, 250, 6000), (256, 60, 1500))  # box, few images, many images
+REPEATS = 3
 PIXEL_A = 1.5
 
 
