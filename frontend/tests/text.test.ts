@@ -4,6 +4,7 @@ import type { FormOption } from "../src/api/types";
 import { find, fits } from "../src/lib/fuzzy";
 import { parseJobStar, writeJobStar } from "../src/lib/jobstar";
 import { marked, settle, tail } from "../src/lib/log";
+import { nextOf } from "../src/lib/next";
 
 describe("filters", () => {
   it("want every word and put beginnings first", () => {
@@ -49,5 +50,14 @@ describe("job.star", () => {
       writeJobStar("relion.class2d", options, { particles: "", n_classes: 3, use_em: false }),
     );
     expect(empty.read(options)).toEqual({ particles: "", n_classes: 3, use_em: false });
+  });
+});
+
+describe("next steps", () => {
+  it("after an import depend on what was imported", () => {
+    expect(nextOf("import", ["ParticleGroupMetadata.star.relion"])).toContain("class2d");
+    expect(nextOf("import", ["MicrographMovieGroupMetadata.star.relion"])).toEqual(["motioncorr"]);
+    expect(nextOf("import", ["Mask3D.mrc"])).toEqual([]);
+    expect(nextOf("class2d")).toEqual(["select"]);
   });
 });

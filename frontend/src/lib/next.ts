@@ -14,7 +14,6 @@ export const USUAL_WAY: readonly string[] = [
 ];
 
 const NEXT: Readonly<Record<string, readonly string[]>> = {
-  import: ["motioncorr", "ctffind", "extract"],
   motioncorr: ["ctffind"],
   ctffind: ["autopick", "manualpick", "select"],
   manualpick: ["extract", "autopick"],
@@ -34,7 +33,18 @@ const NEXT: Readonly<Record<string, readonly string[]>> = {
   subtract: ["class3d", "refine3d"],
 };
 
-/** Words of the job types that usually follow. */
-export function nextOf(word: string): readonly string[] {
-  return NEXT[word] ?? [];
+/** After an Import, what follows depends on what was imported. */
+const AFTER_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  MicrographMovieGroupMetadata: ["motioncorr"],
+  MicrographGroupMetadata: ["ctffind", "manualpick"],
+  MicrographCoordsGroup: ["extract"],
+  ParticleGroupMetadata: ["class2d", "initialmodel", "refine3d"],
+  DensityMap: ["maskcreate", "postprocess"],
+};
+
+/** Words of the job types that usually follow a job whose outputs have these node types. */
+export function nextOf(word: string, nodeTypes: readonly string[] = []): readonly string[] {
+  if (word !== "import") return NEXT[word] ?? [];
+  const known = nodeTypes.map((type) => AFTER_IMPORT[type.split(".")[0] ?? ""]);
+  return known.find((words) => words !== undefined) ?? [];
 }
