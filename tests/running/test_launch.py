@@ -195,6 +195,25 @@ def test_exec_of_a_running_job_is_refused_and_harms_nothing(workshop, is_begun):
     assert job_state(workshop.root, workshop.process(name)).status is Status.RUNNING
 
 
+@pytest.mark.parametrize(
+    ("program", "before", "after"),
+    [
+        ("counts", Status.SCHEDULED, Status.SUCCEEDED),
+        ("fails", Status.SUCCEEDED, Status.FAILED),
+    ],
+)
+def test_a_job_that_is_run_by_hand_shows_as_running_and_how_it_ends(
+    workshop, program, before, after
+):
+    name = workshop.job(program)
+    with workshop.folder.edit("as it was") as pipeline:
+        pipeline.set_status(name, before)
+    command = [sys.executable, "-m", "vitreous", "exec", name]
+    subprocess.run(command, cwd=workshop.root, capture_output=True)
+    assert workshop.process(name).status is Status.RUNNING  # until somebody looks
+    assert job_state(workshop.root, workshop.process(name)).status is after
+
+
 def test_a_job_type_without_a_program_is_refused_in_one_sentence(workshop, monkeypatch):
     monkeypatch.setitem(registry.find("import").__dict__, "run", "vitreous.programs.not_there:run")
     name = workshop.job()

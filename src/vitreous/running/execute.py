@@ -20,11 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from vitreous.errors import InputError, ProjectError, VitreousError
+from vitreous.errors import InputError, LockedError, NotAProjectError, ProjectError, VitreousError
 from vitreous.jobs import job_star
 from vitreous.jobs.context import Aborted
 from vitreous.jobs.job_star import JobFile
 from vitreous.project import markers
+from vitreous.project.folder import ProjectFolder
 from vitreous.project.pipeline import Status
 from vitreous.running import (
     alive,
@@ -82,7 +83,7 @@ def execute(project_root: Path, job_name: str) -> int:
     _flush_every_line()
     mine = ranks.from_environment(os.environ)
     if mine.rank == 0:
-        claimed = _claim(root / folder)
+        claimed = _claim(root, folder)
     try:
         job = _read(root / folder)
     except VitreousError as error:
@@ -108,8 +109,9 @@ def grace_s(job_type_word: str) -> float:
     return EXTERNAL_GRACE_S if job_type_word == "external" else GRACE_S
 
 
-def _claim(job_dir: Path) -> ProcessRecord:
+def _claim(root: Path, job_name: str) -> ProcessRecord:
     """Take the job, unless somebody else runs it; leave who we are in ``process.json``."""
+    job_dir = root / job_name
     here = process_table.entry(os.getpid())
     with record.locked(job_dir):
         found = record.read_process(job_dir) or ProcessRecord()
@@ -134,7 +136,23 @@ def _claim(job_dir: Path) -> ProcessRecord:
             memory_kills=process_table.kills_for_memory(),
         )
         record.write_process(job_dir, mine)
+    if not was_launched:
+        _note_running(root, job_name)
     return mine
+
+
+def _note_running(root: Path, job_name: str) -> None:
+    """Have the graph show a job as running that waited or was over, and was begun by hand."""
+    try:
+        folder = ProjectFolder.open(root)
+        shown = {process.name: process.status for process in folder.read()}
+        if shown.get(job_name, Status.RUNNING) is not Status.RUNNING:
+            with folder.edit(f"{job_name} was begun by hand") as pipeline:
+                pipeline.set_status(job_name, Status.RUNNING)
+    except NotAProjectError:
+        return
+    except (LockedError, OSError) as error:  # it runs all the same
+        sys.stdout.write(f"the project does not show that {job_name} runs: {error}\n")
 
 
 def _queue_number() -> str:
