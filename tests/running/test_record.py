@@ -1,5 +1,6 @@
 """Files of the job-folder contract: whole or not there, readable while they are written."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -120,3 +121,38 @@ def test_children_that_were_there_before_are_not_of_the_job(workshop):
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_what_ranks_share_is_made_once_and_a_signal_meanwhile_is_not_lost(workshop):
+    shared = []
+
+    def prepare():
+        shared.append(os.getpid())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def main(report):
+        report("done" if shared == [os.getppid()] else "failed", "")
+        return 0
+
+    watch = supervise.Watch(workshop.root, 5.0, on_beat=lambda: None)
+    endings = watch.run([main, main], prepare)
+    assert [ending.outcome for ending in endings] == ["done", "done"]
+    assert watch.stopped_by == "SIGTERM"
+
+
+def test_the_program_of_several_ranks_is_imported_once(workshop):
+    name = workshop.job("", word="select")
+    code = (
+        "import os, sys\n"
+        "from vitreous.jobs import job_star\n"
+        "from vitreous.running import execute\n"
+        f"job = job_star.read_job({str(workshop.dir(name))!r})\n"
+        "execute._import_for_all(job, 3)\n"
+        "print(job.job_type.run.partition(':')[0] in sys.modules, os.environ['OMP_NUM_THREADS'])\n"
+        "print('still here', file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=workshop.root
+    )
+    assert done.stdout.split() == ["True", "3"]
+    assert done.stderr == "still here\n"

@@ -195,7 +195,10 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
         _main(job, Place(root, folder, job.is_continue, n_threads, one), str(rendezvous))
         for one in all_ranks
     ]
-    ended = watch.run(mains)
+    if len(all_ranks) > 1:
+        ended = watch.run(mains, lambda: _import_for_all(job, n_threads))
+    else:
+        ended = watch.run(mains)
     with contextlib.suppress(FileNotFoundError):
         rendezvous.unlink()
     state, reason, code = endings.judge(job_dir, ended, watch.stopped_by, watch.memory_kills)
@@ -266,16 +269,36 @@ def _main(job: JobFile, place: Place, rendezvous: str) -> Main:
         if place.ranks.n_ranks > 1:
             os.environ.update(ranks.to_environment(place.ranks, rendezvous))
         if job.job_type.word != "external":
-            os.environ["OMP_NUM_THREADS"] = str(place.n_threads)
-            os.environ.setdefault(
-                "THP_MEM_ALLOC_ENABLE", "1"
-            )  # large pages for torch: fewer faults
+            _set_up_libraries(place.n_threads)
         with _quiet_stderr() as (errors, restore):
             run = JobRun(place, sys.stdout, restore)
             run.listen()
             return _run_program(job, run, report, errors)
 
     return main
+
+
+def _set_up_libraries(n_threads: int) -> None:
+    """Tell libraries what they read once, when they are loaded."""
+    os.environ["OMP_NUM_THREADS"] = str(n_threads)
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages for torch: fewer faults
+
+
+def _import_for_all(job: JobFile, n_threads: int) -> None:
+    """Import the program before its ranks are forked: they share the time and the memory of it.
+
+    Only programs of our own, which begin no thread and touch no card while they are imported.
+    """
+    if not job.job_type.run.startswith("vitreous.programs."):
+        return
+    _set_up_libraries(n_threads)
+    with _quiet_stderr() as (_, restore):
+        try:
+            _program(job.job_type.run)
+        except Exception:  # noqa: BLE001 - every rank meets it again, and the job tells of it
+            return
+        finally:
+            restore()
 
 
 def _run_program(job: JobFile, run: JobRun, report: Report, errors: TextIO) -> int:

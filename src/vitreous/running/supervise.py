@@ -1,6 +1,6 @@
 """Watch over the processes of a job: heartbeat, requests to stop, and how each one ends.
 
-Each rank is forked from one small process, the supervisor, which computes nothing. So a rank
+Each rank is forked from one process, the supervisor, which computes nothing. So a rank
 that is killed, that runs out of memory or that hangs in native code is still seen, stopped and
 reported. Everybody below the supervisor dies with it.
 """
@@ -90,14 +90,20 @@ class Watch:
     _term_sent: bool = False
     _next_beat: float = field(default_factory=lambda: time.monotonic() + HEARTBEAT_S)
 
-    def run(self, mains: Sequence[Main]) -> list[Ending]:
-        """Fork one process for each function and return how they ended, in the same order."""
+    def run(
+        self, mains: Sequence[Main], prepare: Callable[[], None] = lambda: None
+    ) -> list[Ending]:
+        """Fork one process for each function and return how they ended, in the same order.
+
+        Before, call `prepare`; a signal that comes meanwhile is not lost.
+        """
         self._strangers = set(process_table.descendants(os.getpid()))
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         hangup_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         stops = [one for one in _STOPS if not (hangup_ignored and one is signal.SIGHUP)]
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [*stops, signal.SIGCHLD])
         try:
+            prepare()
             for rank, main in enumerate(mains):
                 self._fork(rank, main, before)
             while self._is_unfinished():
