@@ -3,6 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Without a compiler the mark has another name, so that C++ is built once there is one.
+COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
+INSTALLED := $(VENV)/.installed$(if $(COMPILER),,-without-compiler)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
@@ -12,13 +15,17 @@ WORKERS ?= 2
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/vitreous/*/*.cpp src/vitreous/*/*/*.cpp)
+$(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/vitreous/*/*.cpp src/vitreous/*/*/*.cpp)
+	@test -w . || { echo "make: $(CURDIR) cannot be written. Clone vitreous into a folder of your own." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: vitreous needs Python 3.11 or newer, and $(PYTHON) is %s. Name another: make install PYTHON=python3.12" % sys.version.split()[0] or 0)'
+	@echo "Installing into $(VENV). This takes minutes: PyTorch is large."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev
-	touch $@
+	@touch $@
+	@echo "Installed. Go on with: source $(BIN)/activate && vitreous doctor"
 
-install: $(VENV)/.installed front ## make .venv and install the package for development
+install: $(INSTALLED) front ## make .venv and install the package for development
 
 front: ## build the pages of the browser where they changed
 	@$(BIN)/python tools/build_backend/vitreous_build.py || true

@@ -19,6 +19,7 @@ A message says where, what was found, what was wanted and what to do.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -105,3 +106,12 @@ class ComputeError(VitreousError, ArithmeticError):
 
 class EnvironmentMissing(VitreousError, RuntimeError):  # noqa: N818 - the style guide's name
     """The machine lacks something: a GPU, memory, a program, a package."""
+
+
+def no_package(name: str) -> EnvironmentMissing:
+    """Return what to tell where a Python package that vitreous cannot do without is missing."""
+    return EnvironmentMissing(
+        f"The Python package {name} is not installed beside vitreous. Install vitreous again "
+        f"(`make install`, or `pip install .` in its folder), or run `{sys.executable} -m pip "
+        f"install {name}`."
+    )

@@ -109,3 +109,16 @@ def test_a_reader_that_leaves_early_is_no_error(project):
     )
     assert run.stderr == ""
     assert time.monotonic() - began < 30
+
+
+def test_a_tool_without_torch_names_the_package(monkeypatch, capfd):
+    from vitreous.cli import tools
+    from vitreous.cli.app import invoke
+
+    monkeypatch.setattr(
+        tools, "find_spec", lambda name: find_spec(name) if name != "torch" else None
+    )
+    assert invoke(["fsc", "--i", "half1.mrc"]) == 1
+    told = capfd.readouterr().err
+    assert "The Python package torch is not installed" in told
+    assert "make install" in told

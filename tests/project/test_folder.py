@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -147,3 +148,16 @@ def test_an_absolute_path_into_the_project_is_made_relative(tmp_path: Path) -> N
     assert relative_path(link, "Data/a.mrc") == "Data/a.mrc"
     with pytest.raises(ProjectError, match="outside"):
         relative_path(link, str(tmp_path / "other/a.mrc"))
+
+
+def test_a_folder_that_cannot_be_written_becomes_no_project(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / "new"))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(ProjectError) as told:
+        ProjectFolder.create(tmp_path / "new")
+    assert str(told.value) == (
+        f"{tmp_path}/new: cannot be written (Read-only file system). "
+        "Make the project in another folder."
+    )

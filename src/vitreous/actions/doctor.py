@@ -201,10 +201,10 @@ def _engine(asked: Mapping[str, object]) -> Iterator[Finding]:
         yield Finding(section, "torch", "PyTorch", "ok", f"{text}, CUDA {cuda}" if cuda else text)
     else:
         reason = str(asked.get("error", "not installed"))
-        advice = "No job with numbers can run: `pip install torch`."
+        advice = f"No job with numbers can run: `{sys.executable} -m pip install torch`."
         yield Finding(section, "torch", "PyTorch", "missing", reason, advice)
     openmp = bool(asked.get("openmp"))
-    advice = "" if openmp else "Work on the CPU uses one core."
+    advice = "" if openmp or not version else "Work on the CPU uses one core."
     yield Finding(section, "openmp", "OpenMP", "ok" if openmp else "missing", _yes(openmp), advice)
     told = asked.get("kernels")
     kernels = told if isinstance(told, dict) else {}

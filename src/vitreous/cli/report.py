@@ -43,7 +43,7 @@ def status(
         int | None, typer.Option("--last", "-n", metavar="N", help="Only the last N jobs.", min=1)
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Do not write what was noticed.")
+        bool, typer.Option("--read-only", help="Write nothing, for a project that is not yours.")
     ] = False,
     project: ProjectDir = HERE,
     json: Json = False,

@@ -287,7 +287,7 @@ def autorun(  # noqa: PLR0913 - one parameter for each flag
         bool, typer.Option("--background", "-b", help="Return at once; the run goes on.")
     ] = False,
     stop: Annotated[
-        bool, typer.Option("--stop", help="End the run of this name after its present look.")
+        bool, typer.Option("--stop", help="End the run of this name; a running job goes on.")
     ] = False,
     project: ProjectDir = HERE,
     json: Json = False,

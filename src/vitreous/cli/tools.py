@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 import typer
 
+from vitreous.errors import no_package
+
 TOOLS = {
     "simulate": "Make movies, micrographs or particles from a model or a map, with truth files.",
     "reconstruct": "Reconstruct a map from particles and their orientations.",
@@ -58,6 +60,8 @@ def register(app: typer.Typer) -> None:
 
 def _starter(tool: str) -> Callable[[typer.Context], None]:
     def start(context: typer.Context) -> None:
+        if find_spec("torch") is None:  # an installation that is not whole
+            raise no_package("torch")
         command = command_line(tool, context.args)
         sys.stdout.flush()
         os.execv(command[0], command)  # the shell sees the tool's own output and exit code

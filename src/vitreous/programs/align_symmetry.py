@@ -18,7 +18,7 @@ from torch import Tensor
 from vitreous.engine import boxing, fourier, geometry, resolution, symmetric_maps, symmetry
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Table, Volume, read_star, read_volume, write_volume
-from vitreous.programs.tool import finite, map_name, report
+from vitreous.programs.tool import HelpWithDefaults, finite, map_name, report
 
 FINE_UP_TO = 320
 SMALLEST_BOX = 16
@@ -197,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vitreous align-symmetry",
         description="Turn a map so that its symmetry axes stand where a point group has them.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpWithDefaults,
     )
     add = parser.add_argument
     add("--i", required=True, metavar="MRC|STAR", help="map, or model file of a classification")

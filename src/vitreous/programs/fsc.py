@@ -259,7 +259,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--o", type=star_name, help="STAR file to write the curves to")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--threshold", type=finite, default=0.143, help="(default: 0.143)")
+    parser.add_argument(
+        "--threshold",
+        type=finite,
+        default=0.143,
+        help="FSC that ends the resolution (default: 0.143)",
+    )
     parser.add_argument(
         "--interpolate", action="store_true", help="resolution between two shells, by a line"
     )

@@ -19,7 +19,7 @@ from vitreous.dataset.particles import pose_problems
 from vitreous.engine import geometry, helix, symmetry
 from vitreous.errors import FormatError, InputError
 from vitreous.io import Star, Table, read_star, write_star
-from vitreous.programs.tool import finite, positive, report, star_name
+from vitreous.programs.tool import HelpWithDefaults, finite, positive, report, star_name
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_A = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vitreous symmetry-expand",
         description="Write every particle once for each operator of a symmetry.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpWithDefaults,
     )
     add = parser.add_argument
     add("--i", required=True, metavar="STAR", help="particles with refined poses")

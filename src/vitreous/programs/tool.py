@@ -66,6 +66,19 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class HelpWithDefaults(argparse.HelpFormatter):
+    """Help of a tool that tells defaults, where there is something to tell."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        default = action.default
+        says_nothing = default is None or default is False or default in ("", argparse.SUPPRESS)
+        if says_nothing or default == [] or not action.option_strings:
+            return text
+        shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else default
+        return f"{text} (default: {shown})"
+
+
 def finite(text: str) -> float:
     """Read a number of the command line; NaN and infinity are none (a type for argparse)."""
     try:

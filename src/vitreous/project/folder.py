@@ -84,7 +84,7 @@ class ProjectFolder:
                     if not folder.file.exists():
                         write_text(folder.file, format_pipeline(Pipeline(form=form)))
         except OSError as error:
-            raise cannot_write(folder.root, error) from error
+            raise _cannot_make(folder.root, error) from error
         return folder
 
     @classmethod
@@ -222,6 +222,16 @@ class ProjectFolder:
                 for entry in entries
                 if not entry.name.startswith(".")
             )
+
+
+def _cannot_make(root: Path, error: OSError) -> ProjectError:
+    """Return what to tell when a folder cannot become a project."""
+    if isinstance(error, ProjectError):
+        return error
+    why = os.strerror(error.errno) if error.errno else str(error)
+    return ProjectError(
+        f"{error.filename or root}: cannot be written ({why}). Make the project in another folder."
+    )
 
 
 def cannot_write(root: Path, error: OSError) -> ProjectError:
