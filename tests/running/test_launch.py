@@ -115,6 +115,12 @@ def test_a_mistake_in_a_program_fails_the_job_with_its_name(workshop):
     assert finished(workshop, name).reason == "KeyError: 'wool'"
 
 
+def test_a_package_that_is_missing_is_named_with_the_way_to_get_it(workshop):
+    told = finished(workshop, workshop.job("needs_a_package")).reason
+    assert told.startswith("The Python package sheep is not installed beside vitreous.")
+    assert told.endswith("-m pip install sheep`.")
+
+
 @pytest.mark.parametrize(
     ("program", "reason"),
     [("is_killed", "killed by signal 9 (SIGKILL)"), ("crashes", "killed by signal 11 (SIGSEGV)")],

@@ -20,7 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from vitreous.errors import InputError, LockedError, NotAProjectError, ProjectError, VitreousError
+from vitreous.errors import (
+    InputError,
+    LockedError,
+    NotAProjectError,
+    ProjectError,
+    VitreousError,
+    no_package,
+)
 from vitreous.jobs import job_star
 from vitreous.jobs.context import Aborted
 from vitreous.jobs.job_star import JobFile
@@ -341,6 +348,9 @@ def _cause(error: Exception) -> str:
         return (
             f"memory ran out {text}".rstrip() + "; use fewer threads or ranks, or a larger machine"
         )
+    package = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+    if package and not package.startswith("vitreous"):
+        return str(no_package(package.partition(".")[0]))
     return f"{type(error).__name__}: {text}"
 
 

@@ -68,6 +68,12 @@ def is_wrong(options, run):
     {}["wool"]
 
 
+def needs_a_package(options, run):
+    """Fail as a program does in an installation that is not whole."""
+    del options, run
+    import sheep.wool  # noqa: F401 - it is not there
+
+
 def is_killed(options, run):
     """Die without a word."""
     del options, run
