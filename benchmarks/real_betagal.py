@@ -190,10 +190,15 @@ def refined(jobs: Jobs, reference: str, seed: int) -> dict[str, Any]:
 
 
 def agreement(path: Path) -> tuple[float, float, float, float]:
-    """Return percent of poses within 5 degrees and median, percent within 4 A and median."""
+    """Return percent of poses within 5 degrees and median, percent within 4 A and median.
+
+    Of the particles of the consensus those are judged that the refinement has.
+    """
     consensus = read_star(DATA / "betagal_10204/particles_consensus.star")["particles"]
     found = read_star(path)["particles"]
     place = {name: row for row, name in enumerate(found["rlnImageName"].tolist())}
+    is_there = np.array([name in place for name in consensus["rlnImageName"].tolist()])
+    consensus = consensus.select(np.flatnonzero(is_there))
     rows = np.array([place[name] for name in consensus["rlnImageName"].tolist()])
 
     def poses(table: Table) -> torch.Tensor:

@@ -67,13 +67,15 @@ def data_folder() -> Path:
     return Path(os.environ.get("DATA", ROOT.parent / "shared" / "data")).resolve()
 
 
-def walk(page: Path, project: Path) -> None:
-    """Run the blocks of a page."""
+def walk(page: Path, project: Path, *, prepares_only: bool = False) -> None:
+    """Run the blocks of a page, or only those before its first job."""
     environment = os.environ | {
         "DATA": str(data_folder()),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     for language, text in BLOCK.findall(page.read_text("utf-8")):
+        if prepares_only and "vitreous run" in text:
+            return
         print(text, flush=True)
         words = ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [sys.executable, "-c"]
         subprocess.run([*words, text], cwd=project, env=environment, check=True)

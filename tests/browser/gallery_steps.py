@@ -54,3 +54,11 @@ def click(page: Page, place: int, modifiers: Sequence[str] = ()) -> None:
     page.mouse.click(*at(page, place))
     for key in modifiers:
         page.keyboard.up(key)
+
+
+def save_selection(page: Page) -> None:
+    """Save what is selected, and wait until the Select job is done with it."""
+    wait(page, "s.isKept")
+    page.get_by_role("button", name="Save selection").click()
+    page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    steps.state(page, "Finished", timeout=60_000)

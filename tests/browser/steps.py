@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -34,6 +35,13 @@ def state(page: Page, word: str, *, timeout: float = 30_000) -> None:
     expect(page.locator(".head .pill")).to_have_text(word, timeout=timeout)
 
 
+def finished(page: Page, minutes: float) -> None:
+    """Wait until the open job is over, and see that it succeeded."""
+    pill = page.locator(".head .pill")
+    expect(pill).to_have_text(re.compile("^(Finished|Failed|Aborted)$"), timeout=60_000 * minutes)
+    expect(pill).to_have_text("Finished")
+
+
 def tab(page: Page, name: str) -> None:
     """Open a tab of the job."""
     page.get_by_role("tablist", name="Tabs of the job").get_by_role("tab", name=name).click()
@@ -56,7 +64,15 @@ def run_external(page: Page, script: str, *, button: str = "Run", alias: str = "
     return int(page.url.rpartition("/")[2])
 
 
-def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool) -> None:
+def choose(page: Page, name: str, path: Path) -> None:
+    """Set an input by its chooser: a node of the project, or a file in its first folder."""
+    field(page, name).get_by_role("button", name="Browse").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name=path.as_posix(), exact=True).click()
+    expect(field(page, name).locator("input.in")).to_have_value(path.as_posix())
+
+
+def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool | Path) -> None:
     """Open the tab of the form that an option of a job type is on, and set it."""
     option = registry.find(word).options[name]
     tab = page.get_by_role("tablist", name="Tabs of the form").get_by_role("tab")
@@ -65,15 +81,32 @@ def fill_on_its_tab(page: Page, word: str, name: str, value: str | bool) -> None
     expect(tab).to_have_attribute("aria-selected", "true")
     if isinstance(value, bool):
         answer(page, name, "Yes" if value else "No")
+    elif isinstance(value, Path):
+        choose(page, name, value)
     elif option.choices:
         field(page, name).locator("select").select_option(value)
     else:
         fill(page, name, value)
 
 
-def run(page: Page, word: str, *, after: int | None = None, **values: str | bool) -> int:
-    """Fill the form of a job type, press Run and return the number of the job."""
+def run(page: Page, word: str, *, after: int | None = None, **values: str | bool | Path) -> int:
+    """Open the form of a job type by its address, fill it, press Run; return the job's number."""
     go(page, f"#/new/{word}" + (f"?after={after}" if after else ""))
+    return fill_and_run(page, word, **values)
+
+
+def run_next(page: Page, word: str, **values: str | bool | Path) -> int:
+    """Take a usual next step of the job that is shown, as `run` does."""
+    steps = page.locator(".row", has_text="Usual next steps").last
+    steps.get_by_role("link", name=registry.find(word).gui_name, exact=True).click()
+    return fill_and_run(page, word, **values)
+
+
+def fill_and_run(page: Page, word: str, **values: str | bool | Path) -> int:
+    """Fill the form that is opening, press Run and return the number of the job.
+
+    A text is typed, a bool answered, a path chosen in the window that Browse opens.
+    """
     expect(page).to_have_url(re.compile(rf"#/new/{word}$"))
     expect(page.locator(".head h1")).to_have_text(registry.find(word).gui_name)
     for name, value in values.items():
