@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-STATIC = ROOT / "src/vitreous/gui/static/index.html"
+from vitreous.gui.routes import pages
+
+STATIC = pages.STATIC / "index.html"
 
 
 @dataclass(frozen=True)
