@@ -109,6 +109,12 @@ def test_a_missing_column_is_told_with_the_nearest(table):
     assert table.get("zzz") is None
 
 
+def test_a_table_is_not_asked_for_rows_by_number(table):
+    for asked in (lambda: table[0], lambda: list(table)):
+        with pytest.raises(TypeError, match=r"by its label, not by 0; rows come from rows\(\)"):
+            asked()
+
+
 def test_tables_are_put_below_one_another(table):
     swapped = table.select([2]).without("mine").with_columns({"mine": "y"})
     joined = Table.concat([table, swapped])

@@ -156,6 +156,11 @@ class Table:
         return label in self.columns
 
     def __getitem__(self, label: str) -> np.ndarray:
+        if not isinstance(label, str):
+            raise TypeError(
+                f"a table is asked for a column by its label, not by {label!r}; rows come from"
+                " rows() and select()"
+            )
         if label not in self.columns:
             near = get_close_matches(label, self.labels, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(self.labels)}"
