@@ -287,3 +287,12 @@ def test_a_cropped_transform_is_the_transform_cropped(old, new, ndim):
     expected = fourier.crop(fourier.forward(real, ndim), new, ndim)
     found = fourier.cropped_forward(real, new, ndim)
     torch.testing.assert_close(found, expected, atol=1e-14, rtol=0)
+
+
+def test_two_images_come_out_of_one_inverse_transform() -> None:
+    images = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(2))
+    first, second = (
+        fourier.whole_plane(fourier.forward_from_corner(image), (6, 8)) for image in images
+    )
+    both = fourier.inverse_plane_to_corner(first + 1j * second)
+    torch.testing.assert_close(torch.stack([both.real, both.imag]), images)

@@ -165,6 +165,21 @@ def inverse_to_corner(
     return images
 
 
+def whole_plane(half: Complex[Tensor, "*b y xh"], size: Size) -> Complex[Tensor, "*b y x"]:
+    """Return all frequencies of real images of the given sizes, from those with kx >= 0."""
+    plane: Tensor = torch.fft.fft2(inverse_to_corner(half, size), norm="forward")
+    return plane
+
+
+def inverse_plane_to_corner(plane: Complex[Tensor, "*b y x"]) -> Complex[Tensor, "*b y x"]:
+    """Return complex images, origin at their first pixel, of all their frequencies.
+
+    Two real images for little more than one: ``F + i G`` gives one as real part, one as imaginary.
+    """
+    images: Tensor = torch.fft.ifft2(plane, norm="forward")
+    return images
+
+
 def angular(half: Complex[Tensor, "n a q"]) -> Complex[Tensor, "m n q"]:
     """Return the angular frequencies m >= 0 of transforms of real images on polar grids.
 

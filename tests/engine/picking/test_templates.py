@@ -86,18 +86,17 @@ def test_the_basis_gives_the_correlation_with_every_turned_reference() -> None:
 def test_half_a_turn_needs_no_work_of_its_own() -> None:
     refs = _refs()
     found, waves = _find(_micrograph([(60, 60, 0), (130, 120, 3)]), refs, 30.0)
-    assert waves.n_even is not None
-    assert 0 < waves.n_even < len(waves.waves)
-    weights = waves.weights[0]
-    assert len(weights) == 12
-    paired = matching.best_correlation(found.maps, weights, waves.n_even)
-    every = matching.best_correlation(found.maps, weights)
+    assert waves.has_pairs
+    assert 0 < waves.n_even < waves.weights.shape[-1]
+    assert waves.weights.shape[:2] == (1, 12)
+    paired = matching.best_correlations(found.maps, waves.weights, waves.n_even)
+    every = matching.best_correlations(found.maps, waves.weights)
     torch.testing.assert_close(paired, every, rtol=1e-4, atol=1e-4)
 
 
 def test_an_odd_number_of_angles_has_no_pairs() -> None:
     _, waves = _find(_micrograph([(60, 60, 0)]), _refs(), 120.0)
-    assert waves.n_even is None
+    assert not waves.has_pairs
     assert waves.weights.shape[1] == 3
 
 
@@ -186,3 +185,20 @@ def test_maps_of_merit_are_those_of_relion_up_to_a_factor() -> None:
         factor = float((ours * other).sum() / other.square().sum())
         assert 0.7 < factor < 1.4
         assert float((ours - factor * other).abs().max()) < within * float(ours.std())
+
+
+def test_close_peaks_are_thinned_as_if_each_were_compared_with_each() -> None:
+    rng = np.random.default_rng(3)
+    places, merit = rng.integers(0, 60, (300, 2)).astype(float), rng.random(300)
+    kept: list[int] = []
+    for row in np.argsort(-merit):
+        if all(np.hypot(*(places[row] - places[one])) >= 5 for one in kept):
+            kept.append(int(row))
+    assert peaks.thin(places, merit, 5.0).tolist() == kept
+    assert len(peaks.thin(places, merit, 0.0)) == 300
+
+
+def test_a_round_reference_has_no_odd_waves() -> None:
+    blob = templates.gaussian(112.0, PIXEL_A)
+    found, waves = _find(_micrograph([(60, 60, 0)]), _refs(blob), 90.0)
+    assert waves.n_even == waves.weights.shape[-1] == len(found.maps)

@@ -28,7 +28,8 @@ from vitreous.engine.picking.templates import Basis, References, sums_inside
 from vitreous.errors import InputError
 
 _SMALLEST_VARIANCE = 1e-10
-_IN_CACHE = 2**20  # correlations worked on at a time
+_IN_CACHE = 2**18  # correlations worked on at a time
+_TOGETHER = 16  # pairs of waves transformed at a time
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Merits:
         ``n v u``: figure of merit of each reference at its best angle, at every place of the work
         grid; a place is where the centre of the reference lies.
     maps
-        ``b pixels``: correlation with each wave of the basis.
+        ``w pixels``: correlation with each wave of the basis, the even ones first.
     background
         See `Background`.
     """
 
     merit: Float[Tensor, "n v u"]
-    maps: Float[Tensor, "b p"]
+    maps: Float[Tensor, "w p"]
     background: Background
 
 
@@ -169,10 +170,8 @@ def match(
     """
     seen = micrograph if ctf is None else micrograph * ctf
     maps = correlations(seen, waves, at)
-    upright = waves.unturned()
-    sums, squares, n_inside = sums_inside(
-        upright if ctf is None else upright * ctf, at, refs.radius_px
-    )
+    upright = waves.upright if ctf is None else waves.upright * ctf
+    sums, squares, n_inside = sums_inside(upright, at, refs.radius_px)
     s1, s2 = sums / (n_inside + 1), squares / (n_inside + 1)
     empty = torch.nonzero(~(s2 > 1e-12))[:, 0]
     if len(empty):
@@ -182,8 +181,9 @@ def match(
             "low-pass filter."
         )
     merit = []
-    for number in range(len(refs)):
-        best = best_correlation(maps, waves.weights[number], waves.n_even).reshape(at.work)
+    n_even = waves.n_even if waves.has_pairs else None
+    every = best_correlations(maps, waves.weights, n_even).reshape(-1, *at.work)
+    for number, best in enumerate(every):
         if of_place is None:
             mean, sigma = around.mean, around.sigma
             difference = (2 * mean * s1[number] - best * (2 / n_inside)) / sigma + s2[number]
@@ -197,45 +197,53 @@ def match(
 
 def correlations(
     micrograph: Complex[Tensor, "v uh"], waves: Basis, at: Coarse
-) -> Float[Tensor, "b p"]:
+) -> Float[Tensor, "w p"]:
     """Correlate with every wave: sums over the pixels of the micrograph."""
     n_pixels = at.full[0] * at.full[1]
-    maps = torch.empty(
-        len(waves.waves), at.work[0] * at.work[1], dtype=torch.float32, device=micrograph.device
-    )
+    n_odd = waves.weights.shape[-1] - waves.n_even
+    maps = micrograph.real.new_empty((waves.n_even + n_odd, at.work[0] * at.work[1]))
+    even, odd = maps[: waves.n_even], maps[waves.n_even :]
     # Signs that move the origin to the centre (the sides are even) are put in once for all.
-    odd = fourier.indices(at.work, 2, micrograph.device).sum(-1) % 2
-    signed = micrograph * (n_pixels * (1 - 2 * odd))
-    for start in range(0, len(maps), 16):
-        product = waves.waves[start : start + 16].conj() * signed
-        maps[start : start + 16] = fourier.inverse_to_corner(product, at.work).flatten(1)
+    signs = 1 - 2 * (fourier.indices(at.work, 2, micrograph.device).sum(-1) % 2)
+    plane = fourier.whole_plane(micrograph * (n_pixels * signs), at.work)
+    product = plane.new_empty((min(_TOGETHER, len(waves.waves)), *at.work))
+    for start in range(0, len(waves.waves), _TOGETHER):
+        some_waves = waves.waves[start : start + _TOGETHER]
+        here = product[: len(some_waves)]
+        torch.mul(some_waves, plane.real, out=here.real)  # a complex product would copy the waves
+        torch.mul(some_waves, plane.imag, out=here.imag)
+        pairs = fourier.inverse_plane_to_corner(here)
+        for half, values in ((even, pairs.real), (odd, pairs.imag)):
+            some = half[start : start + _TOGETHER]
+            some.copy_(values[: len(some)].flatten(1))
     return maps
 
 
-def best_correlation(
-    maps: Float[Tensor, "b p"], weights: Float[Tensor, "t b"], n_even: int | None = None
-) -> Float[Tensor, " p"]:
+def best_correlations(
+    maps: Float[Tensor, "w p"], weights: Float[Tensor, "n t w"], n_even: int | None = None
+) -> Float[Tensor, "n p"]:
     """Return the correlation at the best angle of each place, mixing the maps in the cache.
 
-    With `Basis.n_even` half of the angles are enough: half a turn changes the sign of the part that
-    is odd, and the better of both is the even part and the size of the odd one.
+    With the number of even waves, half of the angles are enough: half a turn changes the sign of
+    the part that is odd, and the better of both is the even part and the size of the odd one.
     """
-    best = torch.empty_like(maps[0])
-    step = max(256, _IN_CACHE // max(1, len(weights)))
+    n, t, _ = weights.shape
+    best = maps.new_empty((n, maps.shape[1]))
+    rows = weights[:, : t if n_even is None else t // 2].flatten(0, 1)
+    step = max(256, _IN_CACHE // max(1, 2 * len(rows)))
     for start in range(0, maps.shape[1], step):
         part = slice(start, start + step)
         if n_even is None:
-            mixed = weights @ maps[:, part]
+            mixed = rows @ maps[:, part]
         else:
-            half = weights[: len(weights) // 2]
-            mixed = (half[:, n_even:] @ maps[n_even:, part]).abs_()
-            mixed.addmm_(half[:, :n_even], maps[:n_even, part])
-        torch.amax(mixed, 0, out=best[part])
+            mixed = (rows[:, n_even:] @ maps[n_even:, part]).abs_()
+            mixed.addmm_(rows[:, :n_even], maps[:n_even, part])
+        torch.amax(mixed.reshape(n, -1, mixed.shape[1]), 1, out=best[:, part])
     return best
 
 
 def best_angles(
-    maps: Float[Tensor, "b p"], weights: Float[Tensor, "t b"], pixels: Tensor
+    maps: Float[Tensor, "w p"], weights: Float[Tensor, "t w"], pixels: Tensor
 ) -> Tensor:
     """Return the number of the best angle at some pixels."""
     return (weights @ maps[:, pixels]).argmax(0)

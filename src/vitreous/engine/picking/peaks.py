@@ -142,11 +142,19 @@ def thin(places: Points, merit: Points, distance: float) -> NDArray[np.int64]:
     order = np.argsort(-merit, kind="stable").astype(np.int64)
     if len(order) < 2 or distance <= 0:
         return order
-    tree, free, kept = _tree(places), np.ones(len(merit), bool), []
+    across = np.argsort(places[:, 0], kind="stable")
+    x, y = places[across].T
+    first, stop = np.searchsorted(x, x - distance), np.searchsorted(x, x + distance, "right")
+    at = np.empty_like(across)
+    at[across] = np.arange(len(across))
+    free, kept = np.ones(len(merit), bool), []
     for row in order:
-        if free[row]:
+        this = at[row]
+        if free[this]:
             kept.append(row)
-            free[tree.query_ball_point(places[row], np.nextafter(distance, 0))] = False
+            near = slice(first[this], stop[this])
+            apart = np.square(x[near] - x[this]) + np.square(y[near] - y[this])
+            free[near] &= apart >= distance**2
     return np.array(kept, np.int64)
 
 
@@ -170,7 +178,7 @@ def _thinned_in_clusters(peaks: Peaks, search: PeakSearch) -> Peaks:
 
 
 def _tree(places: Points) -> cKDTree:
-    from scipy import spatial  # slow to import, and blobs do without
+    from scipy import spatial  # slow to import, and only RELION's way of choosing needs it
 
     return spatial.cKDTree(places)
 

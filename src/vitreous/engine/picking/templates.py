@@ -27,6 +27,7 @@ PADDING = 8
 TOLERANCE = 1e-3
 _WIDER = 1.5  # ringing of the low-pass beyond the box
 _EMPTY = 1e-10
+_TOGETHER = 16  # small images transformed at a time
 
 
 @dataclass(frozen=True)
@@ -59,29 +60,33 @@ class References:
 class Basis:
     """Waves that all turned references are mixed from.
 
+    Half of them are the same after half a turn and half change their sign: transforms of the even
+    ones are real, of the odd ones imaginary. So an even and an odd one make a pair, whose
+    transform ``even + odd / i`` is real and gives two correlations in one inverse transform.
+
     Parameters
     ----------
     waves
-        ``b v uh``: half transforms on the work grid of orthonormal images.
+        ``b v u``: transforms of the pairs on the whole plane of the work grid.
     weights
-        ``n t b``: what each reference at each angle takes of each wave.
+        ``n t w``: what each reference at each angle takes of each even, then each odd wave.
+    n_even
+        So many of the waves are even.
     psi_deg
         ``t``
-    n_even
-        So many of the waves, the first ones, are the same after half a turn, and the others change
-        their sign: the second half of the angles is the first one with the others subtracted.
-        None: there are no such pairs of angles.
+    upright
+        ``n v uh``: half transforms of the references at the first angle.
+    has_pairs
+        The second half of the angles is the first one after half a turn: its weights differ in the
+        sign of the odd waves.
     """
 
-    waves: Complex[Tensor, "b v uh"]
-    weights: Float[Tensor, "n t b"]
+    waves: Float[Tensor, "b v u"]
+    weights: Float[Tensor, "n t w"]
+    n_even: int
     psi_deg: Float[Tensor, " t"]
-    n_even: int | None = None
-
-    def unturned(self) -> Complex[Tensor, "n v uh"]:
-        """Return the half transforms of the references at the first angle."""
-        first = self.weights[:, 0].to(self.waves.dtype)
-        return (first @ self.waves.flatten(1)).reshape(-1, *self.waves.shape[1:])
+    upright: Complex[Tensor, "n v uh"]
+    has_pairs: bool
 
 
 def references(
@@ -211,31 +216,75 @@ def basis(
     n_psi = len(psi_deg)
     has_pairs = n_psi % 2 == 0
     images, pixel_px = _turned(refs, at, psi_deg[: n_psi // 2] if has_pairs else psi_deg)
-    parts = _even_and_odd(images) if has_pairs else [images]
+    curve = low_pass(at, low_pass_A, images.device)
+    parts = _even_and_odd(images)
     # Only what the filter lets through has to be mixed well: it decides how many waves there are.
     seen = [_filtered(part, pixel_px, at, low_pass_A).flatten(1) for part in parts]
-    may_lose = tolerance**2 * float(sum(part.square().sum() for part in seen)) / len(parts)
+    may_lose = tolerance**2 * float(sum(part.square().sum() for part in seen)) / 2
     found = [_principal(part, may_lose) for part in seen]
-    waves = torch.cat(
-        [
-            (left / power.sqrt()).T @ part.flatten(1)
-            for part, (left, power) in zip(parts, found, strict=True)
-        ]
+    waves = [
+        ((left / power.sqrt()).T @ part.flatten(1)).reshape(-1, *images.shape[1:])
+        for part, (left, power) in zip(parts, found, strict=True)
+    ]
+    n_turned = len(images) // len(refs)
+    even, odd = (
+        (left * power.sqrt()).reshape(len(refs), n_turned, len(power)) for left, power in found
     )
-    filtered = _on_work_grid(waves.reshape(-1, *images.shape[1:]), pixel_px, at)
-    filtered = filtered * low_pass(at, low_pass_A, filtered.device)
-    takes = [(left * power.sqrt()).reshape(len(refs), -1, len(power)) for left, power in found]
-    if not has_pairs:
-        return Basis(filtered, takes[0], psi_deg)
-    even, odd = takes
-    weights = torch.cat([torch.cat([even, odd], -1), torch.cat([even, -odd], -1)], 1)
-    return Basis(filtered, weights, psi_deg, even.shape[-1])
+    weights = torch.cat([even, odd], -1)
+    if has_pairs:
+        weights = torch.cat([weights, torch.cat([even, -odd], -1)], 1)
+    return Basis(
+        _pairs(waves, pixel_px, at, curve),
+        weights,
+        even.shape[-1],
+        psi_deg,
+        _on_work_grid(images[::n_turned], pixel_px, at) * curve,
+        has_pairs,
+    )
 
 
 def _even_and_odd(images: Float[Tensor, "m y x"]) -> list[Float[Tensor, "m y x"]]:
     """Split images into what stays and what changes its sign after half a turn."""
     turned = images.flip(1, 2).roll((1, 1), (1, 2))
     return [(images + turned) / 2, (images - turned) / 2]
+
+
+def _pairs(
+    waves: list[Float[Tensor, "_ y x"]],
+    pixel_px: float,
+    at: Coarse,
+    curve: Float[Tensor, "v uh"],
+) -> Float[Tensor, "b v u"]:
+    """Return the transforms ``even + odd / i`` on the whole plane, the even and odd as given.
+
+    As ``sum f cos`` and ``-sum f sin`` they are the Hartley transform of the sum of both images,
+    turned by half: two products of real matrices. Nyquist, which has no partner, is left out.
+    """
+    n_pairs = max(len(part) for part in waves)
+    images = waves[0].new_zeros((n_pairs, *waves[0].shape[1:]))
+    for part in waves:
+        images[: len(part)] += part
+    # The first row and column lie opposite to themselves: half of them goes to either side.
+    images = torch.nn.functional.pad(images, (0, 1, 0, 1), "circular")
+    images[:, [0, -1]] /= 2
+    images[:, :, [0, -1]] /= 2
+    place = _places(images, pixel_px)
+    up, across = (
+        _waves(fourier.indices((work, 2), 2, images.device)[:, 0, 1], place, side)
+        for work, side in zip(at.work, at.full, strict=True)
+    )
+    left = torch.cat([up.real + up.imag, up.imag - up.real], 1)
+    right = torch.cat([across.real, -across.imag]).T
+    scale = torch.cat([curve, curve[:, 1:-1].flip(1)], 1)
+    scale = scale * (pixel_px**2 / (at.full[0] * at.full[1]))
+    scale[at.work[0] // 2] = 0
+    scale[:, at.work[1] // 2] = 0
+    pairs = images.new_empty((n_pairs, *at.work))
+    for start in range(0, n_pairs, _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        cosine, sine = torch.split(images[some] @ right, at.work[1], -1)
+        torch.matmul(left, torch.cat([cosine, sine], 1), out=pairs[some]).mul_(scale)
+    return pairs
 
 
 def _turned(
@@ -305,12 +354,16 @@ def _on_work_grid(
     """
     index = fourier.indices(at.work, 2, images.device)
     ky, kx = index[:, 0, 1], index[0, :, 0]
-    place = (torch.arange(images.shape[-1], device=images.device) - images.shape[-1] // 2).to(
-        torch.float64
-    ) * pixel_px
+    place = _places(images, pixel_px)
     up, across = (_waves(k, place, side) for k, side in ((ky, at.full[0]), (kx, at.full[1])))
-    parts = [up @ (chunk.to(up.dtype) @ across.T) for chunk in torch.split(images, 16)]
+    parts = [up @ (chunk.to(up.dtype) @ across.T) for chunk in torch.split(images, _TOGETHER)]
     return torch.cat(parts) * (pixel_px**2 / (at.full[0] * at.full[1]))
+
+
+def _places(images: Float[Tensor, "b y x"], pixel_px: float) -> Float[Tensor, " y"]:
+    """Return how far the pixels of small images are from the middle, in micrograph pixels."""
+    side = images.shape[-1]
+    return (torch.arange(side, device=images.device) - side // 2).to(torch.float64) * pixel_px
 
 
 def _waves(k: Tensor, place: Tensor, side: int) -> Tensor:
