@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from vitreous.engine import filtering
 from vitreous.engine.kernels import poses
+from vitreous.engine.refinement import coarse, fine
 from vitreous.engine.refinement.expectation import expectation
 from vitreous.testing.oracle.cases import Case, Recipe, make
 
@@ -31,6 +33,8 @@ def test_what_inner_pixels_rule_out_does_not_matter(
     noise: float, n_classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = local_case(noise, n_classes)
+    for module in (coarse, fine):  # all pixels count here
+        monkeypatch.setattr(module, "radius_of", lambda *args: args[5])
     seen: list[tuple[int, int]] = []
     true_score = poses.score
 
@@ -54,3 +58,37 @@ def test_what_inner_pixels_rule_out_does_not_matter(
         for one, other in zip(mine, theirs, strict=True):
             scale = float(other.data.abs().max())
             torch.testing.assert_close(one.data, other.data, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_pixels_where_references_hold_nothing_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = local_case(2.0)
+    model = case.state.models[0]
+    blurred = filtering.low_pass(
+        model.references, model.box_px * model.pixel_size_A / 24, model.pixel_size_A, 3
+    )
+    case = replace(
+        case, state=replace(case.state, models=(replace(model, references=blurred.float()),))
+    )
+    seen: list[int] = []
+    true_score = poses.score
+
+    def spy(source, images, tries, phases, **how):
+        seen.append(source.radius)
+        return true_score(source, images, tries, phases, **how)
+
+    monkeypatch.setattr(poses, "score", spy)
+    found, after = expectation(case.data, case.state, case.settings, None)
+    _, coarse_radius, fine_radius = seen
+    assert 24 <= coarse_radius <= fine_radius < 32
+    seen.clear()
+    exact, wanted = expectation(case.data, case.state, case.settings, None, exact=True)
+    assert seen == [32, 32]
+    np.testing.assert_array_equal(after.angles_deg, wanted.angles_deg)
+    np.testing.assert_allclose(after.log_likelihood, wanted.log_likelihood, atol=0.05)
+    np.testing.assert_allclose(after.pmax, wanted.pmax, rtol=0.05)
+    for mine, theirs in zip(found.references, exact.references, strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            scale = float(other.data.abs().max())
+            torch.testing.assert_close(one.data, other.data, rtol=0.02, atol=0.01 * scale)

@@ -131,7 +131,8 @@ def expectation(  # noqa: PLR0913 - the one door; most may be left out
     exact
         Score the first pass with true slices of every orientation and all pixels; otherwise slices
         are shared between in-plane angles where that is as good (`coarse_polar`), and poses that
-        the inner pixels rule out are left (`coarse.search_lists`).
+        the inner pixels rule out are left (`coarse.search_lists`), as are pixels that tell nothing
+        (`reach`).
     prepared
         The references of this half, where they have been prepared already.
     watch
@@ -216,6 +217,7 @@ def _iteration(
             searching.adaptive_fraction,
             max(0, schedule.most_poses(settings)),
             schedule.scores_by_correlation(state, settings),
+            exact,
         ),
         seeding,
         exact,
@@ -355,7 +357,6 @@ def _search(
     tried = coarse.Named(poses.coarse(names), names // n, names)
     found = coarse.search_lists(
         some, step.references, poses.grid, optics, (complete, tried), shift_prior, step.cut,
-        exact=step.exact,
     )  # fmt: skip
     image = torch.repeat_interleave(torch.arange(len(some)), found.counts)
     key = complete.particle * len(names) + complete.rotation

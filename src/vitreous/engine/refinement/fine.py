@@ -12,9 +12,13 @@ from vitreous.engine.ctf import Optics
 from vitreous.engine.kernels import poses
 from vitreous.engine.kernels.pose_records import Kept, Tries
 from vitreous.engine.refinement.coarse import Cut, Significant, runs
+from vitreous.engine.refinement.disc import disc, places_in
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared
+from vitreous.engine.refinement.reach import radius_of
 from vitreous.engine.refinement.references import References
+
+_ERROR_NAT = 0.05  # by which log weights may be off (section 15.4)
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,13 @@ def refine(
     fine_rotations = tried.fine(names)
     children = tried.children
     begin, end = runs(image, coarse.rotation)
+    of_class, radius = classes.repeat_interleave(children), seen.scored.radius
+    if not (cut.exact or cut.correlation):  # pixels that tell nothing are left out
+        args = (images, references, optics, of_class, fine_rotations)
+        radius = radius_of(*args, radius, _ERROR_NAT)
     source = references.source(
-        classes.repeat_interleave(children), fine_rotations, seen, optics, seen.scored.radius,
-        uses=len(begin) * children,
-    )  # fmt: skip
+        of_class, fine_rotations, seen, optics, radius, uses=len(begin) * children
+    )
     group_begin = torch.searchsorted(image[begin], torch.arange(len(images) + 1))
     axis_A = grid.fine_axis_A()
     tries = Tries(
@@ -134,11 +141,15 @@ def refine(
         children,
         grid.shift_children,
     )
+    packed = [images.b_re, images.b_im, images.c]
+    if radius < seen.scored.radius:
+        places = places_in(radius, seen.scored.radius)
+        packed = [array[:, places].contiguous() for array in packed]
     kept = poses.score(
         source,
-        (images.b_re, images.b_im, images.c),
+        packed,
         tries,
-        seen.scored.phases(axis_A / seen.pixel_size_A, seen.box_px),
+        disc(radius).phases(axis_A / seen.pixel_size_A, seen.box_px),
         fraction=cut.fraction,
         correlation=cut.correlation,
     )
