@@ -855,6 +855,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/picks/denoised": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Denoise Micrograph
+         * @description Let Topaz denoise a micrograph; who is told that it is not ready asks again.
+         */
+        post: operations["denoise_micrograph"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/picks/sets": {
         parameters: {
             query?: never;
@@ -2605,6 +2625,26 @@ export interface components {
             theirs: components["schemas"]["Picks"];
         };
         /**
+         * PickDenoise
+         * @description A micrograph that Topaz shall denoise; the picking `job` may name the program.
+         */
+        PickDenoise: {
+            /** Job */
+            job?: number | null;
+            /** Path */
+            path: string;
+        };
+        /**
+         * PickDenoised
+         * @description Whether tiles of the denoised micrograph can be asked for.
+         */
+        PickDenoised: {
+            /** Is Ready */
+            is_ready: boolean;
+            /** Path */
+            path: string;
+        };
+        /**
          * PickEdit
          * @description One change, applied in order.
          *
@@ -2772,6 +2812,11 @@ export interface components {
             };
             /** Count */
             count: number;
+            /**
+             * Diameter A
+             * @description As the job says that picked them.
+             */
+            diameter_A?: number | null;
             /** Fom */
             fom: (number | null)[];
             /** N */
@@ -3908,6 +3953,7 @@ export interface operations {
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
+                denoised?: boolean;
             };
             header?: never;
             path?: never;
@@ -3986,6 +4032,7 @@ export interface operations {
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
+                denoised?: boolean;
             };
             header?: never;
             path?: never;
@@ -4070,6 +4117,7 @@ export interface operations {
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
+                denoised?: boolean;
             };
             header?: never;
             path?: never;
@@ -4184,6 +4232,7 @@ export interface operations {
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
+                denoised?: boolean;
             };
             header?: never;
             path?: never;
@@ -4889,6 +4938,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": string[];
+                };
+            };
+            /** @description Refused, with the reason. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    denoise_micrograph: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickDenoise"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickDenoised"];
                 };
             };
             /** @description Refused, with the reason. */
@@ -5961,6 +6043,7 @@ export interface operations {
                 pixel_size_A?: number;
                 colour?: "grey" | "fire" | "ice" | "fire-n-ice" | "rainbow" | "difference";
                 oriented?: boolean;
+                denoised?: boolean;
             };
             header?: never;
             path?: never;

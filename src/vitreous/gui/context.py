@@ -19,6 +19,7 @@ from vitreous.project.pipeline import Status
 
 if TYPE_CHECKING:
     from vitreous.gui.display import Display
+    from vitreous.gui.pick_denoise import Denoising
     from vitreous.gui.picking import PickingSessions
 
 
@@ -42,6 +43,8 @@ class Server:
         The process that makes pictures.
     picking
         Micrographs that people pick on.
+    denoising
+        Topaz, for micrographs that people pick on.
     writing
         Held by whoever changes the project: a second one waits here, not for the lock on disk.
     once
@@ -55,6 +58,7 @@ class Server:
     drafts: Drafts
     display: Display
     picking: PickingSessions
+    denoising: Denoising
     writing: threading.RLock = field(default_factory=threading.RLock)
     once: Once = field(default_factory=Once)
 

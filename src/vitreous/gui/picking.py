@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from vitreous.actions import Job, Project
+from vitreous.errors import VitreousError
 from vitreous.gui.confine import Confinement
 from vitreous.gui.models.display import (
     PickChange,
@@ -37,7 +38,7 @@ from vitreous.gui.pick_sets import (
 )
 from vitreous.gui.refusals import RefusedError, not_found
 from vitreous.io import Table
-from vitreous.jobs import job_star
+from vitreous.jobs import job_star, registry
 from vitreous.jobs.declare import Options
 from vitreous.programs.picking_session import PickingSession
 from vitreous.project.pipeline import Status
@@ -89,14 +90,32 @@ class PickingSessions:
             why_not=why_not or None,
             pixel_size_A=_pixel_size(session, values),
             diameter_A=_diameter(values),
-            display={
-                name: value
-                for name, value in values.items()
-                if options.job_type.options[name].tab in ("Display", "Colors")
-            },
+            display=_display(options) or self._last_display(),
             total=sum(row.count for row in rows),
             micrographs=rows,
         )
+
+    def looked_at(self, found: PickList) -> PickList:
+        """Return a list that no job holds as the last manual picking was looked at."""
+        display = self._last_display()
+        diameter_A = _diameter(display)
+        return found.model_copy(update={"display": display, "diameter_A": diameter_A})
+
+    def diameter_A(self, name: str) -> float | None:
+        """Return the diameter of particles that a job was told, by its name."""
+        try:
+            options = job_star.read_job(self._project.root / name).options
+        except (VitreousError, OSError):
+            return None
+        return _diameter({one: options.value(one) for one in options.job_type.options})
+
+    def _last_display(self) -> dict[str, Any]:
+        """Return how micrographs were looked at in the manual picking that was begun last."""
+        try:
+            used = job_star.read_last_used(self._project.root, registry.find("manualpick"))
+        except (VitreousError, OSError):
+            return {}
+        return _display(used.options) if used else {}
 
     def picks(self, job: Job, row: int) -> Picks:
         """Return the picks of a micrograph."""
@@ -258,6 +277,12 @@ class PickingSessions:
             ctf_max_resolution_A=cell(rows, "rlnCtfMaxResolution", row),
             ctf_image=text(rows, "rlnCtfImage", row),
         )
+
+
+def _display(options: Options) -> dict[str, Any]:
+    """Return what a form says of the looks; empty where its job type has nothing of the kind."""
+    kinds = options.job_type.options.items()
+    return {name: options.value(name) for name, spec in kinds if spec.tab in ("Display", "Colors")}
 
 
 def _kind(options: Options) -> Name:

@@ -23,6 +23,7 @@ from vitreous.gui.drafts import Drafts
 from vitreous.gui.events import Hub
 from vitreous.gui.guard import Access, Guard
 from vitreous.gui.models.common import Failure
+from vitreous.gui.pick_denoise import Denoising
 from vitreous.gui.picking import PickingSessions
 from vitreous.gui.routes import (
     autorun,
@@ -93,14 +94,16 @@ def create_app(
     found = Project(path, read_only=read_only)
     hub = Hub()
     files = Confinement(found.root, data)
+    display = Display(found.root, data)
     server = Server(
         project=found,
         book=JobBook(found),
         files=files,
         hub=hub,
         drafts=Drafts(found.root, in_memory=read_only),
-        display=Display(found.root, data),
+        display=display,
         picking=PickingSessions(found, files),
+        denoising=Denoising(found, display),
     )
     app = bare_app()
     app.state.server = server
@@ -162,4 +165,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await server.denoising.close()
         await server.display.close()

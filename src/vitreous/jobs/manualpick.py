@@ -144,8 +144,8 @@ class ManualPick(Options):
         tab="Display",
         label="Denoise with Topaz",
         relion_label="OR: use Topaz denoising?",
-        help="RELION then shows micrographs denoised by Topaz. The picker of vitreous does not do "
-        "that yet: it filters as set above.",
+        help="Micrographs are shown as Topaz denoised them, in place of the filters above. Topaz is "
+        "an external program; --topaz_exe PROGRAM below says where it is.",
     )
     use_colors: bool = option(
         default=False,

@@ -6,8 +6,11 @@ job begins with the files, and brings the lists up to date each time that it run
 
 from __future__ import annotations
 
+import argparse
+
 from vitreous.errors import InputError
 from vitreous.jobs.context import Run
+from vitreous.jobs.declare import Options
 from vitreous.jobs.manualpick import ManualPick
 from vitreous.programs.extra_flags import Flags
 from vitreous.programs.picking_session import PickingSession
@@ -15,7 +18,7 @@ from vitreous.programs.picking_session import PickingSession
 
 def run(options: ManualPick, run: Run) -> None:
     """Prepare a ManualPick job, or publish what was picked."""
-    Flags("ManualPick").read(options.running.other_arguments)
+    _flags(options.running.other_arguments)
     session = PickingSession.open(
         run.project,
         run.folder,
@@ -24,6 +27,20 @@ def run(options: ManualPick, run: Run) -> None:
         filaments=options.pick_filaments,
     )
     _publish(session, run, options.min_fom if options.use_fom_threshold else None)
+
+
+def topaz_of(options: Options) -> str:
+    """Return the program of Topaz that a picking job names; empty where it names none."""
+    if options.job_type.word == "autopick":
+        return ""
+    given = _flags(str(options.value("other_arguments"))).topaz_exe
+    return str(given)
+
+
+def _flags(text: str) -> argparse.Namespace:
+    flags = Flags("ManualPick")
+    flags.add_argument("--topaz_exe", default="", metavar="PROGRAM")
+    return flags.read(text)
 
 
 def go_on(micrographs: str, name: str, run: Run) -> None:

@@ -41,7 +41,11 @@ export const line = (query: {
   lowpass_A: number;
   highpass_A: number;
   pixel_size_A: number;
+  denoised?: true;
 }) => ask<Schemas["Profile"]>("GET", "images/line", { query });
+/** Let Topaz denoise a micrograph; where it is not ready, ask again. */
+export const denoise = (path: string, job: number | null) =>
+  ask<Schemas["PickDenoised"]>("POST", "picks/denoised", { body: { path, job } });
 export const coordinateNodes = () =>
   ask<Schemas["NodeRow"][]>("GET", "nodes", { query: { type: "MicrographCoordsGroup" } });
 export const project = () => ask<Schemas["ProjectInfo"]>("GET", "project");

@@ -76,14 +76,14 @@ export function footBar(picker: Picker, list: MicrographList): HTMLElement {
   const keep = button(
     "Save",
     "Write the lists that other jobs read (Ctrl S)",
-    () => void picker.save(false),
+    () => void picker.edits.save(false),
     undefined,
     "plain",
   );
   const finish = button(
     "Save and close",
     "Write the lists and mark the job as finished",
-    () => void picker.save(true),
+    () => void picker.edits.save(true),
     undefined,
     "primary",
   );

@@ -17,6 +17,14 @@ export type Colouring =
 
 export const FOM = "rlnAutopickFigureOfMerit";
 
+export const DIAMETER = "rlnParticleDiameter";
+
+/** Return the diameter of a pick in ångström where it has one of its own; else 0. */
+export function diameterOf(pick: Pick): number {
+  const value = pick.more[DIAMETER];
+  return typeof value === "number" && value > 0 ? value : 0;
+}
+
 /** Return the colour of a place on the scale, from 0 (blue) to 1 (red). */
 export function onScale(at: number): string {
   const place = Math.min(1, Math.max(0, at)) * 2;

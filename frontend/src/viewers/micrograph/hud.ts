@@ -16,10 +16,17 @@ export function hud(picker: Picker): HTMLElement[] {
   trouble.setAttribute("role", "alert");
   picker.hear(() => {
     const file = picker.micrograph?.name.split("/").pop() ?? "";
-    name.textContent = picker.isFourier ? `${file}, Fourier amplitudes` : file;
+    const how = picker.isFourier
+      ? ", Fourier amplitudes"
+      : picker.denoised.isShown
+        ? ", denoised by Topaz"
+        : "";
+    name.textContent = `${file}${how}`;
     name.hidden = file === "";
-    trouble.textContent = picker.trouble;
-    trouble.hidden = picker.trouble === "";
+    trouble.textContent = picker.trouble || picker.denoised.trouble;
+    trouble.hidden = trouble.textContent === "";
+    // The picture itself is there: the message leaves it free.
+    trouble.classList.toggle("mg-note", picker.trouble === "");
   });
   picker.onPoint(() => {
     const { pointer, pixelSize_A: pixel } = picker;
@@ -47,6 +54,10 @@ export function hud(picker: Picker): HTMLElement[] {
     waiting.textContent = picker.meta
       ? "The picture is being made…"
       : "The micrograph is being read…";
+    if (picker.denoised.isWaiting) {
+      waiting.textContent = "Topaz denoises this micrograph; until then it is shown filtered.";
+      waiting.hidden = false;
+    }
     if (picker.trouble) waiting.textContent = "";
     scale.hidden = picker.meta === null || picker.isFourier;
   });

@@ -68,13 +68,13 @@ function onKey(event: KeyboardEvent, parts: Parts): boolean {
 
 function withControl(event: KeyboardEvent, key: string, picker: Picker): boolean {
   if (key === "z") {
-    if (event.shiftKey) picker.redo();
-    else picker.undo();
-  } else if (key === "y") picker.redo();
+    if (event.shiftKey) picker.edits.redo();
+    else picker.edits.undo();
+  } else if (key === "y") picker.edits.redo();
   else if (key === "s") {
     if (!picker.list?.editable) return false;
-    void picker.save(false);
-  } else if (/^[1-6]$/.test(key)) picker.setType(Number(key));
+    void picker.edits.save(false);
+  } else if (/^[1-6]$/.test(key)) picker.edits.setType(Number(key));
   else return false;
   return true;
 }
@@ -89,7 +89,7 @@ function single(key: string, parts: Parts): boolean {
     return true;
   }
   if (/^[1-6]$/.test(key) && canEdit) {
-    picker.setType(Number(key));
+    picker.edits.setType(Number(key));
     return true;
   }
   switch (key) {
@@ -101,7 +101,7 @@ function single(key: string, parts: Parts): boolean {
       break;
     case "u":
       if (!canEdit || !picker.micrograph) return false;
-      void picker.tick([picker.row], !picker.micrograph.selected);
+      void picker.edits.tick([picker.row], !picker.micrograph.selected);
       break;
     case "+":
       picker.view.zoom(1.25);
@@ -164,8 +164,8 @@ function atCross(event: KeyboardEvent, key: string, parts: Parts): boolean {
     return true;
   }
   if (event.key === "Delete" || event.key === "Backspace" || key === "x") {
-    const pick = picker.hit(at.x, at.y);
-    if (pick) picker.remove(new Set([pick.id]));
+    const pick = picker.seen.hit(at.x, at.y);
+    if (pick) picker.edits.remove(new Set([pick.id]));
     return true;
   }
   return false;

@@ -92,7 +92,7 @@ export class MicrographList {
     );
     if (canTick) {
       const act = (rows: number[] | null, to: boolean | null) => () =>
-        void this.picker.tick(rows, to);
+        void this.picker.edits.tick(rows, to);
       this.foot.append(
         make(
           "span",
@@ -206,7 +206,7 @@ export class MicrographList {
     tick.disabled = !this.canTick;
     tick.title = "Use this micrograph (U)";
     tick.addEventListener("click", (event) => event.stopPropagation());
-    tick.addEventListener("change", () => void this.picker.tick([one.row], tick.checked));
+    tick.addEventListener("change", () => void this.picker.edits.tick([one.row], tick.checked));
     line.append(
       tick,
       make("span", { class: "cut", text: shortName(one.name), title: one.name }),

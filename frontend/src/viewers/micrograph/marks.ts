@@ -10,6 +10,8 @@ export type Ring = {
   /** A digit in the middle. */
   sign?: string;
   isChosen?: boolean;
+  /** In CSS pixels, where it is not that of the others. */
+  radius?: number;
 };
 
 const LARGE = 260;
@@ -17,7 +19,7 @@ const LARGE = 260;
 export class Marks {
   private readonly stamps = new Map<string, HTMLCanvasElement>();
 
-  /** Draw rings of a radius in CSS pixels; those out of sight are left out. */
+  /** Draw rings of a radius in CSS pixels, or of their own; those out of sight are left out. */
   draw(
     context: CanvasRenderingContext2D,
     view: View,
@@ -26,24 +28,26 @@ export class Marks {
     radius: number,
   ): number {
     if (this.stamps.size > 400) this.stamps.clear();
-    const edge = radius + 6;
     const plain = new Map<string, HTMLCanvasElement>();
     let n = 0;
     for (const ring of rings) {
       const at = view.toScreen(ring.x, ring.y);
+      const wide = ring.radius ?? radius;
+      const edge = wide + 6;
       if (at.x < -edge || at.y < -edge || at.x > view.width + edge || at.y > view.height + edge) {
         continue;
       }
       n += 1;
-      const isPlain = !ring.isFaint && !ring.isChosen && !ring.sign && radius <= LARGE;
-      const known = isPlain ? plain.get(ring.colour) : undefined;
+      const isPlain = !ring.isFaint && !ring.isChosen && !ring.sign && wide <= LARGE;
+      const key = ring.radius === undefined ? ring.colour : `${ring.colour}|${wide}`;
+      const known = isPlain ? plain.get(key) : undefined;
       if (known) {
         const half = known.width / 2;
         context.drawImage(known, Math.round(at.x * ratio - half), Math.round(at.y * ratio - half));
         continue;
       }
-      const made = this.stamp(context, at.x, at.y, ratio, ring, radius);
-      if (isPlain && made) plain.set(ring.colour, made);
+      const made = this.stamp(context, at.x, at.y, ratio, ring, wide);
+      if (isPlain && made) plain.set(key, made);
     }
     return n;
   }

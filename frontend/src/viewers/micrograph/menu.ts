@@ -10,7 +10,7 @@ type Entry =
 export function openMenu(picker: Picker, stage: HTMLElement, x: number, y: number): void {
   close(stage);
   const at = picker.view.toImage(x, y);
-  const pick = picker.hit(at.x, at.y);
+  const pick = picker.seen.hit(at.x, at.y);
   const menu = make("div", { class: "mg-menu" });
   menu.setAttribute("role", "menu");
   for (const entry of entries(picker, stage, pick?.id ?? null)) {
@@ -65,29 +65,33 @@ function entries(picker: Picker, stage: HTMLElement, id: number | null): Entry[]
     if (picker.isEditable) {
       made.push({
         text: "Delete this pick",
-        act: () => picker.remove(new Set([pick.id])),
+        act: () => picker.edits.remove(new Set([pick.id])),
         detail: "Shift click",
       });
       made.push({
         text: `Set selection type to ${picker.type}`,
-        act: () => picker.setType(picker.type, pick),
+        act: () => picker.edits.setType(picker.type, pick),
       });
     }
     made.push("line");
   }
   if (picker.isEditable) {
     made.push(
-      { text: "Save STAR with coordinates", act: () => void picker.save(false), detail: "Ctrl S" },
+      {
+        text: "Save STAR with coordinates",
+        act: () => void picker.edits.save(false),
+        detail: "Ctrl S",
+      },
       { text: "Reload", act: () => picker.sync?.reload() },
       {
         text: "Clear coordinates",
-        act: () => picker.clear(),
+        act: () => picker.edits.clear(),
         isOff: picker.doc?.picks.length === 0,
       },
       {
         text: "Delete hidden picks",
-        act: () => picker.removeBelow(),
-        isOff: picker.nShown === picker.doc?.picks.length,
+        act: () => picker.edits.removeBelow(),
+        isOff: picker.seen.nShown === picker.doc?.picks.length,
       },
       "line",
     );

@@ -2,18 +2,12 @@
 import { sentence } from "../../api/client";
 import type { ViewerOptions } from "../viewer";
 import * as api from "./api";
-import {
-  colourOf,
-  columnsOf,
-  FOM,
-  isManual,
-  SETS,
-  typeColours,
-  valueOf,
-  type Colouring,
-} from "./colours";
+import { typeColours } from "./colours";
+import { Denoised } from "./denoised";
 import type { PickDocument } from "./document";
-import { newPick, type Pick } from "./rows";
+import { Edits } from "./edits";
+import { Seen } from "./seen";
+import { Sets } from "./sets";
 import { grey, settingsOf, type Settings } from "./settings";
 import { Unsent } from "./storage";
 import { Sync } from "./sync";
@@ -21,13 +15,6 @@ import { Tiles } from "./tiles";
 import { View } from "./view";
 
 export type Tool = "pick" | "erase" | "move" | "ruler";
-export type OtherSet = {
-  path: string;
-  title: string;
-  colour: string;
-  isShown: boolean;
-  picks: readonly Pick[];
-};
 export type Ruler = { x0: number; y0: number; x1: number; y1: number };
 
 export class Picker {
@@ -45,7 +32,10 @@ export class Picker {
   type = 1;
   threshold: number | null = null;
   areMarksHidden = false;
-  others: OtherSet[] = [];
+  readonly seen = new Seen(this);
+  readonly edits = new Edits(this);
+  readonly sets = new Sets(this);
+  readonly denoised = new Denoised(this);
   ruler: Ruler | null = null;
   profile: { x: number[]; y: number[]; unit: string } | null = null;
   pointer: { x: number; y: number; value: number | null } | null = null;
@@ -226,7 +216,7 @@ export class Picker {
     if (!isHere()) return;
     this.tell();
     void this.factsOf(row);
-    for (const other of this.others) void this.loadOther(other);
+    for (const other of this.sets.others) void this.sets.load(other);
     for (const near of [row + 1, row + 2, row - 1]) {
       if (near >= 0 && near < list.micrographs.length && !this.options.isCompact) {
         void this.sync.load(near).catch(() => undefined);
@@ -243,225 +233,20 @@ export class Picker {
     this.tell();
   }
 
+  /** What is done to the picture: what Topaz made of it, or filters that know the pixel size. */
+  get filters(): { lowpass_A: number; highpass_A: number; pixel_size_A: number; denoised?: true } {
+    const { settings, pixelSize_A: pixel } = this;
+    const size = { lowpass_A: 0, highpass_A: 0, pixel_size_A: pixel };
+    if (this.denoised.isShown) return { ...size, denoised: true };
+    if (!pixel) return size;
+    return { ...size, lowpass_A: settings.lowpass_A, highpass_A: settings.highpass_A };
+  }
+
   look(): void {
     if (!this.meta) return;
-    const { settings } = this;
-    const pixel = this.pixelSize_A;
-    this.tiles.show(this.meta, {
-      ...grey(settings.contrast),
-      lowpass_A: pixel ? settings.lowpass_A : 0,
-      highpass_A: pixel ? settings.highpass_A : 0,
-      pixel_size_A: pixel,
-    });
+    this.denoised.want();
+    this.tiles.show(this.meta, { ...grey(this.settings.contrast), ...this.filters });
     this.draw();
-  }
-
-  // What is seen of the picks.
-
-  get foms(): number[] {
-    return (this.doc?.picks ?? []).flatMap((pick) =>
-      pick.fom === null || isManual(pick) ? [] : [pick.fom],
-    );
-  }
-
-  isBelow(pick: Pick): boolean {
-    return (
-      this.threshold !== null &&
-      pick.fom !== null &&
-      !isManual(pick) &&
-      pick.fom < this.threshold - 1e-7
-    );
-  }
-
-  get nShown(): number {
-    return (this.doc?.picks ?? []).filter((pick) => !this.isBelow(pick)).length;
-  }
-
-  get nManual(): number {
-    return (this.doc?.picks ?? []).filter(isManual).length;
-  }
-
-  get colouring(): Colouring {
-    const { colour } = this.settings;
-    const picks = this.doc?.picks ?? [];
-    if (colour === "type" || colour === "plain") return { by: colour };
-    const columns = columnsOf(picks);
-    const label = colour === "auto" ? FOM : colour;
-    const range = columns.get(label);
-    if (range) {
-      const display = (this.list?.display ?? {}) as Record<string, unknown>;
-      const isFormed = colour !== "auto" && display["color_label"] === label;
-      const [blue, red] = [display["blue_value"], display["red_value"]];
-      if (
-        isFormed &&
-        display["use_colors"] === true &&
-        typeof blue === "number" &&
-        typeof red === "number"
-      ) {
-        return { by: "column", label, low: blue, high: red };
-      }
-      return { by: "column", label, low: range[0], high: range[1] };
-    }
-    return picks.some((pick) => (pick.type ?? 1) !== 1) ? { by: "type" } : { by: "plain" };
-  }
-
-  colour(pick: Pick, how: Colouring): string {
-    if (how.by === "column" && isManual(pick)) {
-      return (pick.type ?? 1) > 1
-        ? (this.types[(pick.type ?? 1) - 1] ?? "")
-        : colourOf(pick, { by: "plain" }, this.types);
-    }
-    return colourOf(pick, how, this.types);
-  }
-
-  valueAt(pick: Pick): number | null {
-    const how = this.colouring;
-    return how.by === "column" ? valueOf(pick, how.label) : null;
-  }
-
-  hit(x: number, y: number, within = this.radius_px): Pick | null {
-    let best: Pick | null = null;
-    let least = within;
-    for (const pick of this.doc?.picks ?? []) {
-      const away = Math.hypot(pick.x - x, pick.y - y);
-      if (away < least && !this.isBelow(pick) && !this.erasing.has(pick.id)) {
-        [best, least] = [pick, away];
-      }
-    }
-    return best;
-  }
-
-  // Changes.
-
-  add(x: number, y: number): boolean {
-    if (!this.isEditable || !this.doc || !this.view.holds(x, y) || this.hit(x, y)) return false;
-    this.doc.add([newPick(x, y, this.type)]);
-    this.sync?.edited(this.doc, true);
-    // Its ring is drawn by whoever asked; only what depends on other picks is drawn anew.
-    if (this.type !== 1 || this.list?.filaments) this.draw();
-    return true;
-  }
-
-  remove(ids: ReadonlySet<number>): void {
-    if (!this.isEditable || !this.doc || ids.size === 0) return;
-    this.doc.remove(ids, this.list?.filaments === true);
-    this.edited();
-  }
-
-  move(id: number, x: number, y: number): void {
-    if (!this.isEditable || !this.doc || !this.view.holds(x, y)) return;
-    const round = (value: number): number => Math.round(value * 1000) / 1000;
-    this.doc.change(new Set([id]), (pick) => ({ ...pick, x: round(x), y: round(y) }));
-    this.edited();
-  }
-
-  setType(type: number, pick: Pick | null = null): void {
-    if (pick && this.isEditable && this.doc) {
-      this.doc.change(new Set([pick.id]), (one) => ({ ...one, type }));
-      this.edited();
-    } else this.type = type;
-    this.tell();
-  }
-
-  clear(): void {
-    this.remove(new Set((this.doc?.picks ?? []).map((pick) => pick.id)));
-  }
-
-  removeBelow(): void {
-    const below = (this.doc?.picks ?? []).filter((pick) => this.isBelow(pick));
-    this.remove(new Set(below.map((pick) => pick.id)));
-  }
-
-  undo(): void {
-    if (this.isEditable && this.doc?.undo()) this.edited();
-  }
-
-  redo(): void {
-    if (this.isEditable && this.doc?.redo()) this.edited();
-  }
-
-  edited(): void {
-    if (this.doc) this.sync?.edited(this.doc);
-  }
-
-  async tick(rows: number[] | null, selected: boolean | null): Promise<void> {
-    const list = this.list;
-    if (!list?.editable || this.options.isReadOnly) return;
-    for (const row of rows ?? list.micrographs.keys()) {
-      const one = list.micrographs[row];
-      if (one) one.selected = selected ?? !one.selected;
-    }
-    this.tell();
-    try {
-      await api.tick(list.n, { ...(rows ? { rows } : {}), selected });
-    } catch (error) {
-      this.options.onFail(error);
-    }
-    await this.relist();
-  }
-
-  async save(close: boolean): Promise<void> {
-    const n = this.job;
-    if (n === null || !this.sync) return;
-    if (!(await this.sync.flush())) {
-      this.options.onSay("Some picks are not sent yet, so the lists were not written.");
-      return;
-    }
-    try {
-      const saved = await api.save(n, close);
-      const odd = saved.left_out.length;
-      this.options.onSay(
-        `${saved.total.toLocaleString("en-US")} picks of ${saved.n_micrographs} micrographs are listed for other jobs.` +
-          (odd > 0 ? ` ${odd} left out: an end of a filament is missing.` : ""),
-      );
-    } catch (error) {
-      this.options.onFail(error);
-    }
-    await this.relist();
-  }
-
-  // Other sets, to compare with.
-
-  async addOther(path: string, title: string): Promise<void> {
-    const colour = SETS[this.others.length % SETS.length] ?? SETS[0];
-    const other: OtherSet = { path, title, colour, isShown: true, picks: [] };
-    this.others.push(other);
-    await this.loadOther(other);
-  }
-
-  async loadOther(other: OtherSet): Promise<void> {
-    const [row, name] = [this.row, this.micrograph?.name ?? ""];
-    other.picks = [];
-    try {
-      const found = await api.picksOf(other.path, name);
-      if (row !== this.row) return;
-      other.picks = found.x.map((x, n) => ({
-        id: -n - 1,
-        x,
-        y: found.y[n] ?? 0,
-        fom: found.fom[n] ?? null,
-        type: found.type[n] ?? null,
-        more: {},
-      }));
-    } catch (error) {
-      this.options.onFail(error);
-    }
-    this.tell();
-  }
-
-  /** Take the picks of another list for every micrograph without picks, or for this one. */
-  async take(path: string, row?: number): Promise<void> {
-    if (this.job === null) return;
-    try {
-      const found = await api.load(this.job, { path, ...(row === undefined ? {} : { row }) });
-      this.options.onSay(
-        `${found.n_picks.toLocaleString("en-US")} picks of ${found.n_micrographs} micrographs were taken over.`,
-      );
-    } catch (error) {
-      this.options.onFail(error);
-    }
-    await this.relist();
-    this.sync?.reload();
   }
 
   async measure(ruler: Ruler): Promise<void> {
@@ -473,9 +258,7 @@ export class Picker {
       const found = await api.line({
         path: this.meta.path,
         ...ruler,
-        lowpass_A: this.pixelSize_A ? this.settings.lowpass_A : 0,
-        highpass_A: this.pixelSize_A ? this.settings.highpass_A : 0,
-        pixel_size_A: this.pixelSize_A,
+        ...this.filters,
       });
       if (this.ruler === ruler) this.profile = { x: found.x, y: found.y, unit: found.x_unit };
     } catch (error) {

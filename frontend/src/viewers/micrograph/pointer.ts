@@ -55,7 +55,7 @@ export class Pointer {
     const [dx, dy] = [x - act.x, y - act.y];
     const length = dx * dx + dy * dy;
     for (const pick of picker.doc?.picks ?? []) {
-      if (picker.isBelow(pick)) continue;
+      if (picker.seen.isBelow(pick)) continue;
       const along = length > 0 ? ((pick.x - act.x) * dx + (pick.y - act.y) * dy) / length : 0;
       const part = Math.min(1, Math.max(0, along));
       const away = Math.hypot(pick.x - act.x - part * dx, pick.y - act.y - part * dy);
@@ -104,7 +104,7 @@ export class Pointer {
       this.act = act;
       this.erase(act, at.x, at.y);
     } else {
-      const hit = picker.isEditable ? picker.hit(at.x, at.y) : null;
+      const hit = picker.isEditable ? picker.seen.hit(at.x, at.y) : null;
       this.act = hit
         ? { kind: "drag", id: hit.id, startX: hit.x - at.x, startY: hit.y - at.y, isMoved: false }
         : { kind: "pan", x, y, isClick: event.button === 0 };
@@ -152,12 +152,12 @@ export class Pointer {
     } else if (act.kind === "drag" && picker.moving) {
       const { id, x: toX, y: toY } = picker.moving;
       picker.moving = null;
-      picker.move(id, toX, toY);
+      picker.edits.move(id, toX, toY);
       picker.tell();
     } else if (act.kind === "erase") {
       const gone = picker.erasing;
       picker.erasing = new Set();
-      picker.remove(gone);
+      picker.edits.remove(gone);
       picker.tell();
     } else if (act.kind === "ruler" && picker.ruler) void picker.measure({ ...picker.ruler });
   }

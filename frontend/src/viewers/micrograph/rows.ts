@@ -24,8 +24,8 @@ export const nextId = (): number => (last += 1);
 
 export const round = (value: number): number => Math.round(value * 1000) / 1000;
 
-export function newPick(x: number, y: number, type: number): Pick {
-  return { id: nextId(), x: round(x), y: round(y), fom: null, type, more: {} };
+export function newPick(x: number, y: number, type: number, more: Pick["more"] = {}): Pick {
+  return { id: nextId(), x: round(x), y: round(y), fom: null, type, more };
 }
 
 const near = (a: Pick, b: Pick): boolean =>

@@ -14,6 +14,9 @@ export type Settings = {
   /** auto, plain, type, or the label of a column. */
   colour: string;
   areHiddenDotted: boolean;
+  /** Marks are as large as their picks say, where they do. */
+  hasOwnSizes: boolean;
+  isDenoised: boolean;
   hasPanel: boolean;
 };
 
@@ -37,6 +40,8 @@ const USUAL: Settings = {
   isInverted: false,
   colour: "auto",
   areHiddenDotted: true,
+  hasOwnSizes: true,
+  isDenoised: false,
   hasPanel: true,
 };
 
@@ -52,6 +57,7 @@ export function settingsOf(kept: Record<string, unknown>, key: string, list: Lis
     lowpass_A: number("low_pass_A", USUAL.lowpass_A),
     highpass_A: number("high_pass_A", USUAL.highpass_A),
     pixel_size_A: list.pixel_size_A ?? 0,
+    isDenoised: display["denoise"] === true,
     colour:
       display["use_colors"] === true && typeof display["color_label"] === "string"
         ? display["color_label"]

@@ -39,11 +39,12 @@ export class Stage {
   /** Add a pick and show it in the next frame, however many marks there are. */
   pick(x: number, y: number, since: number): void {
     const { picker } = this;
-    if (!picker.add(x, y)) return;
+    if (!picker.edits.add(x, y)) return;
     const pick = picker.doc?.picks[picker.doc.picks.length - 1];
     const over = this.over.getContext("2d");
     if (pick && over && !picker.areMarksHidden) {
-      const ring = { x: pick.x, y: pick.y, colour: picker.colour(pick, picker.colouring) };
+      const colour = picker.seen.colour(pick, picker.seen.colouring);
+      const ring = { x: pick.x, y: pick.y, colour, ...this.size(pick) };
       const radius = picker.radius_px * picker.view.scale;
       this.nMarks += this.marks.draw(over, picker.view, this.ratio, [ring], radius);
     }
@@ -68,7 +69,7 @@ export class Stage {
     const n = picker.doc?.picks.length ?? 0;
     this.over.setAttribute(
       "aria-label",
-      `Micrograph ${picker.micrograph?.name ?? ""} with ${n} picks, ${picker.nShown} shown`,
+      `Micrograph ${picker.micrograph?.name ?? ""} with ${n} picks, ${picker.seen.nShown} shown`,
     );
   }
 
@@ -90,27 +91,36 @@ export class Stage {
   private drawPicks(over: CanvasRenderingContext2D): void {
     const { picker, ratio } = this;
     const radius = picker.radius_px * picker.view.scale;
-    for (const other of picker.others) {
+    for (const other of picker.sets.others) {
       if (!other.isShown) continue;
-      const rings = other.picks.map((pick) => ({ x: pick.x, y: pick.y, colour: other.colour }));
-      this.marks.draw(over, picker.view, ratio, rings, radius * 0.82);
+      // As large as those they are compared with, they would hide below them.
+      const smaller = other.diameter_A ? 1 : 0.82;
+      const rings = other.picks.map((pick) => ({
+        x: pick.x,
+        y: pick.y,
+        colour: other.colour,
+        radius: rounded(picker.sets.radiusOf(other, pick) * picker.view.scale * smaller),
+      }));
+      this.marks.draw(over, picker.view, ratio, rings, radius);
     }
-    const how = picker.colouring;
+    const how = picker.seen.colouring;
     const rings: Ring[] = [];
     const faint: Ring[] = [];
     for (const pick of picker.doc?.picks ?? []) {
       if (picker.erasing.has(pick.id)) continue;
       const at = picker.moving?.id === pick.id ? picker.moving : pick;
-      if (picker.isBelow(pick)) {
-        faint.push({ x: at.x, y: at.y, colour: "#ffffff", isFaint: true });
+      const size = this.size(pick);
+      if (picker.seen.isBelow(pick)) {
+        faint.push({ x: at.x, y: at.y, colour: "#ffffff", isFaint: true, ...size });
       } else {
         const sign = how.by === "type" || (isManual(pick) && (pick.type ?? 1) > 1);
         rings.push({
           x: at.x,
           y: at.y,
-          colour: picker.colour(pick, how),
+          colour: picker.seen.colour(pick, how),
           ...(sign ? { sign: String(pick.type ?? "") } : {}),
           isChosen: at !== pick,
+          ...size,
         });
       }
     }
@@ -129,6 +139,13 @@ export class Stage {
       }));
       this.marks.draw(over, picker.view, ratio, dotted, radius * 1.18);
     }
+  }
+
+  /** How large the ring of a pick is, where that is not as large as all others. */
+  private size(pick: Pick): { radius?: number } {
+    const { picker } = this;
+    const own = picker.seen.radiusOf(pick);
+    return own === picker.radius_px ? {} : { radius: rounded(own * picker.view.scale) };
   }
 
   private drawFilaments(over: CanvasRenderingContext2D): void {
@@ -197,6 +214,9 @@ export class Stage {
     }
   }
 }
+
+/** Rings of nearly the same size share their stamp. */
+const rounded = (radius: number): number => Math.max(1, Math.round(radius * 2) / 2);
 
 export function lengthText(
   ruler: { x0: number; y0: number; x1: number; y1: number },

@@ -20,7 +20,7 @@ export class Threshold {
   private readonly high = make("span");
   private readonly count = make("span");
   private readonly drop = button("", "Take the hidden picks away; undo brings them back", () => {
-    this.picker.removeBelow();
+    this.picker.edits.removeBelow();
   });
   private drawn = "";
 
@@ -62,7 +62,7 @@ export class Threshold {
 
   private update(): void {
     const { picker } = this;
-    const values = picker.foms;
+    const values = picker.seen.foms;
     this.root.hidden = values.length === 0;
     if (values.length === 0) return;
     const low = Math.min(...values);
@@ -80,7 +80,7 @@ export class Threshold {
     this.low.textContent = low.toFixed(2);
     this.high.textContent = high.toFixed(2);
     const n = picker.doc?.picks.length ?? 0;
-    const shown = picker.nShown;
+    const shown = picker.seen.nShown;
     this.count.replaceChildren(
       make("b", { text: format(shown) }),
       ` of ${format(n)} shown${shown < n ? "; hides only" : ""}`,

@@ -9,6 +9,7 @@ export type Look = {
   lowpass_A: number;
   highpass_A: number;
   pixel_size_A: number;
+  denoised?: true;
 };
 
 type Tile = { image: HTMLImageElement; isThere: boolean; hasFailed: boolean };
@@ -19,7 +20,7 @@ export class Tiles {
   private readonly tiles = new Map<string, Tile>();
   private look = "";
   private shown = "";
-  private readonly queries = new Map<string, Record<string, string | number>>();
+  private readonly queries = new Map<string, Record<string, string | number | boolean>>();
   private meta: Meta | null = null;
 
   constructor(private readonly drawn: () => void) {}

@@ -72,8 +72,8 @@ export function toolbar(picker: Picker, savePicture: () => void): HTMLElement {
     made.dataset["tool"] = tool;
     return made;
   });
-  const undo = button("", "Undo (Ctrl Z)", () => picker.undo(), "undo");
-  const redo = button("", "Redo (Ctrl Y)", () => picker.redo(), "redo");
+  const undo = button("", "Undo (Ctrl Z)", () => picker.edits.undo(), "undo");
+  const redo = button("", "Redo (Ctrl Y)", () => picker.edits.redo(), "redo");
   const diameter = number("Diameter", "Å", "Diameter of the marks", (value) =>
     set({ diameter_A: value }),
   );
@@ -86,6 +86,8 @@ export function toolbar(picker: Picker, savePicture: () => void): HTMLElement {
   const contrast = select("Contrast", CONTRASTS, (value) => set({ contrast: value as Contrast }));
   const invert = check("Invert grey values", (isOn) => set({ isInverted: isOn }));
   const dotted = check("Dotted rings for hidden picks", (isOn) => set({ areHiddenDotted: isOn }));
+  const sizes = check("Own diameter of each pick", (isOn) => set({ hasOwnSizes: isOn }));
+  const denoise = check("Denoise with Topaz", (isOn) => set({ isDenoised: isOn }));
   const more = make("details", { class: "mg-more" });
   const summary = make("summary", {
     class: "btn quiet sm icon",
@@ -95,7 +97,8 @@ export function toolbar(picker: Picker, savePicture: () => void): HTMLElement {
   summary.append(icon("more"));
   const png = button("Save image as PNG", "Save what is seen", savePicture, undefined, "wide");
   const menu = make("div", { class: "mg-popover" });
-  menu.append(highpass.root, pixel.root, invert.root, dotted.root, png);
+  menu.append(highpass.root, pixel.root);
+  menu.append(denoise.root, invert.root, dotted.root, sizes.root, png);
   more.append(summary, menu);
   const zoom = make("span", { class: "mg-zoom muted" });
   const fit = button("Fit", "Whole micrograph (0)", () => {
@@ -154,9 +157,17 @@ export function toolbar(picker: Picker, savePicture: () => void): HTMLElement {
     pixel.show(picker.pixelSize_A);
     const hasPixel = picker.pixelSize_A > 0;
     for (const filter of [lowpass, highpass]) {
-      filter.input.disabled = !hasPixel;
-      filter.input.title = hasPixel ? "0 is off" : "Needs the pixel size: give it under …";
+      filter.input.disabled = !hasPixel || picker.denoised.isShown;
+      filter.input.title = picker.denoised.isShown
+        ? "Off: the micrograph is shown as Topaz denoised it"
+        : hasPixel
+          ? "0 is off"
+          : "Needs the pixel size: give it under …";
     }
+    sizes.root.hidden = !picker.seen.haveSizes;
+    sizes.input.checked = settings.hasOwnSizes;
+    denoise.root.hidden = picker.options.isReadOnly;
+    denoise.input.checked = settings.isDenoised;
     contrast.input.value = settings.contrast;
     invert.input.checked = settings.isInverted;
     dotted.input.checked = settings.areHiddenDotted;

@@ -277,6 +277,7 @@ class Picks(Answer):
     columns: dict[str, list[Any]] = Field(
         description="All other columns; null in one of numbers is undefined (-999 in the file)."
     )
+    diameter_A: float | None = Field(None, description="As the job says that picked them.")
 
 
 class PickEdit(Question):
@@ -334,6 +335,20 @@ class PickConflict(Answer):
 
     error: str
     theirs: Picks
+
+
+class PickDenoise(Question):
+    """A micrograph that Topaz shall denoise; the picking `job` may name the program."""
+
+    path: str = Field(min_length=1, max_length=4000)
+    job: int | None = None
+
+
+class PickDenoised(Answer):
+    """Whether tiles of the denoised micrograph can be asked for."""
+
+    path: str
+    is_ready: bool
 
 
 class PickSave(Question):

@@ -40,6 +40,7 @@ class Look:
     `sigma` n shows the mean and n deviations to both sides; 0 the whole range. Tiles have a
     `percentile` too: so many percent of the pixels are black, and as many white. `black` and
     `white`, where they differ, are the values shown so. Filters are in ångström, 0 for none.
+    `denoised` takes what Topaz made of a micrograph, in tiles and along lines.
     """
 
     sigma: Annotated[float, Query(ge=0, le=100)] = 0.0
@@ -51,6 +52,7 @@ class Look:
     pixel_size_A: Annotated[float, Query(ge=0, le=1e6)] = 0.0
     colour: Colour = "grey"
     oriented: bool = False
+    denoised: bool = False
 
     def as_dict(self) -> dict[str, object]:
         """Return the settings as the worker takes them."""

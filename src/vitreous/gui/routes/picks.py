@@ -11,6 +11,8 @@ from vitreous.gui.context import Here
 from vitreous.gui.models.display import (
     PickChange,
     PickConflict,
+    PickDenoise,
+    PickDenoised,
     PickList,
     PickLoad,
     PickLoaded,
@@ -21,6 +23,7 @@ from vitreous.gui.models.display import (
 )
 from vitreous.gui.pick_sets import PickSets
 from vitreous.gui.routes.nodes import PathText
+from vitreous.project.pipeline import job_of_path
 
 router = APIRouter(prefix="/api/picks", tags=["picks"])
 
@@ -28,7 +31,7 @@ router = APIRouter(prefix="/api/picks", tags=["picks"])
 @router.get("/sets")
 def get_pick_set(server: Here, path: PathText) -> PickList:
     """Return the micrographs of any list of coordinates or micrographs, to look at."""
-    return PickSets(server.files).listed(path)
+    return server.picking.looked_at(PickSets(server.files).listed(path))
 
 
 @router.get("/sets/picks")
@@ -36,7 +39,20 @@ def get_set_picks(
     server: Here, path: PathText, name: Annotated[str, Query(max_length=4000)]
 ) -> Picks:
     """Return the picks that a list of coordinates has for a micrograph; none where it has none."""
-    return PickSets(server.files).picks(path, name)
+    found = PickSets(server.files).picks(path, name)
+    owner = job_of_path(server.project.pipeline.resolve(path))
+    diameter_A = server.picking.diameter_A(owner) if owner else None
+    return found.model_copy(update={"diameter_A": diameter_A})
+
+
+@router.post("/denoised", name="denoise_micrograph")
+async def denoise_micrograph(server: Here, given: PickDenoise) -> PickDenoised:
+    """Let Topaz denoise a micrograph; who is told that it is not ready asks again."""
+    server.files.path(given.path)
+    job = server.job(given.job).name if given.job is not None else None
+    can_write = not server.project.read_only
+    is_ready = await server.denoising.ask(given.path, job, can_write=can_write)
+    return PickDenoised(path=given.path, is_ready=is_ready)
 
 
 @router.get("/{n}")

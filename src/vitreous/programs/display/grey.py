@@ -34,6 +34,8 @@ class Look:
         ``grey`` or a scheme of `vitreous.io.colours`.
     oriented
         Turn and shift by the orientation in the table.
+    denoised
+        What Topaz made of a micrograph, in tiles and along lines.
     """
 
     sigma: float = 0.0
@@ -45,6 +47,7 @@ class Look:
     pixel_size_A: float = 0.0
     colour: str = "grey"
     oriented: bool = False
+    denoised: bool = False
 
     @property
     def filtered(self) -> bool:

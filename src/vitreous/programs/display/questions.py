@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vitreous.errors import InputError
-from vitreous.programs.display import scenes, sheets, tables, tiles, volumes
+from vitreous.programs.display import denoised, scenes, sheets, tables, tiles, volumes
 from vitreous.programs.display.grey import Look
 from vitreous.programs.display.shelf import Shelf
 
@@ -106,6 +106,8 @@ QUESTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "tile": tiles.tile,
     "line": tiles.line,
     "value": tiles.value,
+    "denoise": denoised.prepare,
+    "denoised": denoised.keep,
     "fft": _fft,
     "profile": _profile,
     "volume_meta": volumes.meta,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.errors import InputError
-from vitreous.programs.display import grey, reading, sheets
+from vitreous.programs.display import denoised, grey, reading, sheets
 from vitreous.programs.display.grey import Look, Spread
 from vitreous.programs.display.shelf import Shelf, bytes_of
 from vitreous.programs.display.tables import row_values
@@ -121,10 +121,10 @@ def _pyramid(shelf: Shelf, path: str, column: str | None, row: int, look: Look) 
     found, name = sheets.image_of(shelf, path, column, row)
     filters = (look.lowpass_A, look.highpass_A, look.pixel_size_A) if look.filtered else ()
     source = name.partition("@")[2] or name
-    key = ("pyramid", name, shelf.version(source.partition(":")[0]), filters)
+    key = ("pyramid", name, shelf.version(source.partition(":")[0]), filters, look.denoised)
 
     def make() -> Pyramid:
-        image = reading.read_one(shelf, name)
+        image = denoised.read(shelf, name) if look.denoised else reading.read_one(shelf, name)
         if look.filtered:
             image = sheets.filtered(image, sheets.pixel_size(shelf, found, name, look), look)
         return build(image)
