@@ -31,7 +31,7 @@ _FAMILIES: Final = {
 }
 _WATCHED: Final = (record.PROCESS, record.RESULTS, NOTE)
 _HEADLINES: Final = 3
-_GLANCED: Final = 150
+_GLANCED: Final = 80
 
 _Stamp = tuple[int, ...]
 
@@ -65,6 +65,9 @@ class JobBook:
         self._lock = threading.Lock()
         self._encoded: tuple[list[dict[str, Any]], bytes] | None = None
         self._order: tuple[Pipeline, list[Process]] | None = None
+        self._running: list[Process] = []
+        self._glanced: tuple[Pipeline, list[dict[str, Any]]] | None = None
+        self._is_stale = False
         self._next = 0
 
     def rows(self) -> list[dict[str, Any]]:
@@ -75,23 +78,32 @@ class JobBook:
     def glance(self) -> list[dict[str, Any]]:
         """Return the rows after a look that costs little, for whoever looks again and again.
 
-        Where the graph is as it was, only the files of running jobs and of the next some hundred
-        others are asked for their times; a few glances later every job was looked at.
+        Where the graph is as it was, only the files of running jobs and of some of the others are
+        asked for their times; some glances later every job was looked at. The list is the same
+        object as long as no row is another one: an open page costs next to nothing.
         """
         with self._lock:
             pipeline, processes = self._ordered()
-            known = [self._kept.get(process.name) for process in processes]
-            if any(kept is None or kept.pipeline is not pipeline for kept in known):
-                return self._rows()
-            for process in processes:
-                if process.status is Status.RUNNING:
-                    self._row(pipeline, process)
-            if processes:
-                begin = self._next % len(processes)
-                for process in processes[begin : begin + _GLANCED]:
-                    self._row(pipeline, process)
-                self._next = begin + _GLANCED if begin + _GLANCED < len(processes) else 0
-            return [self._kept[process.name].row for process in processes]
+            if self._glanced is None or self._glanced[0] is not pipeline:
+                self._glanced = (pipeline, self._rows())
+                self._is_stale = False
+                return self._glanced[1]
+            begin = self._next if self._next < len(processes) else 0
+            self._next = begin + _GLANCED
+            for process in (*self._running, *processes[begin : begin + _GLANCED]):
+                self._row(pipeline, process)
+            if self._is_stale:
+                rows = [self._kept[process.name].row for process in processes]
+                self._glanced = (pipeline, rows)
+                self._is_stale = False
+            return self._glanced[1]
+
+    def ended(self) -> bool:
+        """Return whether a job that the graph has as running is not."""
+        with self._lock:
+            pipeline, _ = self._ordered()
+            rows = (self._row(pipeline, process) for process in self._running)
+            return any(row["status"] != Status.RUNNING for row in rows)
 
     def encoded(self) -> bytes:
         """Return the rows as JSON."""
@@ -113,6 +125,7 @@ class JobBook:
             for gone in self._kept.keys() - pipeline.processes.keys():
                 del self._kept[gone]
             self._order = (pipeline, sorted(pipeline, key=lambda process: process.number))
+            self._running = [one for one in self._order[1] if one.status is Status.RUNNING]
         return self._order
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -132,6 +145,7 @@ class JobBook:
                 made = _make(self._project.root, process, neighbours)
                 row = row if made == row else made
         row = row or _make(self._project.root, process, neighbours)
+        self._is_stale = self._is_stale or kept is None or row is not kept.row
         self._kept[process.name] = _Kept(pipeline, process, neighbours, stamp, row)
         return row
 

@@ -28,6 +28,7 @@ ACTIVE_S: Final = 0.5
 CALM_S: Final = 0.9
 ALONE_S: Final = 5.0
 _THOROUGH_S: Final = 20.0
+_THOROUGH_CALM_S: Final = 90.0
 _FIRST_LOG: Final = 16_000
 _EVENT_LOG: Final = 64 << 10
 
@@ -36,7 +37,9 @@ _EVENT_LOG: Final = 64 << 10
 class _Seen:
     """What the last look found."""
 
+    listed: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    running: list[dict[str, Any]] = field(default_factory=list)
     project: tuple[object, ...] = ()
     trash: object = None
     files: dict[int, tuple[object, ...]] = field(default_factory=dict)
@@ -76,22 +79,26 @@ class Watcher:
     def look(self) -> None:
         """Look once, and tell what changed since the last time."""
         self._take_up()
-        rows = {row["n"]: row for row in self._book.glance()}
+        listed = self._book.glance()
+        same = self._seen if self._seen is not None and self._seen.listed is listed else None
         now = _Seen(
-            rows=rows,
+            listed=listed,
+            rows=same.rows if same else {row["n"]: row for row in listed},
+            running=(
+                same.running if same else [row for row in listed if row["status"] == Status.RUNNING]
+            ),
             project=_stamp(self._project.folder.file, *self._stop_files()),
             trash=_stamp(self._project.folder.trash),
         )
         now.files = {
-            n: _stamp(self._project.root / row["name"] / record.RESULTS)
-            for n, row in rows.items()
-            if row["status"] == Status.RUNNING
+            row["n"]: _stamp(self._project.root / row["name"] / record.RESULTS)
+            for row in now.running
         }
         if self._seen is not None:
             self._tell(self._seen, now)
         elif self._was_blind:
             self._hub.tell("jobs")  # nobody knows what was there before: everything anew
-        self._is_active = any(row["status"] == Status.RUNNING for row in rows.values())
+        self._is_active = bool(now.running)
         self._seen = now
 
     def _take_up(self) -> None:
@@ -99,18 +106,26 @@ class Watcher:
         if self._project.read_only:
             return
         due = time.monotonic() > self._thorough
-        if due or self._has_ended():
+        if due or self._book.ended():
             self._project.refresh(patient=False)
-            self._thorough = time.monotonic() + _THOROUGH_S
-
-    def _has_ended(self) -> bool:
-        pipeline = self._project.pipeline
-        return any(
-            process.status is Status.RUNNING and self._book.row(process)["status"] != Status.RUNNING
-            for process in pipeline
-        )
+            after = _THOROUGH_S if self._is_active else _THOROUGH_CALM_S
+            self._thorough = time.monotonic() + after
 
     def _tell(self, old: _Seen, now: _Seen) -> None:
+        hub = self._hub
+        if old.listed is not now.listed:
+            self._tell_rows(old, now)
+        if old.project != now.project:
+            hub.tell("graph")
+        if old.trash != now.trash:
+            hub.tell("trash")
+        for n, stamp in now.files.items():
+            if old.files.get(n, stamp) != stamp:
+                hub.tell("results", n)
+        for n in old.files.keys() - now.files.keys():
+            hub.tell("results", n)
+
+    def _tell_rows(self, old: _Seen, now: _Seen) -> None:
         hub = self._hub
         gone = sorted(old.rows.keys() - now.rows.keys())
         come = sorted(now.rows.keys() - old.rows.keys())
@@ -124,15 +139,6 @@ class Watcher:
                 hub.tell("job", n, row=row)
         if gone or come:
             hub.tell("jobs", added=[now.rows[n] for n in come], removed=gone)
-        if old.project != now.project:
-            hub.tell("graph")
-        if old.trash != now.trash:
-            hub.tell("trash")
-        for n, stamp in now.files.items():
-            if old.files.get(n, stamp) != stamp:
-                hub.tell("results", n)
-        for n in old.files.keys() - now.files.keys():
-            hub.tell("results", n)
 
     def _stop_files(self) -> list[Path]:
         return sorted(self._project.root.glob(f"{STOP_FILE}*"))
