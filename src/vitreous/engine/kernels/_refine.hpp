@@ -58,7 +58,10 @@ inline void join(float* p, f16 re, f16 im) {
 
 const float* slice_of(const Disc& disc, const Slices& from, int64_t rotation, Work& work) {
   if (from.table != nullptr) return from.table + 2 * disc.length * rotation;
-  work.slice.assign(2 * disc.length, 0.f);
+  // Gathering leaves the padding of rows as it is, and what lies outside the sphere.
+  if (!Slice(from.geometry, from.planes + 6 * rotation, 0).inside ||
+      static_cast<int64_t>(work.slice.size()) != 2 * disc.length)
+    work.slice.assign(2 * disc.length, 0.f);
   gather_slices(from.geometry, from.volumes[from.classes[rotation]],
                 from.planes + 6 * rotation, 0, 1, work.slice.data());
   return work.slice.data();

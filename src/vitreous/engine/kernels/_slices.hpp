@@ -266,6 +266,14 @@ void gather_slices(const Geometry& g, const float* volume, const float* planes,
   }
 }
 
+// Whether a rotation takes points of the grid to points of the grid: axes to axes, as the identity
+// and all of D2 do.
+inline bool keeps_points(const float* m) {
+  for (int i = 0; i < 9; ++i)
+    if (std::fabs(m[i] - std::round(m[i])) > 1e-6f) return false;
+  return true;
+}
+
 // Sum the grid (four numbers a point) at R k over all operators R, for one plane of points k.
 void symmetrise_plane(const float* grid, int centre, const float* operators, int64_t n_operators,
                       int z, float* out) {
@@ -277,8 +285,25 @@ void symmetrise_plane(const float* grid, int centre, const float* operators, int
     if (left < 0) continue;
     const int end = static_cast<int>(std::sqrt(static_cast<double>(left)) + 1e-9) + 1;
     float* row = out + (z + centre) * z_step + (y + centre) * y_step;
+    auto add = [&](int x, float sign, float4v value) {
+      const float4v signs = {1.f, sign, 1.f, 1.f};
+      const float4v sum = load(row + 4 * x) + signs * value;
+      std::memcpy(row + 4 * x, &sum, sizeof sum);
+    };
     for (int64_t n = 0; n < n_operators; ++n) {
       const float* m = operators + 9 * n;
+      if (keeps_points(m)) {
+        int64_t turned[9];
+        for (int i = 0; i < 9; ++i) turned[i] = std::lround(m[i]);
+        for (int64_t x = 0; x < end; ++x) {
+          const int64_t px = turned[0] * x + turned[1] * y + turned[2] * z;
+          const int64_t way = px < 0 ? -1 : 1;
+          const int64_t qy = way * (turned[3] * x + turned[4] * y + turned[5] * z) + centre;
+          const int64_t qz = way * (turned[6] * x + turned[7] * y + turned[8] * z) + centre;
+          add(int(x), float(way), load(grid + qz * z_step + qy * y_step + 4 * way * px));
+        }
+        continue;
+      }
       const float y0 = m[1] * y + m[2] * z, y1 = m[4] * y + m[5] * z, y2 = m[7] * y + m[8] * z;
       for (int x = 0; x < end; ++x) {
         const float px = x * m[0] + y0;
@@ -292,10 +317,7 @@ void symmetrise_plane(const float* grid, int centre, const float* operators, int
         const float4v a = along_x(at), b = along_x(at + y_step);
         const float4v c = along_x(at + z_step), d = along_x(at + z_step + y_step);
         const float4v low = a + fy * (b - a), high = c + fy * (d - c);
-        const float4v value = low + fz * (high - low);
-        const float4v signs = {1.f, sign, 1.f, 1.f};
-        const float4v sum = load(row + 4 * x) + signs * value;
-        std::memcpy(row + 4 * x, &sum, sizeof sum);
+        add(x, sign, low + fz * (high - low));
       }
     }
   }
