@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from vitreous import __version__
+from vitreous.errors import EnvironmentMissing, InputError
 from vitreous.programs import (
     benchmark_ctf,
     benchmark_extract,
@@ -32,7 +33,7 @@ from vitreous.programs.tool import report
 NAMES = {
     "ctf": "CTF estimation: errors on simulated micrographs, seconds for each",
     "extract": "particles cut out of micrographs, per micrograph, beside the disk's rate",
-    "gui": "the web server: list of 2,000 jobs, idle processor time and memory, 500 thumbnails",
+    "gui": "the web server: 2,000 jobs, idling, 500 thumbnails; its pages in Chromium",
     "iteration": "one iteration of refinement at five samplings, per particle",
     "motion": "movies aligned and added up: seconds for each, and the error of the motion",
     "picking": "blobs and templates in micrographs, seconds and quality",
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace) -> list[str]:
     """Measure, write the JSON result, and return what to print."""
     if arguments.name is None:
         return [f"{name:16}{text}" for name, text in NAMES.items()]
+    _check_card(arguments.name, arguments.gpu)
     result: dict[str, Any] = {
         "benchmark": arguments.name,
         "version": __version__,
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> list[str]:
         result |= benchmark_projection.run()
         lines = list(benchmark_projection.lines(result))
     elif arguments.name == "refine":
-        result |= benchmark_refine.run(against=arguments.against)
+        result |= benchmark_refine.run(against=arguments.against, gpu_ids=arguments.gpu)
         lines = list(benchmark_refine.lines(result))
     elif arguments.name == "iteration":
         result |= benchmark_iteration.run(against=arguments.against)
@@ -95,6 +97,16 @@ def run(arguments: argparse.Namespace) -> list[str]:
     return [text] if arguments.json else lines
 
 
+def _check_card(name: str, gpu_ids: str | None) -> None:
+    """Refuse a graphics card where it would not be used, or where there is none."""
+    if gpu_ids is None:
+        return
+    if name != "refine":
+        raise InputError(f"--gpu is for the benchmark refine; {name} runs on the processor")
+    if not torch.cuda.is_available():
+        raise EnvironmentMissing("No graphics card that torch can use is there; leave --gpu out")
+
+
 def machine() -> dict[str, Any]:
     """Describe the machine that a figure comes from."""
     models = [
@@ -114,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vitreous benchmark", description=__doc__)
     parser.add_argument("name", nargs="?", choices=list(NAMES), help="what to measure")
     parser.add_argument("--against", choices=["relion"], help="run this program on the same input")
+    parser.add_argument(
+        "--gpu", nargs="?", const="", metavar="IDS",
+        help="refine on graphics cards, numbered as in jobs; any where no numbers are given",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--o", metavar="FILE", help="write the result as JSON to this file")
     return parser

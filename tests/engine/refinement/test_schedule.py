@@ -255,6 +255,17 @@ def test_coarse_sizes_follow_the_step_and_stay_below_the_fine_one() -> None:
     assert state.schedule.coarse_size_px == state.schedule.current_size_px
 
 
+def test_a_strict_limit_is_the_size_of_the_first_pass() -> None:
+    limited = replace(REAL, searching=replace(REAL.searching, finest_A=25.0))
+    state = _after(_state(limited), limited, 1)
+    assert (
+        state.schedule.coarse_size_px == 2 * round(64 * 3.54 / 25) < state.schedule.current_size_px
+    )
+    loose = replace(REAL, searching=replace(REAL.searching, finest_A=5.0))
+    state = _after(_state(loose), loose, 1)
+    assert state.schedule.coarse_size_px == state.schedule.current_size_px
+
+
 def test_without_a_low_pass_the_signal_of_the_reference_counts() -> None:
     settings = replace(CLASS3D, low_pass_A=-1)
     state = _state(settings)

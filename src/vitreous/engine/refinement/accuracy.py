@@ -280,8 +280,7 @@ def _size_px(data: Data, state: State, settings: Settings, group: int) -> int:
     box_px, pixel_A = int(data.optics.box_px[group]), float(data.optics.pixel_size_A[group])
     box_A = model.box_px * model.pixel_size_A
     size = sizes.group_size_px(state.schedule.current_size_px, box_px, pixel_A, box_A)
-    limit_A = settings.searching.finest_A
-    return min(size, 2 * int(box_px * pixel_A / limit_A + 0.5)) if limit_A > 0 else size
+    return sizes.limited_size_px(size, settings.searching.finest_A, box_px * pixel_A)
 
 
 def _scale(data: Data, model: Model, group: int) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.engine import ctf, fourier, masking
+from vitreous.engine.refinement import sizes
 from vitreous.engine.refinement.data import Data, usable
 from vitreous.engine.refinement.disc import Disc, disc
 from vitreous.engine.refinement.randomness import white_noise
@@ -166,11 +167,7 @@ def view(data: Data, state: State, settings: Settings, model: Model, group: int)
     box, pixel_A = int(data.optics.box_px[group]), float(data.optics.pixel_size_A[group])
     scale = box * pixel_A / (model.box_px * model.pixel_size_A)
     size = min(box, 2 * math.ceil(0.5 * scale * state.schedule.current_size_px - 1e-9))
-    likely = size
-    if settings.searching.finest_A > 0:
-        side_A = model.box_px * model.pixel_size_A
-        wanted = 2 * math.floor(scale * side_A / settings.searching.finest_A + 0.5)
-        likely = max(2, min(size, wanted))
+    likely = sizes.limited_size_px(size, settings.searching.finest_A, box * pixel_A)
     coarse = likely  # a limit set by the user holds in both passes
     limited = settings.searching.finest_A > 0
     if not limited and state.sampling.oversampling > 0 and state.schedule.coarse_size_px > 0:

@@ -282,6 +282,10 @@ def _coarse_size_px(
     schedule: Schedule, sampling: Sampling, model: Model, settings: Settings
 ) -> int:
     """Return the size of the first pass in the box of the references; sections 5.1 and 5.5."""
+    finest_A = settings.searching.finest_A
+    if finest_A > 0:  # holds in both passes
+        side_A = model.box_px * model.pixel_size_A
+        return sizes.limited_size_px(schedule.current_size_px, finest_A, side_A)
     if sampling.oversampling == 0:
         return schedule.current_size_px
     size = sizes.coarse_size_px(

@@ -94,6 +94,23 @@ def coarse_size_px(
     return 2 * ceil(box_px * pixel_size_A / resolution_A)
 
 
+def limited_size_px(size_px: int, finest_A: float, side_A: float) -> int:
+    """Return the side that holds what is not finer than a strict limit, `size_px` at most (5.1).
+
+    Parameters
+    ----------
+    size_px
+        Without the limit.
+    finest_A
+        The limit; 0 or less for none.
+    side_A
+        Of the box.
+    """
+    if finest_A <= 0:
+        return size_px
+    return max(2, min(size_px, 2 * round_half_away(side_A / finest_A)))
+
+
 def group_size_px(size_px: int, group_box_px: int, group_pixel_A: float, box_A: float) -> int:
     """Return the side of an optics group's images for a size in the reference's box (section 1.6).
 
