@@ -123,9 +123,9 @@ def run_again(workshop, body):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("exit 0", "ended with exit code 0 and left neither RELION_JOB_EXIT_SUCCESS nor"),
-        ("exit 3", "ended with exit code 3 and left neither"),
-        ("no_such_program_at_all", "exit code 127 .*the shell did not find the program"),
+        ("exit 0", "its program ended, but did not say that it is done.*RELION_JOB_EXIT_SUCCESS"),
+        ("exit 3", "its program ended with an error .exit code 3.; what it said last"),
+        ("no_such_program_at_all", "exit code 127.*the shell did not find the program"),
         ("kill -9 $$", r"killed by signal 9 \(SIGKILL\)"),
     ],
 )

@@ -19,7 +19,6 @@ _STATE_OF: Final[dict[Status, State]] = {
     Status.ABORTED: "aborted",
 }
 _HINTS: Final = {
-    0: "a program of your own makes that empty file in its folder when it is done",
     126: "the shell found the program and may not execute it; `chmod +x` allows it",
     127: "the shell did not find the program, or an interpreter that its first line names",
 }
@@ -81,11 +80,13 @@ def explain(code: int, memory_kills: int) -> str:
         return f"killed by signal 9 ({name}): somebody killed it, or a limit of the system"
     if code > 128 and code - 128 in set(signal.Signals):
         return f"its program was killed by signal {code - 128} ({_signal_name(code - 128)})"
-    hint = f"; {_HINTS[code]}" if code in _HINTS else ""
-    return (
-        f"ended with exit code {code} and left neither {markers.SUCCESS} nor another exit"
-        f" marker{hint}"
-    )
+    if code == 0:
+        return (
+            "its program ended, but did not say that it is done: a program of your own makes the"
+            f" empty file {markers.SUCCESS} in the folder of its job"
+        )
+    hint = _HINTS.get(code, "what it said last stands in its log")
+    return f"its program ended with an error (exit code {code}); {hint}"
 
 
 def _worst(ended: Sequence[Ending]) -> Ending:
