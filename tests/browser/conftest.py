@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import requirements
 import small_project
 from browser import gui_process
 from vitreous import Project
+from vitreous.gui import drafts
 from vitreous.io import write_volume
 
 FLAGS = [
@@ -83,9 +85,11 @@ def gui(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def window(
-    chromium: Browser, gui: gui_process.Gui, request: pytest.FixtureRequest
+    chromium: Browser, gui: gui_process.Gui, project: Project, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Page]]:
     """Return a function that opens a window; what its page complains of fails the test."""
+    # What an earlier test typed or set is kept for the project: no test needs another's.
+    shutil.rmtree(project.root / drafts.FOLDER, ignore_errors=True)
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

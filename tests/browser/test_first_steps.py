@@ -1,4 +1,4 @@
-"""From an empty project to a finished import: first screen, form, run, results."""
+"""An empty project: first screen, job types, forms."""
 
 import re
 
@@ -61,39 +61,3 @@ def test_numbers_may_leave_the_slider_and_problems_stand_at_their_field(page):
     expect(page.locator(".field.invalid").first).to_be_visible()
     steps.field(page, "particles").get_by_role("button", name="Help").click()
     expect(steps.field(page, "particles")).to_contain_text("In job.star: fn_img")
-
-
-def test_import_runs_from_its_form_and_shows_what_it_found(page):
-    steps.go(page, "#/new/import")
-    steps.fill(page, "images", "Micrographs/*.mrc")
-    steps.answer(page, "are_movies", "No")
-    expect(page.locator(".foot")).to_contain_text("Ready")
-    page.get_by_role("button", name="Check command").click()
-    expect(page.locator("dialog .command")).to_contain_text("vitreous exec")
-    page.keyboard.press("Escape")
-    page.keyboard.press("Control+Enter")
-    steps.state(page, "Finished")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Import/job001")
-    figures = page.locator(".figures")
-    expect(figures).to_contain_text("Imported micrographs")
-    expect(figures.locator("dd").first).to_have_text("3")
-    expect(page.locator(".side .job")).to_have_count(1)
-    steps.tab(page, "Inputs and outputs")
-    expect(page.locator("#job-panel")).to_contain_text("micrographs.star")
-    page.get_by_role("button", name="Display").click()
-    page.get_by_role("menuitem", name=re.compile("micrographs.star")).click()
-    page.wait_for_function(
-        "() => document.querySelector('.viewer.gallery')?.viewer?.state.rows.length === 3"
-    )
-
-
-def test_the_next_step_takes_the_output_as_its_input(page):
-    steps.go(page, "#/job/1")
-    page.get_by_role("link", name="CTF estimation").last.click()
-    micrographs = steps.field(page, "micrographs").locator("input.in")
-    expect(micrographs).to_have_value("Import/job001/micrographs.star")
-    expect(page.locator(".sum")).to_contain_text("3 micrographs")
-    steps.field(page, "micrographs").get_by_role("button", name="Browse").click()
-    expect(page.locator("dialog table")).to_contain_text("Import/job001/micrographs.star")
-    page.locator("dialog").get_by_role("button", name="Import/job001/micrographs.star").click()
-    expect(page.locator("dialog")).to_have_count(0)

@@ -115,8 +115,16 @@ def test_a_deleted_job_lies_in_the_trash_and_comes_back(page, maker):
 
 def test_a_job_is_overwritten_only_after_a_question(page, maker):
     steps.go(page, f"#/job/{maker}/options?mode=overwrite")
-    page.locator(".foot").get_by_role("button", name="Overwrite").click()
+    button = page.locator(".foot").get_by_role("button", name="Overwrite")
+    expect(button).to_be_enabled()
     dialog = page.locator("dialog")
+    page.keyboard.press("Control+Enter")
+    expect(dialog).to_contain_text("This cannot be undone")
+    page.keyboard.press("Control+Enter")  # pressed again it is no answer
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    steps.state(page, "Finished")
+    button.click()
     expect(dialog).to_contain_text("This cannot be undone")
     dialog.get_by_role("button", name=re.compile("Overwrite")).click()
     steps.state(page, "Finished")

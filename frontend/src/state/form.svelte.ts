@@ -46,6 +46,7 @@ export class FormState {
   private timer: ReturnType<typeof setTimeout> | null = null;
   private asking: AbortController | null = null;
   private requestId: string | null = null;
+  private readonly waiting: (() => void)[] = [];
 
   constructor(word: string, mode: Mode, job: number | null) {
     this.word = word;
@@ -176,6 +177,11 @@ export class FormState {
     }
   }
 
+  /** Wait until all that was typed has been checked. */
+  async settled(): Promise<void> {
+    if (this.isChecking && !this.isClosed) await new Promise<void>((go) => this.waiting.push(go));
+  }
+
   checkSoon(after = CHECK_AFTER_MS): void {
     if (this.isClosed) return;
     if (this.timer !== null) clearTimeout(this.timer);
@@ -185,6 +191,7 @@ export class FormState {
 
   close(): void {
     this.isClosed = true;
+    this.endWaiting();
     if (this.timer !== null) clearTimeout(this.timer);
     this.asking?.abort();
     this.draft.close();
@@ -242,15 +249,21 @@ export class FormState {
       );
       this.checked = checked;
       this.isChecking = false;
+      this.endWaiting();
     } catch (error) {
       if (asking.signal.aborted) return;
       if (error instanceof OfflineError) this.checkSoon(3000);
       else {
         this.isChecking = false;
         this.checked = null;
+        this.endWaiting();
         notices.fail(error);
       }
     }
+  }
+
+  private endWaiting(): void {
+    for (const go of this.waiting.splice(0)) go();
   }
 
   private allOptions(form: Form | null): FormOption[] {
