@@ -22,6 +22,7 @@ from vitreous.engine.refinement import (
     coarse_polar,
     fine,
     grid,
+    helical,
     images,
     priors,
     randomness,
@@ -327,7 +328,12 @@ def _shift_prior(step: Iteration, prepared: Prepared) -> Tensor:
     moved_A = prepared.moved_px.to(torch.float64) * prepared.view.pixel_size_A
     shifts_A = moved_A[:, None] + step.poses.grid.shifts_A()
     centre_A = shift_centres(step.state.assignments, rows, model)
-    return priors.of_shifts(shifts_A, centre_A, model.sigma_offset_A)
+    prior = priors.of_shifts(shifts_A, centre_A, model.sigma_offset_A)
+    if helical.limits_shifts(step.settings):
+        psi_deg = torch.from_numpy(_centre_deg(step, rows)[:, 2])
+        allowed = priors.within_rise(shifts_A, psi_deg, step.settings.helix.rise_A)
+        prior = prior.masked_fill(~allowed[:, None], -torch.inf)
+    return prior
 
 
 def _search(
@@ -366,15 +372,21 @@ def _search(
 
 def _lists(step: Iteration, some: Prepared) -> priors.Lists:
     """Return the coarse rotations that each image tries."""
-    assignments, rows = step.state.assignments, some.rows
+    rows = some.rows
     if step.poses.own is not None:
         numbers = torch.arange(len(rows))
         return priors.Lists(numbers, torch.from_numpy(rows), torch.zeros(len(rows)))
-    centre = assignments.angles_deg[rows]
+    centre = torch.from_numpy(_centre_deg(step, rows))
+    return priors.local_lists(centre, step.poses.grid, step.settings)
+
+
+def _centre_deg(step: Iteration, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the angles that searches are centred on: given ones, or the last."""
+    centre = step.state.assignments.angles_deg[rows]
     if not step.settings.auto_refine or step.settings.helix.is_helix:
-        given = assignments.prior_deg[rows]
+        given = step.state.assignments.prior_deg[rows]
         centre = np.where(np.isfinite(given), given, centre)
-    return priors.local_lists(torch.from_numpy(centre), step.poses.grid, step.settings)
+    return centre
 
 
 def _batches(step: Iteration, found: coarse.Significant) -> Iterator[slice]:

@@ -69,6 +69,12 @@ def is_imposed(settings: Settings) -> bool:
     return settings.ndim == 3 and settings.helix.is_helix and not settings.helix.ignore_symmetry
 
 
+def limits_shifts(settings: Settings) -> bool:
+    """Tell whether segments in 2D may move along their filament by half a rise only."""
+    moves = settings.ndim == 2 and not settings.searching.skip_align
+    return moves and settings.helix.is_helix and settings.helix.rise_A > 0
+
+
 def units_to_impose(settings: Settings) -> int:
     """Return how many units of a filament each image is taken to show anew; 1 for none."""
     return settings.helix.n_units if is_imposed(settings) else 1

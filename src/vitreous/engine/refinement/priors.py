@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from vitreous.engine import geometry, local_search, sampling
@@ -78,6 +78,29 @@ def of_shifts(
         torch.tensor(exponent[0].numel(), dtype=exponent.dtype)
     )
     return (exponent - mean[:, None, None]).float()
+
+
+def within_rise(
+    shifts_A: Float[Tensor, "n t 2"], psi_deg: Float[Tensor, " n"], rise_A: float
+) -> Bool[Tensor, "n t"]:
+    """Return which shifts move a segment of a filament by half a rise along it, or less.
+
+    The next unit along the filament looks the same: what lies farther is another segment. Where
+    all shifts do, the one that moves it least along the filament is left.
+
+    Parameters
+    ----------
+    shifts_A
+        Whole shifts of the particles, what they were moved by included.
+    psi_deg
+        In-plane angle of the filament, which runs along ``(cos psi, -sin psi)``.
+    rise_A
+        From unit to unit.
+    """
+    psi = torch.deg2rad(psi_deg)
+    along = (shifts_A * torch.stack([psi.cos(), -psi.sin()], -1)[:, None]).sum(-1).abs()
+    least = along.amin(1, keepdim=True)
+    return along <= least.clamp(min=rise_A / 2) + _ON_THE_POINT_A
 
 
 def local_lists(centre_deg: Float[Tensor, "n 3"], grid: PoseGrid, settings: Settings) -> Lists:
