@@ -59,3 +59,19 @@ def test_back_is_where_it_came_from(maps) -> None:
     torch.testing.assert_close(kept, library(first * mask), rtol=1e-5, atol=1e-6)
     fourier_volume.through_mask_(kept, torch.zeros_like(mask))
     assert not kept.any()
+
+
+def test_what_is_out_of_reach_is_left_out_and_nothing_else(maps) -> None:
+    first, _, mask = maps
+    n_z, n_y, n_x = first.shape
+    ky = torch.fft.fftfreq(n_y, 1 / n_y)[:, None]
+    inside = (ky.square() + torch.arange(n_x // 2 + 1) ** 2 <= 9).expand(n_z, -1, -1)
+    found = fourier_volume.forward(first, mask, reach=3)
+    near = {"rtol": 1e-5, "atol": 1e-6}
+    torch.testing.assert_close(found[inside], library(first * mask)[inside], **near)
+    through = library(first)
+    fourier_volume.through_mask_(through, mask, reach=3)
+    torch.testing.assert_close(through[inside], library(first * mask)[inside], **near)
+    smooth = library(first) * inside
+    wanted = torch.fft.irfftn(smooth, s=first.shape, norm="forward")
+    torch.testing.assert_close(fourier_volume.inverse_(smooth, n_x, reach=3), wanted, **near)

@@ -5,8 +5,14 @@ import pytest
 import torch
 
 from vitreous.engine import filtering, fourier, sharpening
+from vitreous.engine.kernels import shells
 
 A = 1.5
+
+
+def guinier(transform):
+    """Return the Guinier plot of a transform as it is."""
+    return sharpening.guinier(shells.amplitudes(transform), transform.shape[0])
 
 
 def atoms(size=48, seed=0):
@@ -24,11 +30,11 @@ def test_the_blur_of_points_is_found(size):
     transform = fourier.forward(blurred, 3)
     axis = sharpening.guinier_axis(size, A)
     # The blur ends at Nyquist, in the middle of the last shell, which is therefore left out.
-    line = sharpening.fit_line(axis, sharpening.guinier(transform), 10.0, 3.3)
+    line = sharpening.fit_line(axis, guinier(transform), 10.0, 3.3)
     assert line is not None
     assert line.b_factor_A2 == pytest.approx(-80, rel=0.05)
     sharpened = sharpening.apply(transform, sharpening.b_factor_curve(size, line.b_factor_A2, A))
-    flat = sharpening.fit_line(axis, sharpening.guinier(sharpened), 10.0, 3.3)
+    flat = sharpening.fit_line(axis, guinier(sharpened), 10.0, 3.3)
     assert flat is not None
     assert abs(flat.b_factor_A2) < 4
     again = filtering.apply_b_factor(blurred, line.b_factor_A2, A, 3)
@@ -75,4 +81,4 @@ def test_the_mtf_belongs_to_the_pixels_of_the_detector():
 
 
 def test_an_empty_shell_is_marked():
-    assert (sharpening.guinier(torch.zeros(8, 8, 5, dtype=torch.complex64)) == -99).all()
+    assert (guinier(torch.zeros(8, 8, 5, dtype=torch.complex64)) == -99).all()

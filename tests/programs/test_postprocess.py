@@ -10,6 +10,7 @@ import torch
 import vitreous
 from programs.jobs_made import run_job
 from vitreous.engine import filtering, fourier, masking, sharpening
+from vitreous.engine.kernels import shells
 from vitreous.errors import InputError, MissingFileError
 from vitreous.io import read_star, read_volume, write_volume
 
@@ -111,7 +112,8 @@ def test_weight_and_fit_are_relions_on_the_same_curve(project):
     k, value = (torch.tensor(np.array(mtf[label])) for label in mtf.labels)
     steps = sharpening.mtf_curve(N, k, value, 0.5) * sharpening.fsc_curve(N, curve)
     transform = sharpening.apply(fourier.forward(mean, 3), steps)
-    line = sharpening.fit_line(sharpening.guinier_axis(N, A), sharpening.guinier(transform), 15)
+    plot = sharpening.guinier(shells.amplitudes(transform), N)
+    line = sharpening.fit_line(sharpening.guinier_axis(N, A), plot, 15)
     assert line is not None
     general = theirs["general"]
     # The curve has six digits in the file, and so has the B-factor then.

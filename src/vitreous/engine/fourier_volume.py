@@ -8,6 +8,7 @@ faster than by the library's call for three axes, in half of the memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +26,7 @@ def forward(
     *,
     plus: Float[Tensor, "z y x"] | None = None,
     out: Complex[Tensor, "z y xh"] | None = None,
+    reach: int | None = None,
 ) -> Complex[Tensor, "z y xh"]:
     """Transform a map, its product with a mask, or its sum with another map.
 
@@ -38,6 +40,9 @@ def forward(
         Another map that is added.
     out
         Takes the result; its memory is used again.
+    reach
+        Coefficients are wanted up to this length of the whole-number frequency; what stands
+        further out means nothing then. By default all are wanted.
     """
     nz = len(real)
     if out is None:
@@ -60,7 +65,7 @@ def forward(
             out[part] = 0
 
     _each(_parts(out, 0), transform)
-    return _along_z_(out, back=False)
+    return _along_z_(out, reach, back=False)
 
 
 def room(real: Float[Tensor, "z y x"]) -> Complex[Tensor, "z y xh"]:
@@ -77,7 +82,11 @@ def as_map(transform: Complex[Tensor, "z y xh"], nx: int) -> Float[Tensor, "z y 
 
 
 def inverse_(
-    transform: Complex[Tensor, "z y xh"], nx: int, *, out: Float[Tensor, "z y x"] | None = None
+    transform: Complex[Tensor, "z y xh"],
+    nx: int,
+    *,
+    out: Float[Tensor, "z y x"] | None = None,
+    reach: int | None = None,
 ) -> Float[Tensor, "z y x"]:
     """Undo `forward`; the transform is destroyed.
 
@@ -89,6 +98,8 @@ def inverse_(
         Side of the map along x.
     out
         Takes the result.
+    reach
+        All coefficients whose whole-number frequency is longer are zero; by default none need be.
     """
     nz, ny, _ = transform.shape
     if out is None:
@@ -96,7 +107,7 @@ def inverse_(
     if out.numel() < _SMALL:
         torch.fft.irfftn(transform, s=(nz, ny, nx), norm="forward", out=out)
         return out
-    _along_z_(transform, back=True)
+    _along_z_(transform, reach, back=True)
     planes = out
 
     def back(part: slice) -> None:
@@ -110,8 +121,18 @@ def through_mask_(
     transform: Complex[Tensor, "z y xh"],
     mask: Float[Tensor, "z y x"],
     part: tuple[slice, slice, slice] | None = None,
+    reach: int | None = None,
 ) -> Float[Tensor, "zless yless xless"]:
     """Multiply a map by a mask, given its transform and leaving its transform there, in place.
+
+    Parameters
+    ----------
+    transform, mask
+        Of the map, and as large as it.
+    part
+        What is returned.
+    reach
+        Up to where coefficients of the result are wanted; see `forward`.
 
     Returns
     -------
@@ -127,7 +148,7 @@ def through_mask_(
             seen.copy_(volume[part])
         forward(volume, mask, out=transform)
         return seen
-    _along_z_(transform, back=True)
+    _along_z_(transform, None, back=True)
     filled = _filled(mask)
     wanted = range(0) if part is None else range(part[0].start, part[0].stop)
 
@@ -147,7 +168,7 @@ def through_mask_(
             transform[planes] = 0
 
     _each(_parts(transform, 0), there_and_back)
-    _along_z_(transform, back=False)
+    _along_z_(transform, reach, back=False)
     return seen
 
 
@@ -165,15 +186,26 @@ def _filled(mask: Tensor) -> range:
     return range(first, last)
 
 
-def _along_z_(transform: Tensor, *, back: bool) -> Tensor:
+def _along_z_(transform: Tensor, reach: int | None, *, back: bool) -> Tensor:
+    """Transform columns along z, but for those that lie wholly out of reach."""
     step = torch.fft.ifft if back else torch.fft.fft
+    ny, width = transform.shape[1:]
 
     def along(rows: slice) -> None:
-        block = transform[:, rows]
-        block.copy_(step(block, dim=0, norm="forward"))
+        block = transform[:, rows, : _width(rows, ny, width, reach)]
+        if block.numel():
+            block.copy_(step(block, dim=0, norm="forward"))
 
     _each(_parts(transform, 1), along)
     return transform
+
+
+def _width(rows: slice, ny: int, width: int, reach: int | None) -> int:
+    """Return how many coefficients of some rows may lie within reach."""
+    if reach is None:
+        return width
+    ky = min(min(y, ny - y) for y in range(rows.start, rows.stop))
+    return min(width, math.isqrt(reach**2 - ky**2) + 1) if ky <= reach else 0
 
 
 def _parts(transform: Tensor, axis: int) -> list[slice]:

@@ -158,6 +158,7 @@ def fsc_curves(
     unmasked = fsc_of_transforms(*transforms, 3)
     if mask is None:
         return FscCurves(unmasked)
+    reach = len(unmasked)  # beyond the last shell nothing is correlated
     found = first_below(unmasked, randomise.below)
     shell = randomise.from_shell or found or len(unmasked) - 1
     randomised = torch.zeros_like(unmasked)
@@ -167,14 +168,15 @@ def fsc_curves(
                 fourier_volume.forward(half, out=transform)
             shells.randomise_(transform, shell, generator)
             if watch is None or number:
-                fourier_volume.through_mask_(transform, mask)
+                fourier_volume.through_mask_(transform, mask, reach=reach)
             else:
-                watch.see_randomised(fourier_volume.through_mask_(transform, mask, watch.part))
+                part = fourier_volume.through_mask_(transform, mask, watch.part, reach)
+                watch.see_randomised(part)
         if watch is not None and not number:
             watch.see_masked(*transforms, random=True)
         randomised += fsc_of_transforms(*transforms, 3) / randomise.n_sets
     for half, transform in zip((half1, half2), transforms, strict=True):
-        fourier_volume.forward(half, mask, out=transform)
+        fourier_volume.forward(half, mask, out=transform, reach=reach)
     if watch is not None:
         watch.see_masked(*transforms, random=False)
     masked = fsc_of_transforms(*transforms, 3)

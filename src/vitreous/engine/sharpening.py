@@ -95,24 +95,29 @@ def fsc_weights(fsc: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
 
 
 def guinier(
-    transform: Complex[Tensor, "z y xh"], curve: Float[Tensor, " q"] | None = None
+    amplitudes: Float[Tensor, " inside"], size: int, curve: Float[Tensor, " q"] | None = None
 ) -> Float[Tensor, " s"]:
     """Return the logarithm of the mean amplitude of each shell up to Nyquist, float64.
 
     Parameters
     ----------
-    transform
-        Of a map.
+    amplitudes
+        Of the transform of a map by squared length, from `shells.amplitudes`: one pass over the
+        map serves all steps of the plot.
+    size
+        Side of the map.
     curve
-        That it is multiplied by; by default none.
+        That the map is multiplied by; by default none.
 
     Returns
     -------
     Tensor
         -99 where a shell is empty.
     """
-    total = shells.amplitudes(transform, curve).cpu()
-    mean = total / shells.counts(transform.shape[-2], 3)
+    sums = amplitudes.cpu()
+    if curve is not None:
+        sums = sums * curve[: len(sums)]
+    mean = shells.by_shell(sums, size // 2 + 1) / shells.counts(size, 3)
     return torch.where(mean > 0, mean.clamp(min=1e-300).log(), EMPTY_SHELL)
 
 

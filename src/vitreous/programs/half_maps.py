@@ -200,7 +200,11 @@ def _check_pixel_size(run: Run, name: str, mask_A: float, halves: HalfMaps) -> N
 
 def share_inside(mask: Tensor) -> float:
     """Return the share of the voxels where a mask is above one half."""
-    return sum(int((plane > 0.5).sum()) for plane in mask) / mask.numel()
+    return sum(_count(plane > 0.5) for plane in mask) / mask.numel()
+
+
+def _count(chosen: Tensor) -> int:
+    return int(np.count_nonzero(chosen.numpy()))  # several times faster than the sum of a tensor
 
 
 def _judge_mask(run: Run, name: str, mask: Tensor) -> None:
@@ -211,7 +215,7 @@ def _judge_mask(run: Run, name: str, mask: Tensor) -> None:
         )
         return
     some = mask[len(mask) % _STEP // 2 :: _STEP]  # an edge is seen in any few planes
-    between = sum(int(((plane > 0.001) & (plane < 0.999)).sum()) for plane in some) / some.numel()
+    between = sum(_count((plane > 0.001) & (plane < 0.999)) for plane in some) / some.numel()
     if between < _HARD * inside:
         run.warn(
             "The mask is binary: it has no soft edge. A hard edge correlates the half-maps at "

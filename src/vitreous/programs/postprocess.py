@@ -77,7 +77,8 @@ def run(options: PostProcess, run: Run) -> None:
     run.check_abort()
     wanted = _Wanted(options, extra, mtf, measured, room)
     with run.phase("Sharpening", 1 + 2 * extra.half_maps, "maps") as progress:
-        result = sharpen((halves.first, halves.second), wanted, run)
+        both = fourier_volume.forward(halves.first, plus=halves.second, out=room[0])
+        result = sharpen(both, 2, wanted, run)
         volume = result.volume
         shown = central_slices(volume)
         _write(volume, "", mask, wanted, run)
@@ -86,7 +87,7 @@ def run(options: PostProcess, run: Run) -> None:
             fixed = replace(wanted, b_factor_A2=result.b_factor_A2)
             for number, half in enumerate((halves.first, halves.second), start=1):
                 run.check_abort()
-                same = sharpen((half,), fixed, run)
+                same = sharpen(fourier_volume.forward(half, out=room[0]), 1, fixed, run)
                 _write(same.volume, f"_half{number}", mask, wanted, run)
                 progress.advance()
     root = run.path / _ROOT
@@ -202,15 +203,17 @@ class _Wanted:
     b_factor_A2: float | None = None
 
 
-def sharpen(maps: tuple[Tensor, ...], wanted: _Wanted, run: Run) -> Sharpened:
+def sharpen(transform: Tensor, n_maps: int, wanted: _Wanted, run: Run) -> Sharpened:
     """Divide by the MTF, weight by the FSC, apply the B-factor, filter.
 
-    The map lies in memory that the next one takes.
+    The map lies in memory that the next one takes, and the transform is destroyed.
 
     Parameters
     ----------
-    maps
-        ``z y x`` each: both half-maps, whose mean is sharpened, or one of them.
+    transform
+        ``z y xh``, of a half-map or of the sum of both.
+    n_maps
+        How many were added; their mean is sharpened.
     wanted
         How.
     run
@@ -218,19 +221,17 @@ def sharpen(maps: tuple[Tensor, ...], wanted: _Wanted, run: Run) -> Sharpened:
     """
     options, measured = wanted.options, wanted.measured
     size, pixel_size_A = measured.box_px, measured.pixel_size_A
-    first, second = wanted.room
-    other = maps[1] if len(maps) > 1 else None
-    transform = fourier_volume.forward(maps[0], plus=other, out=first)
-    curve = sharpening.flat(size) / len(maps)
+    curve = sharpening.flat(size) / n_maps
+    amplitudes = shells.amplitudes(transform)
     axis = sharpening.guinier_axis(size, pixel_size_A)
-    plot = Guinier(axis, sharpening.guinier(transform, curve))
+    plot = Guinier(axis, sharpening.guinier(amplitudes, size, curve))
     if wanted.mtf is not None:
         ratio = options.mtf_pixel_size_A / pixel_size_A
         curve = curve * sharpening.mtf_curve(size, *wanted.mtf, ratio)
-        plot = replace(plot, without_mtf=sharpening.guinier(transform, curve))
+        plot = replace(plot, without_mtf=sharpening.guinier(amplitudes, size, curve))
     if not options.skip_fsc_weighting:
         curve = curve * sharpening.fsc_curve(size, measured.curves.best)
-        plot = replace(plot, weighted=sharpening.guinier(transform, curve))
+        plot = replace(plot, weighted=sharpening.guinier(amplitudes, size, curve))
     b_factor_A2 = wanted.b_factor_A2
     if b_factor_A2 is None and options.use_given_bfactor:
         b_factor_A2 = options.given_bfactor_A2
@@ -239,14 +240,20 @@ def sharpen(maps: tuple[Tensor, ...], wanted: _Wanted, run: Run) -> Sharpened:
         b_factor_A2 = plot.line.b_factor_A2 if plot.line else 0.0
     if b_factor_A2:
         curve = curve * sharpening.b_factor_curve(size, b_factor_A2, pixel_size_A)
-        plot = replace(plot, sharpened=sharpening.guinier(transform, curve))
+        plot = replace(plot, sharpened=sharpening.guinier(amplitudes, size, curve))
     low_pass_A = _low_pass_A(wanted)
     if low_pass_A > 0:
         edge = wanted.extra.filter_edge_width
         curve = curve * sharpening.low_pass_curve(size, low_pass_A, pixel_size_A, edge)
     filtered = shells.multiply_(transform, curve)
-    volume = fourier_volume.inverse_(filtered, size, out=fourier_volume.as_map(second, size))
+    out = fourier_volume.as_map(wanted.room[1], size)
+    volume = fourier_volume.inverse_(filtered, size, out=out, reach=_reach(curve))
     return Sharpened(volume, plot, b_factor_A2 or 0.0)
+
+
+def _reach(curve: Tensor) -> int:
+    """Return the length of the longest whole-number frequency that a curve leaves."""
+    return math.isqrt(int(torch.nonzero(curve)[-1])) if curve.any() else 0
 
 
 def _fit(plot: Guinier, wanted: _Wanted, run: Run) -> sharpening.Line | None:

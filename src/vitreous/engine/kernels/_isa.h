@@ -1,6 +1,13 @@
 // The instruction sets that kernels are compiled for, and the best that this machine has.
 #pragma once
 
+// Before a function: one copy of it per instruction set, chosen by the loader.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#define EVERY_ISA __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define EVERY_ISA
+#endif
+
 namespace vitreous {
 
 enum class Isa { generic, v3, v4 };

@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "_isa.h"
+
 namespace nb = nanobind;
 
 namespace {
@@ -84,33 +86,28 @@ void correlate(Array<const T, 4> first, Array<const T, 4> second, Array<const in
   add_planes(parts, a.planes, n, out);
 }
 
-// Amplitude times a curve of the squared length, added up for each shell.
+// Amplitudes added up for each squared length. Parts are added at the end, whatever the threads.
 template <class T>
-void amplitudes(Array<const T, 4> transform, Array<const double, 1> curve,
-                Array<const int16_t, 1> shells, Array<double, 1> sums, int threads) {
+void amplitudes(Array<const T, 4> transform, Array<double, 1> sums, int threads) {
   const Half<const T> a(transform);
-  const int64_t n = int64_t(sums.shape(0)), limit = int64_t(shells.shape(0));
-  if (int64_t(curve.shape(0)) < limit)
-    throw std::invalid_argument("amplitudes: the curve is too short");
-  std::vector<double> parts(a.planes * n);
-  const int16_t* shell = shells.data();
-  const double* factor = curve.data();
+  const int64_t limit = int64_t(sums.shape(0));
+  const int n_parts = 4;
+  std::vector<double> parts(n_parts * limit);
   double* out = sums.data();
   nb::gil_scoped_release release;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-  for (int z = 0; z < a.planes; ++z) {
-    double* part = parts.data() + z * n;
-    for (int y = 0; y < a.rows; ++y) {
-      const int64_t base = a.base(z, y);
-      const T* p = a.row(z, y);
-      const int end = a.reach(base, limit);
-      for (int x = 0; x < end; ++x) {
-        const int64_t r2 = base + int64_t(x) * x;
-        part[shell[r2]] += factor[r2] * std::sqrt(p[2 * x] * p[2 * x] + p[2 * x + 1] * p[2 * x + 1]);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+  for (int number = 0; number < n_parts; ++number) {
+    double* part = parts.data() + number * limit;
+    for (int z = number; z < a.planes; z += n_parts)
+      for (int y = 0; y < a.rows; ++y) {
+        const int64_t base = a.base(z, y);
+        const T* p = a.row(z, y);
+        const int end = a.reach(base, limit);
+        for (int x = 0; x < end; ++x)
+          part[base + int64_t(x) * x] += std::sqrt(p[2 * x] * p[2 * x] + p[2 * x + 1] * p[2 * x + 1]);
       }
-    }
   }
-  add_planes(parts, a.planes, n, out);
+  add_planes(parts, n_parts, limit, out);
 }
 
 // Multiplies by a curve of the squared length, in place; 0 beyond its end.
@@ -137,7 +134,7 @@ void multiply(Array<T, 4> transform, Array<const T, 1> curve, int threads) {
 
 // Cosine and sine of a phase in turns from 0 to 1: Taylor series within an eighth of a turn, and
 // the rest by symmetry; absolute errors below 3e-7 (in single precision, rounding is as large).
-inline void circle(float turns, float& c, float& s) {
+inline __attribute__((always_inline)) void circle(float turns, float& c, float& s) {
   const int quarters = int(4.f * turns + 0.5f);
   const float t = (turns - 0.25f * float(quarters)) * 6.28318531f, u = t * t;
   const float sine = t * (1.f + u * (-1.f / 6 + u * (1.f / 120 + u * (-1.f / 5040))));
@@ -149,10 +146,28 @@ inline void circle(float turns, float& c, float& s) {
 }
 
 // A phase in turns for each number, spread evenly by mixing its bits (C. Wellons' lowbias32).
-inline float turns_of(uint32_t number) {
+inline __attribute__((always_inline)) float turns_of(uint32_t number) {
   number = (number ^ number >> 16) * 0x7feb352du;
   number = (number ^ number >> 15) * 0x846ca68bu;
   return float((number ^ number >> 16) >> 8) * 0x1p-24f;
+}
+
+// Gives points of a row new phases, in place; `number` is that of the first one.
+template <class T>
+inline __attribute__((always_inline)) void turn_points(T* p, int n, uint32_t number, uint32_t seed) {
+  for (int x = 0; x < n; ++x) {
+    const T amplitude = std::sqrt(p[2 * x] * p[2 * x] + p[2 * x + 1] * p[2 * x + 1]);
+    float c, s;
+    circle(turns_of((number + uint32_t(x)) * 0x9e3779b1u ^ seed), c, s);
+    p[2 * x] = amplitude * c;
+    p[2 * x + 1] = amplitude * s;
+  }
+}
+EVERY_ISA void turn_row(float* p, int n, uint32_t number, uint32_t seed) {
+  turn_points(p, n, number, seed);
+}
+EVERY_ISA void turn_row(double* p, int n, uint32_t number, uint32_t seed) {
+  turn_points(p, n, number, seed);
 }
 
 // Gives every point from a squared length on a new phase, in place.
@@ -165,13 +180,8 @@ void turn(Array<T, 4> transform, uint32_t seed, int64_t from, int threads) {
     for (int y = 0; y < a.rows; ++y) {
       T* p = a.row(z, y);
       const uint32_t first = uint32_t(z * a.rows + y) * uint32_t(a.width);
-      for (int x = a.reach(a.base(z, y), from); x < a.width; ++x) {
-        const T amplitude = std::sqrt(p[2 * x] * p[2 * x] + p[2 * x + 1] * p[2 * x + 1]);
-        float c, s;
-        circle(turns_of((first + uint32_t(x)) * 0x9e3779b1u ^ seed), c, s);
-        p[2 * x] = amplitude * c;
-        p[2 * x + 1] = amplitude * s;
-      }
+      const int start = a.reach(a.base(z, y), from);
+      turn_row(p + 2 * start, a.width - start, first + uint32_t(start), seed);
     }
 }
 
@@ -237,8 +247,7 @@ void define(nb::module_& m) {
         nb::arg("sums"), nb::arg("squares"), nb::arg("threads"));
   m.def("correlate", &correlate<T>, nb::arg("first"), nb::arg("second"), nb::arg("shells"),
         nb::arg("sums"), nb::arg("threads"));
-  m.def("amplitudes", &amplitudes<T>, nb::arg("transform"), nb::arg("curve"), nb::arg("shells"),
-        nb::arg("sums"), nb::arg("threads"));
+  m.def("amplitudes", &amplitudes<T>, nb::arg("transform"), nb::arg("sums"), nb::arg("threads"));
   m.def("multiply", &multiply<T>, nb::arg("transform"), nb::arg("curve"), nb::arg("threads"));
   m.def("turn", &turn<T>, nb::arg("transform"), nb::arg("seed"), nb::arg("start"),
         nb::arg("threads"));

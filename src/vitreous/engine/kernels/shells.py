@@ -95,31 +95,29 @@ def correlate(
     return sums[..., :3]
 
 
-def amplitudes(
-    transform: Complex[Tensor, "*half"], curve: Float[Tensor, " q"] | None = None
-) -> Float[Tensor, " s"]:
-    """Add up ``|F|`` times a curve in each shell, in float64.
+def amplitudes(transform: Complex[Tensor, "*half"]) -> Float[Tensor, " inside"]:
+    """Add up ``|F|`` for each squared length up to the end of the last shell, in float64.
 
     Parameters
     ----------
     transform
         ``y xh`` or ``z y xh`` of a square array.
-    curve
-        By squared length, float64; by default 1.
     """
-    n_shells = transform.shape[-2] // 2 + 1
-    table = shell_of_square(n_shells)
-    sums = torch.zeros(n_shells, dtype=torch.float64, device=transform.device)
-    if curve is None:
-        curve = torch.ones(len(table), dtype=torch.float64)
+    table = shell_of_square(transform.shape[-2] // 2 + 1)
+    sums = torch.zeros(len(table), dtype=torch.float64, device=transform.device)
     module = _module_for(transform)
     if module is not None:
-        module.amplitudes(
-            _volume(transform), curve.contiguous(), table, sums, torch.get_num_threads()
-        )
+        module.amplitudes(_volume(transform), sums, torch.get_num_threads())
         return sums
-    factor = curve.to(transform.device)[_squares(transform).clamp(max=len(curve) - 1)]
-    return _shell_sums(transform.abs().double() * factor, table)
+    squares = _squares(transform).flatten()
+    inside = squares < len(table)
+    return sums.index_add(0, squares[inside], transform.abs().double().flatten()[inside])
+
+
+def by_shell(values: Float[Tensor, " inside"], n_shells: int) -> Float[Tensor, " s"]:
+    """Add up values of squared lengths, as of `amplitudes`, in each shell."""
+    table = shell_of_square(n_shells).to(values.device, torch.int64)
+    return values.new_zeros(n_shells).index_add(0, table, values)
 
 
 def multiply_(
