@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
@@ -25,9 +26,12 @@ import sample_project  # noqa: E402 - found through the line above
 
 from browser import gui_process  # noqa: E402
 from browser.conftest import FLAGS  # noqa: E402
+from vitreous import Project  # noqa: E402
 
 SIZES: Final = ((1280, 800), (1920, 1080), (2560, 1440))
 THEMES: Final = ("light", "dark")
+N_EXACT: Final = 96
+"""How many of the 256 colours of a picture are exact."""
 GL: Final = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -229,10 +233,14 @@ def main() -> None:
     words.add_argument("--out", type=Path, default=ROOT / "docs/screens")
     words.add_argument("--only", default="", help="names with commas")
     words.add_argument("--sizes", default="", help="widths with commas")
+    words.add_argument("--themes", default=",".join(THEMES), help="light, dark, or both")
+    words.add_argument(
+        "--zoom", type=float, default=1.0, help="of the browser: 2 halves the window"
+    )
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.project or sample_project.make(Path(scratch) / "betagal").root
-        empty = sample_project.Project.create(Path(scratch) / "betagal_new").root
+        empty = Project.create(Path(scratch) / "betagal_new").root
         given.out.mkdir(parents=True, exist_ok=True)
         only = set(given.only.split(",")) - {""}
         sizes = [
@@ -246,7 +254,7 @@ def main() -> None:
                 screens = [one for one in chosen if one.is_empty is is_empty]
                 if screens:
                     with gui_process.serve(project, Path(scratch) / "runtime") as gui:
-                        _take(browser, gui.url, screens, given.out, sizes)
+                        _take(browser, gui.url, screens, given, sizes)
             browser.close()
 
 
@@ -254,13 +262,14 @@ def _take(
     browser: Browser,
     url: str,
     screens: list[Screen],
-    out: Path,
+    given: argparse.Namespace,
     sizes: list[tuple[int, int]],
 ) -> None:
     for width, height in sizes:
-        for theme in THEMES:
+        for theme in given.themes.split(","):
             context = browser.new_context(
-                viewport={"width": width, "height": height},
+                viewport={"width": int(width / given.zoom), "height": int(height / given.zoom)},
+                device_scale_factor=given.zoom,
                 color_scheme="dark" if theme == "dark" else "light",
             )
             page = context.new_page()
@@ -271,7 +280,7 @@ def _take(
                 name = f"{screen.name}-{theme}-{width}x{height}.png"
                 try:
                     _open(page, screen, numbers)
-                    _save(page.screenshot(), out / name)
+                    _save(page.screenshot(), given.out / name)
                 except (Error, KeyError) as error:
                     print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
             context.close()
@@ -304,12 +313,29 @@ def _open(page: Page, screen: Screen, numbers: dict[str, int]) -> None:
 
 
 def _save(picture: bytes, path: Path) -> None:
-    """Write a small PNG: 256 colours show a screen as well as millions."""
+    """Write a small PNG of 256 colours.
+
+    The most frequent colours, which are grounds and ink, are exact.
+    """
     with Image.open(io.BytesIO(picture)) as image:
-        few = image.convert("RGB").quantize(
-            256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
-        few.save(path, optimize=True)
+        screen = image.convert("RGB")
+    pixels = np.asarray(screen).reshape(-1, 3)
+    colours, place, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    frequent = colours[np.argsort(counts)[::-1][:N_EXACT]]
+    others = [  # greys of pictures, and the few pixels of a strong colour
+        np.reshape(screen.quantize((256 - N_EXACT) // 2, method).getpalette() or [], (-1, 3))
+        for method in (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE)
+    ]
+    palette = np.concatenate([frequent, *others]).astype(np.int32)
+    nearest = [
+        ((some[:, None, :].astype(np.int32) - palette) ** 2).sum(axis=2).argmin(axis=1)
+        for some in np.array_split(colours, len(colours) // 4096 + 1)
+    ]
+    few = Image.fromarray(
+        np.concatenate(nearest)[place].astype(np.uint8).reshape(screen.height, screen.width), "P"
+    )
+    few.putpalette(palette.astype(np.uint8).tobytes())
+    few.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { bytes, count, duration, number, timeLeft, when } from "../src/lib/format";
+import { bytes, count, duration, labelOf, number, timeLeft, when } from "../src/lib/format";
 
 describe("numbers as people read them", () => {
   it.each([
@@ -55,4 +55,14 @@ it("counts one and many", () => {
   expect(count(1, "job")).toBe("1 job");
   expect(count(0, "job")).toBe("0 jobs");
   expect(count(2, "entry", "entries")).toBe("2 entries");
+});
+
+describe("headline numbers", () => {
+  it.each([
+    [1, "Optics groups", "optics group"],
+    [1, "Separate parts at the threshold", "separate part at the threshold"],
+    [1, "Classes with particles", "class with particles"],
+    [3, "Classes with particles", "classes with particles"],
+    ["D2", "Symmetry", "symmetry"],
+  ])("%s %s are %s", (value, label, said) => expect(labelOf(value, label)).toBe(said));
 });

@@ -81,6 +81,12 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${GROUPED.format(n)} ${n === 1 ? one : many}`;
 }
 
+/** The label of a headline number after its value, in lower case: "1 optics group". */
+export function labelOf(value: unknown, label: string): string {
+  const lower = label.toLowerCase();
+  return value === 1 ? lower.replace(/(?<=class)es\b|s(?= (?:at|of|in|with) |$)/, "") : lower;
+}
+
 /** 7 -> "007". */
 export function jobNumber(n: number): string {
   return String(n).padStart(3, "0");

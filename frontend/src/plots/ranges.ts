@@ -36,7 +36,9 @@ export function rangesOf(curves: Curves): { x: Range; y: Range } {
     ...curves.series.map((series) => series.y),
     curves.thresholds.filter((mark) => mark.axis === "y").map((mark) => mark.value),
   ];
-  const x = rangeOf(curves.x, xs, curves.kind === "scatter", false);
+  const isPoints =
+    curves.kind === "scatter" || curves.series.some((series) => series.style === "points");
+  const x = rangeOf(curves.x, xs, isPoints, false);
   if (curves.kind === "bar")
     return { x: [x[0] - 0.6, Math.max(x[1], 0) + 0.6], y: rangeOf(curves.y, ys, true, true) };
   return { x, y: rangeOf(curves.y, ys, true, isCounted) };
