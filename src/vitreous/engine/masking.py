@@ -193,8 +193,10 @@ def radius(
         (torch.arange(size, dtype=torch.float64, device=device) - size // 2 - shift) ** 2
         for shift in reversed(centre)
     ]
-    grids = torch.meshgrid(*axes, indexing="ij")
-    return torch.stack(grids).sum(0).sqrt()
+    total = axes[0]
+    for axis in axes[1:]:
+        total = total[..., None] + axis
+    return total.sqrt()
 
 
 def raised_cosine(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +22,7 @@ from vitreous.engine.kernels import slices as kernels
 
 if TYPE_CHECKING:
     from vitreous.engine.refinement.disc import Disc
+_KEPT = 2**24  # voxels: larger corrections are made anew each time
 
 
 @dataclass(frozen=True)
@@ -334,7 +336,7 @@ def padded_side(box_px: int, padding: float) -> int:
 
 
 def gridding_correction(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor, "*zyx"]:
-    """Return ``sinc^2(r / side)``: the real-space image of linear interpolation on a grid.
+    """Return ``sinc^2(r / side)``: the real-space image of linear interpolation; not to be changed.
 
     Parameters
     ----------
@@ -343,11 +345,22 @@ def gridding_correction(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor
     side
         Side of the padded box, in pixels.
     """
-    axes = [
-        torch.arange(size, device=array.device, dtype=array.dtype) - size // 2
-        for size in array.shape
-    ]
-    total = (axes[-2][:, None] ** 2 + axes[-1] ** 2).expand(array.shape)
-    if array.ndim == 3:
+    make = _kept_correction if array.numel() <= _KEPT else _correction
+    return make(tuple(array.shape), array.dtype, array.device, side)
+
+
+def _correction(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, side: int
+) -> Float[Tensor, "*zyx"]:
+    axes = [torch.arange(size, device=device, dtype=dtype) - size // 2 for size in shape]
+    total = axes[-2][:, None] ** 2 + axes[-1] ** 2
+    if len(shape) == 3:
         total = total + axes[0][:, None, None] ** 2
     return total.sqrt_().div_(side).sinc_().square_()
+
+
+@lru_cache(maxsize=2)
+def _kept_correction(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, side: int
+) -> Tensor:
+    return _correction(shape, dtype, device, side)
