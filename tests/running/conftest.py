@@ -25,10 +25,10 @@ class Workshop:
         self._monkeypatch = monkeypatch
 
     def job(self, program="", word="import", **values):
-        """Make a job that runs a function of `fake_programs` and return its name."""
+        """Make a job that runs a function (of `fake_programs`) and return its name."""
         job_type = registry.find(word)
         if program:
-            dotted = f"fake_programs:{program}"
+            dotted = program if ":" in program else f"fake_programs:{program}"
             self._monkeypatch.setitem(job_type.__dict__, "run", dotted)
             self._monkeypatch.setenv("FAKE_PROGRAMS", f"{word}={dotted}")
         options = job_type.new(values, {})

@@ -144,10 +144,11 @@ def test_the_program_of_several_ranks_is_imported_once(workshop):
     name = workshop.job("", word="select")
     code = (
         "import os, sys\n"
+        "from pathlib import Path\n"
         "from vitreous.jobs import job_star\n"
         "from vitreous.running import execute\n"
         f"job = job_star.read_job({str(workshop.dir(name))!r})\n"
-        "execute._import_for_all(job, 3)\n"
+        "execute._import_for_all(job, Path('.'), 3)\n"
         "print(job.job_type.run.partition(':')[0] in sys.modules, os.environ['OMP_NUM_THREADS'])\n"
         "print('still here', file=sys.stderr)\n"
     )

@@ -48,6 +48,15 @@ def test_a_program_that_looks_stops_within_a_second(workshop):
     assert record.read_results(workshop.dir(name))["timing"][0]["items"] > 0
 
 
+def test_a_program_that_is_still_being_imported_stops(workshop):
+    name = workshop.job("slow_start:runs")
+    pid = begin(workshop, name, "../../is_importing")
+    state, seconds = timed_abort(workshop, name, grace=40.0)
+    assert (state.status, state.reason) == (Status.ABORTED, "stopped on request")
+    assert seconds < 20
+    check_aborted(workshop, name, pid)
+
+
 def test_a_program_that_does_not_look_is_told_after_the_grace(workshop):
     name = workshop.job("never_looks")
     pid = begin(workshop, name, "is_busy")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import gc
-import importlib
 import io
 import os
 import sys
@@ -18,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from vitreous.errors import (
     InputError,
@@ -45,6 +43,7 @@ from vitreous.running import (
     results,
 )
 from vitreous.running.commands import command_lines
+from vitreous.running.importing import load_program, set_up_libraries
 from vitreous.running.job_run import JobRun, Place
 from vitreous.running.ranks import Ranks
 from vitreous.running.record import HEARTBEAT_S, ProcessRecord
@@ -203,7 +202,7 @@ def _watch(root: Path, folder: str, job: JobFile, all_ranks: list[Ranks], n_thre
         for one in all_ranks
     ]
     if len(all_ranks) > 1:
-        ended = watch.run(mains, lambda: _import_for_all(job, n_threads))
+        ended = watch.run(mains, lambda: _import_for_all(job, job_dir, n_threads))
     else:
         ended = watch.run(mains)
     with contextlib.suppress(FileNotFoundError):
@@ -276,7 +275,7 @@ def _main(job: JobFile, place: Place, rendezvous: str) -> Main:
         if place.ranks.n_ranks > 1:
             os.environ.update(ranks.to_environment(place.ranks, rendezvous))
         if job.job_type.word != "external":
-            _set_up_libraries(place.n_threads)
+            set_up_libraries(place.n_threads)
         with _quiet_stderr() as (errors, restore):
             run = JobRun(place, sys.stdout, restore)
             run.listen()
@@ -285,24 +284,23 @@ def _main(job: JobFile, place: Place, rendezvous: str) -> Main:
     return main
 
 
-def _set_up_libraries(n_threads: int) -> None:
-    """Tell libraries what they read once, when they are loaded."""
-    os.environ["OMP_NUM_THREADS"] = str(n_threads)
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages for torch: fewer faults
-
-
-def _import_for_all(job: JobFile, n_threads: int) -> None:
+def _import_for_all(job: JobFile, job_dir: Path, n_threads: int) -> None:
     """Import the program before its ranks are forked: they share the time and the memory of it.
 
     Only programs of our own, which begin no thread and touch no card while they are imported.
     """
     if not job.job_type.run.startswith("vitreous.programs."):
         return
-    _set_up_libraries(n_threads)
+
+    def check_abort() -> None:
+        if markers.abort_requested(job_dir):
+            raise Aborted
+
+    set_up_libraries(n_threads)
     with _quiet_stderr() as (_, restore):
         try:
-            _program(job.job_type.run)
-        except Exception:  # noqa: BLE001 - every rank meets it again, and the job tells of it
+            load_program(job.job_type.run, check_abort)
+        except (Aborted, Exception):  # noqa: BLE001 - every rank meets it again and tells of it
             return
         finally:
             restore()
@@ -310,7 +308,7 @@ def _import_for_all(job: JobFile, n_threads: int) -> None:
 
 def _run_program(job: JobFile, run: JobRun, report: Report, errors: TextIO) -> int:
     try:
-        _program(job.job_type.run)(job.options, run)
+        load_program(job.job_type.run, run.check_abort)(job.options, run)
         run.finish("Finished")
     except (Aborted, KeyboardInterrupt):
         report("aborted", "stopped on request")
@@ -327,17 +325,6 @@ def _run_program(job: JobFile, run: JobRun, report: Report, errors: TextIO) -> i
         return 1
     report("done", "")
     return 0
-
-
-def _program(dotted: str) -> Callable[..., Any]:
-    module, _, name = dotted.partition(":")
-    gc.disable()  # an import leaves nothing to collect, and looking takes a sixth of its time
-    try:
-        program: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    finally:
-        gc.freeze()
-        gc.enable()
-    return program
 
 
 def _cause(error: Exception) -> str:
