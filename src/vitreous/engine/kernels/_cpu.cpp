@@ -9,15 +9,13 @@
 #include <stdexcept>
 #include <vector>
 
+#include "_numpy.h"
 #include "_share.h"
 
 namespace nb = nanobind;
 using namespace vitreous;
 
 namespace {
-
-template <class T, int N>
-using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 
 void gather(Array<const float, 4> volume, Array<const float, 3> planes, Array<float, 4> out,
             int image_radius, float grid_radius2, int threads) {

@@ -1,4 +1,4 @@
-// Arrays that are handed to Python, which then owns them.
+// Arrays as they come from Python, and arrays that are handed to it, which then owns them.
 #pragma once
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -8,6 +8,9 @@
 #include <vector>
 
 namespace vitreous {
+
+template <class T, int N>
+using Array = nanobind::ndarray<T, nanobind::ndim<N>, nanobind::c_contig, nanobind::device::cpu>;
 
 template <class T>
 using Numpy = nanobind::ndarray<nanobind::numpy, T>;

@@ -16,8 +16,6 @@ using namespace vitreous;
 
 namespace {
 
-template <class T, int N>
-using Array = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 decltype(&generic::search_image) kernel() {
 #if defined(__x86_64__)
   if (best_isa() == Isa::v4) return v4::search_image;
@@ -26,11 +24,12 @@ decltype(&generic::search_image) kernel() {
   return generic::search_image;
 }
 
-nb::tuple search(Array<int32_t, 2> orders, Array<float, 1> sign, Array<float, 4> values,
-                 Array<float, 2> cosine, Array<float, 2> sine, int n_psi, Array<float, 3> even,
-                 Array<float, 3> odd, Array<float, 4> base, Array<float, 3> shift_prior,
-                 Array<int32_t, 1> of_class, double fraction, float lost, int64_t most,
-                 int threads) {
+nb::tuple search(Array<const int32_t, 2> orders, Array<const float, 1> sign,
+                 Array<const float, 4> values, Array<const float, 2> cosine,
+                 Array<const float, 2> sine, int n_psi, Array<const float, 3> even,
+                 Array<const float, 3> odd, Array<const float, 4> base,
+                 Array<const float, 3> shift_prior, Array<const int32_t, 1> of_class,
+                 double fraction, float lost, int64_t most, int threads) {
   const int64_t n = even.shape(0), n_shifts = even.shape(1), n_tiles = values.shape(0);
   const int64_t n_orders = orders.shape(1);
   if (int64_t(odd.shape(0)) != n || int64_t(base.shape(0)) != n || int64_t(shift_prior.shape(0)) != n)

@@ -19,8 +19,6 @@ using namespace vitreous;
 namespace {
 
 template <class T, int N>
-using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
-template <class T, int N>
 using Maybe = std::optional<Array<const T, N>>;
 constexpr int kPad = 16;
 
@@ -107,10 +105,7 @@ void gather_lines(Array<const float, 4> volume, Array<const float, 3> planes, Ar
   const float *source = volume.data(), *p = planes.data();
   float* target = out.data();
   nb::gil_scoped_release release;
-  const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-  for (int64_t first = 0; first < n; first += chunk)
-    kernels().gather(g, source, p, first, std::min(first + chunk, n), target);
+  gather_each(g, source, p, n, target, threads);
 }
 
 void insert_packed(Array<float, 4> grid, Array<const float, 3> planes, Array<const float, 3> values,

@@ -74,13 +74,19 @@ inline bool cached(const Geometry& g, const float* planes, int64_t n) {
 
 constexpr int64_t kImagesAtOnce = 4096;  // limits the memory of the runs
 
+// Slice after slice, whatever the cache holds.
+inline void gather_each(const Geometry& g, const float* volume, const float* planes, int64_t n,
+                        float* out, int threads) {
+  const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+  for (int64_t first = 0; first < n; first += chunk)
+    kernels().gather(g, volume, planes, first, std::min(first + chunk, n), out);
+}
+
 inline void gather_all(const Geometry& g, const float* volume, const float* planes, int64_t n,
                        float* out, int threads) {
   if (!tiled(g, planes, n, 2)) {
-    const int64_t chunk = std::max<int64_t>(1, n / (8 * threads));
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-    for (int64_t first = 0; first < n; first += chunk)
-      kernels().gather(g, volume, planes, first, std::min(first + chunk, n), out);
+    gather_each(g, volume, planes, n, out, threads);
     return;
   }
   for (int64_t first = 0; first < n; first += kImagesAtOnce) {
