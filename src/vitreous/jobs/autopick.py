@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.errors import Problem
+from vitreous.jobs import autopick_picking as picking
+from vitreous.jobs import autopick_topaz as topaz
 from vitreous.jobs import common
 from vitreous.jobs.declare import Input, Options, Output, Result, Start, job, option, shared
 from vitreous.jobs.needs import needed
@@ -16,7 +18,6 @@ from vitreous.project.node_types import (
     IMAGES_2D,
     LOG_PDF,
     MICROGRAPHS,
-    PARTICLES,
 )
 
 
@@ -147,137 +148,19 @@ class AutoPick(Options):
         off=999,
         on_continue="free",
     )
-    topaz_program: str = option(
-        default="relion_python_topaz",
-        key="fn_topaz_exe",
-        tab="Topaz",
-        label="Topaz program",
-        relion_label="Topaz executable:",
-        help="Command that starts Topaz.",
-    )
-    topaz_diameter_A: float = option(
-        default=-1,
-        key="topaz_particle_diameter",
-        tab="Topaz",
-        label="Particle diameter (Å)",
-        relion_label="Particle diameter (A) ",
-        help="Diameter of the particle, which sets how far micrographs are scaled down. -1 "
-        "leaves it to Topaz.",
-        low=0,
-        high=2000,
-        step=20,
-        off=-1,
-    )
-    topaz_train: bool = option(
-        default=False,
-        key="do_topaz_train",
-        tab="Topaz",
-        label="Train a model",
-        relion_label="Perform topaz training?",
-        help="Train the network on coordinates that are known.",
-    )
-    topaz_n_particles: int = option(
-        default=-1,
-        key="topaz_nr_particles",
-        tab="Topaz",
-        label="Particles per micrograph",
-        relion_label="Nr of particles per micrograph: ",
-        help="How many particles a micrograph is expected to have. -1 leaves it to Topaz.",
-        low=0,
-        high=2000,
-        step=20,
-        off=-1,
-        when="topaz_train",
-    )
-    topaz_coordinates: str = option(
-        default="",
-        key="topaz_train_picks",
-        tab="Topaz",
-        label="Coordinates for training",
-        relion_label="Input picked coordinates for training:",
-        help="Coordinates to train on, from manual or automatic picking.",
-        reads=COORDINATES,
-        pattern="Input micrographs (*.{star})",
-        when="topaz_train",
-    )
-    topaz_use_particles: bool = option(
-        default=False,
-        key="do_topaz_train_parts",
-        tab="Topaz",
-        label="Train on particles",
-        relion_label="OR train on a set of particles? ",
-        help="Train on the coordinates of a particles file, such as good 2D classes, instead.",
-        when="topaz_train",
-    )
-    topaz_particles: str = option(
-        default="",
-        key="topaz_train_parts",
-        tab="Topaz",
-        label="Particles for training",
-        relion_label="Particles STAR file for training: ",
-        help="Particles whose coordinates are trained on.",
-        reads=PARTICLES,
-        pattern="Input STAR file (*.{star})",
-        when="topaz_train and topaz_use_particles",
-    )
-    topaz_pick: bool = option(
-        default=False,
-        key="do_topaz_pick",
-        tab="Topaz",
-        label="Pick with a model",
-        relion_label="Perform topaz picking?",
-        help="Pick with a trained model.",
-    )
-    topaz_model: str = option(
-        default="",
-        key="topaz_model",
-        tab="Topaz",
-        label="Trained model",
-        relion_label="Trained topaz model: ",
-        help="Model file of a training job. Empty uses the general model that comes with Topaz.",
-        pattern="SAV Files (*.sav)",
-        directory=".",
-        when="topaz_pick",
-    )
-    topaz_filaments: bool = option(
-        default=False,
-        key="do_topaz_filaments",
-        tab="Topaz",
-        label="Pick filaments",
-        relion_label="Pick filaments?",
-        help="Use the version of Topaz that traces filaments.",
-        when="topaz_pick",
-    )
-    topaz_filament_threshold: float = option(
-        default=-5,
-        key="topaz_filament_threshold",
-        tab="Topaz",
-        row="Filaments",
-        label="Threshold of filaments",
-        relion_label="Threshold:",
-        help="Score from which on a pixel belongs to a filament.",
-        when="topaz_pick and topaz_filaments",
-    )
-    topaz_hough_length_A: float = option(
-        default=-1,
-        key="topaz_hough_length",
-        tab="Topaz",
-        row="Filaments",
-        label="Length of segments (Å)",
-        relion_label="Hough length (A):",
-        help="Shortest straight piece of a filament. A negative number takes the particle "
-        "diameter.",
-        off=-1,
-        when="topaz_pick and topaz_filaments",
-    )
-    topaz_arguments: str = option(
-        default="",
-        key="topaz_other_args",
-        tab="Topaz",
-        label="Other Topaz arguments",
-        relion_label="Additional topaz arguments:",
-        help="Text added to the Topaz command. Usually empty.",
-    )
+    topaz_program: str = option(default="relion_python_topaz", like=topaz.PROGRAM)
+    topaz_diameter_A: float = option(default=-1, like=topaz.DIAMETER)
+    topaz_train: bool = option(default=False, like=topaz.TRAIN)
+    topaz_n_particles: int = option(default=-1, like=topaz.N_PARTICLES)
+    topaz_coordinates: str = option(default="", like=topaz.FROM_COORDINATES)
+    topaz_use_particles: bool = option(default=False, like=topaz.USE_PARTICLES)
+    topaz_particles: str = option(default="", like=topaz.FROM_PARTICLES)
+    topaz_pick: bool = option(default=False, like=topaz.PICK)
+    topaz_model: str = option(default="", like=topaz.MODEL)
+    topaz_filaments: bool = option(default=False, like=topaz.FILAMENTS)
+    topaz_filament_threshold: float = option(default=-5, like=topaz.FILAMENT_THRESHOLD)
+    topaz_hough_length_A: float = option(default=-1, like=topaz.HOUGH_LENGTH)
+    topaz_arguments: str = option(default="", like=topaz.ARGUMENTS)
     templates: str = option(
         default="",
         key="fn_refs_autopick",
@@ -391,102 +274,16 @@ class AutoPick(Options):
         help="Use it if the templates were made so.",
         when="templates_are_ctf_corrected",
     )
-    threshold: float = option(
-        default=0.05,
-        key="threshold_autopick",
-        tab="Picking",
-        label="Picking threshold",
-        relion_label="Picking threshold:",
-        help="Figure of merit from which on a peak is a particle: 0.05 for the first look, up "
-        "to 0.5 for strict picking.",
-        low=0,
-        high=1,
-        step=0.01,
-        on_continue="free",
-    )
-    min_distance_A: float = option(
-        default=100,
-        key="mindist_autopick",
-        tab="Picking",
-        label="Smallest distance (Å)",
-        relion_label="Minimum inter-particle distance (A):",
-        help="Particles closer together than this are one. About two thirds of the diameter.",
-        low=0,
-        high=1000,
-        step=20,
-        at_least=0,
-        on_continue="free",
-    )
-    max_noise_sigma: float = option(
-        default=1.1,
-        key="maxstddevnoise_autopick",
-        tab="Picking",
-        label="Largest standard deviation of the background",
-        relion_label="Maximum stddev noise:",
-        help="Skip areas such as carbon, whose background varies more. 1.1 is usual; -1 is off.",
-        low=0.9,
-        high=1.5,
-        step=0.02,
-        off=-1,
-        on_continue="free",
-    )
-    min_noise_average: float = option(
-        default=-999,
-        key="minavgnoise_autopick",
-        tab="Picking",
-        label="Smallest average of the background",
-        relion_label="Minimum avg noise:",
-        help="Skip dark areas such as carbon edges: -0.5 is a good try; -999 is off.",
-        low=-2,
-        high=0.5,
-        step=0.05,
-        off=-999,
-        on_continue="free",
-    )
-    write_fom_maps: bool = option(
-        default=False,
-        key="do_write_fom_maps",
-        tab="Picking",
-        label="Write maps of merit",
-        relion_label="Write FOM maps?",
-        help="Keep the maps of the figure of merit, so that threshold and distance can be tried "
-        "on a few micrographs. They are large.",
-        on_continue="free",
-    )
-    read_fom_maps: bool = option(
-        default=False,
-        key="do_read_fom_maps",
-        tab="Picking",
-        label="Read maps of merit",
-        relion_label="Read FOM maps?",
-        help="Use the maps that an earlier run of this job kept.",
-        on_continue="free",
-    )
-    shrink: float = option(
-        default=0,
-        key="shrink",
-        tab="Picking",
-        label="Shrink factor",
-        relion_label="Shrink factor:",
-        help="Scale micrographs down for speed. 0 chooses what the low-pass filter allows; 1 "
-        "does not scale.",
-        low=0,
-        high=1,
-        step=0.1,
-        off=0,
-        at_least=0,
-        at_most=1,
-    )
+    threshold: float = option(default=0.05, like=picking.THRESHOLD)
+    min_distance_A: float = option(default=100, like=picking.MIN_DISTANCE)
+    max_noise_sigma: float = option(default=1.1, like=picking.MAX_NOISE_SIGMA)
+    min_noise_average: float = option(default=-999, like=picking.MIN_NOISE_AVERAGE)
+    write_fom_maps: bool = option(default=False, like=picking.WRITE_FOM_MAPS)
+    read_fom_maps: bool = option(default=False, like=picking.READ_FOM_MAPS)
+    shrink: float = option(default=0, like=picking.SHRINK)
     use_gpu: bool = option(default=False, like=common.USE_GPU, tab="Picking")
     gpu_ids: str = option(default="", like=common.GPU_IDS, tab="Picking", when="use_gpu")
-    pick_helix: bool = option(
-        default=False,
-        key="do_pick_helical_segments",
-        tab="Helix",
-        label="Pick helical segments",
-        relion_label="Pick 2D helical segments?",
-        help="Trace filaments through the peaks and place segments along them.",
-    )
+    pick_helix: bool = option(default=False, like=picking.PICK_HELIX)
     tube_diameter_A: float = option(
         default=200,
         like=common.TUBE_DIAMETER,
@@ -494,34 +291,8 @@ class AutoPick(Options):
         when="pick_helix",
         on_continue="free",
     )
-    min_tube_length_A: float = option(
-        default=-1,
-        key="helical_tube_length_min",
-        tab="Helix",
-        label="Shortest filament (Å)",
-        relion_label="Minimum length (A): ",
-        help="Shorter filaments are dropped. -1 keeps all.",
-        low=100,
-        high=1000,
-        step=10,
-        off=-1,
-        when="pick_helix",
-        on_continue="free",
-    )
-    max_curvature: float = option(
-        default=0.1,
-        key="helical_tube_kappa_max",
-        tab="Helix",
-        label="Largest curvature",
-        relion_label="Maximum curvature (kappa): ",
-        help="How far a filament may bend: 0.1 allows a radius of ten times half the box; 0.05 "
-        "for stiff ones.",
-        low=0.05,
-        high=0.5,
-        step=0.01,
-        when="pick_helix",
-        on_continue="free",
-    )
+    min_tube_length_A: float = option(default=-1, like=picking.MIN_TUBE_LENGTH)
+    max_curvature: float = option(default=0.1, like=picking.MAX_CURVATURE)
     n_asymmetric_units: int = option(
         default=1,
         like=common.N_ASYMMETRIC_UNITS,
@@ -541,16 +312,7 @@ class AutoPick(Options):
         when="pick_helix",
         on_continue="free",
     )
-    is_amyloid: bool = option(
-        default=False,
-        key="do_amyloid",
-        tab="Helix",
-        label="Amyloid",
-        relion_label="Pick amyloid segments?",
-        help="Use the method for amyloid filaments, with their narrow cross-section.",
-        when="pick_helix",
-        on_continue="free",
-    )
+    is_amyloid: bool = option(default=False, like=picking.IS_AMYLOID)
     running: Running = shared(default_factory=Running, without=("n_threads",))
 
     def by_hand(self, start: Start) -> bool:
