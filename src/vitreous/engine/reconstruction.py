@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from jaxtyping import Complex, Float
@@ -20,6 +21,7 @@ from vitreous.engine.projection import (
     padded_side,
 )
 
+_KEPT = 2**24  # voxels: larger windows are made anew each time
 _BLOB_RADIUS = 3.8  # grid steps, whatever the padding
 
 
@@ -189,15 +191,30 @@ def from_transform(
 
 def soft_sphere(volume: Float[Tensor, "*zyx"], edge_px: float = 3) -> Float[Tensor, "*zyx"]:
     """Fade a map to the mean outside, over `edge_px` beyond the largest sphere that fits."""
-    axes = [torch.arange(size, device=volume.device) - size // 2 for size in volume.shape]
-    radius2 = (axes[-2][:, None] ** 2 + axes[-1] ** 2).to(volume.dtype)
-    if volume.ndim == 3:
-        radius2 = radius2 + axes[0][:, None, None].to(volume.dtype) ** 2
-    depth = radius2.sqrt_().sub_(volume.shape[-1] // 2).div_(edge_px).clamp_(0, 1)
-    outside = depth.mul_(math.pi).cos_().mul_(-0.5).add_(0.5)
+    make = _kept_outside if volume.numel() <= _KEPT else _outside
+    outside = make(tuple(volume.shape), volume.dtype, volume.device, edge_px)
     total = outside.sum(dtype=torch.float64)
     background = (outside * volume).sum(dtype=torch.float64) / total.clamp(min=1e-9)
     return torch.lerp(volume, background.to(volume.dtype), outside)
+
+
+def _outside(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, edge_px: float
+) -> Float[Tensor, "*zyx"]:
+    """Return how far each voxel is outside the largest sphere: 0 to 1 over the edge."""
+    axes = [torch.arange(size, device=device) - size // 2 for size in shape]
+    radius2 = (axes[-2][:, None] ** 2 + axes[-1] ** 2).to(dtype)
+    if len(shape) == 3:
+        radius2 = radius2 + axes[0][:, None, None].to(dtype) ** 2
+    depth = radius2.sqrt_().sub_(shape[-1] // 2).div_(edge_px).clamp_(0, 1)
+    return depth.mul_(math.pi).cos_().mul_(-0.5).add_(0.5)
+
+
+@lru_cache(maxsize=2)
+def _kept_outside(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, edge_px: float
+) -> Tensor:
+    return _outside(shape, dtype, device, edge_px)
 
 
 def noise_power(sums: Accumulator) -> Float[Tensor, " s"]:
