@@ -104,6 +104,18 @@ def test_the_first_row_of_an_image_is_at_the_top_unless_told_else(job):
     assert bottom.get_ylim()[0] < bottom.get_ylim()[1]
 
 
+def test_a_picture_has_the_ticks_that_it_names_and_never_those_of_pixels(job):
+    folder, plot = job
+    named = {"x": {"label": "Angle", "ticks": [[0, "90°"], [1, "0°"]]}, "c": {"label": "Å"}}
+    for name, axes in (("named", named), ("coloured", {"c": {"label": "Å"}})):
+        plot(name, "image", name, {"image": [[1, 2], [0, 0]], "axes": axes, "bar": True})
+    drawn = {one.get_title(loc="left"): one for one in panels(folder)}
+    ticks = [tick.get_text() for tick in drawn["named"].get_xticklabels()]
+    assert ticks == ["90°", "0°"]
+    assert list(drawn["named"].get_xticks()) == [0, 1]
+    assert len(drawn["coloured"].get_xticks()) == len(drawn["coloured"].get_yticks()) == 0
+
+
 def test_drift_at_its_place_is_enlarged_and_begins_there(job):
     folder, plot = job
     track = {"x": [5, 6], "y": [7, 7.5], "at": [100, 200]}

@@ -7,7 +7,8 @@ the plots came. The data of each kind are plain lists and texts; ``null`` is a g
 All kinds
     ``axes``
         ``{"x": {"label", "unit"}, "y": {…}}``. Each may have ``"scale": "log"``, limits ``"low"``
-        and ``"high"``. An axis in 1/Å has its ticks written in Å.
+        and ``"high"``. An axis in 1/Å has its ticks written in Å; ``"ticks"``:
+        ``[[place, text], …]`` are written instead of numbers.
     ``thresholds``
         ``[{"axis": "y", "value": 0.143, "label": "0.143"}]``: thin lines across the panel.
     ``panels``

@@ -15,13 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
+from vitreous.programs.pdf_axes import AXIS, GRID, INK, INK_2, INK_3, label_axes, name_of
 from vitreous.programs.pdf_log import Panel
 
-INK: Final = "#172026"
-INK_2: Final = "#435058"
-INK_3: Final = "#5b6870"
-GRID: Final = "#e4e9eb"
-AXIS: Final = "#7d8b92"
 CURVES: Final = (
     "#0b6377", "#c2560c", "#6a41a5", "#8a7a00", "#3a76b8", "#b23a6b", "#2c7f4c", "#6f7a80",
 )  # fmt: skip
@@ -40,10 +36,6 @@ _GAP = 0.75
 _ROW = 8.9 / 49  # of a table
 _TALL: Final[Mapping[str, float]] = {"image": 3.35, "vectors": 3.35, "table": 9.9, "nothing": 1.0}
 _WIDE_PANEL, _SMALL_PANEL, _HEADING = 3.4, 2.55, 0.3
-_RESOLUTIONS_A: Final = (
-    100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.8, 2.6, 2.4, 2.2, 2, 1.8, 1.6,
-    1.4, 1.2, 1,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -207,8 +199,8 @@ def image(axes: Axes, data: Mapping[str, Any]) -> None:
     drawn = axes.imshow(array, cmap=_COLOURS[colour], vmin=low, vmax=high, extent=extent,
                         origin="lower" if is_up else "upper", interpolation="nearest")  # fmt: skip
     _plain_frame(axes)
-    if data.get("axes") or "width" in data:
-        _labels(axes, data)
+    if {"x", "y"} & set(data.get("axes") or ()) or "width" in data:
+        label_axes(axes, data)
     else:  # numbers of pixels of a picture made smaller tell nothing, and cost half of the page
         axes.set_xticks([])
         axes.set_yticks([])
@@ -234,7 +226,7 @@ def vectors(axes: Axes, data: Mapping[str, Any]) -> None:
         axes.plot(x, y, "-", color=colour, linewidth=1.0, label=one.get("name", ""))
         axes.plot(x[:1], y[:1], ".", color=CURVES[1], markersize=5)
     _plain_frame(axes)
-    _labels(axes, data)
+    label_axes(axes, data)
     axes.set_aspect("equal", adjustable="datalim")
     if "width" in data:
         axes.set_xlim(0, float(data["width"]))
@@ -349,7 +341,7 @@ def _colour_bar(axes: Axes, drawn: Any, data: Mapping[str, Any]) -> None:  # noq
     bar_ = figure.colorbar(drawn, cax=inset)
     bar_.outline.set_visible(False)
     inset.tick_params(labelsize=6.5, colors=INK_3, width=0.5)
-    inset.set_ylabel(_name(data.get("axes", {}).get("c", {})), size=7, color=INK_2)
+    inset.set_ylabel(name_of(data.get("axes", {}).get("c", {})), size=7, color=INK_2)
 
 
 def _say(axes: Axes, text: str) -> None:
@@ -385,7 +377,7 @@ def _finish(axes: Axes, data: Mapping[str, Any]) -> None:
         set_limits(axis.get("low"), axis.get("high"))
     for mark in data.get("thresholds", []):
         _threshold(axes, mark)
-    _labels(axes, data)
+    label_axes(axes, data)
     _legend(axes, [str(one.get("name", "")) for one in data["series"]])
 
 
@@ -401,35 +393,6 @@ def _threshold(axes: Axes, mark: Mapping[str, Any]) -> None:
         axes.axvline(value, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
         axes.annotate(text, (value, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
                       textcoords="offset points", va="top", size=7, color=INK)  # fmt: skip
-
-
-def _labels(axes: Axes, data: Mapping[str, Any]) -> None:
-    both = data.get("axes") or {}
-    x, y = both.get("x", {}), both.get("y", {})
-    axes.set_xlabel(_name(x), size=8, color=INK_2)
-    axes.set_ylabel(_name(y), size=8, color=INK_2)
-    if x.get("unit") in ("1/Å", "1/A") and x.get("scale") != "log":
-        _resolution_ticks(axes)
-        axes.set_xlabel("Resolution (Å)", size=8, color=INK_2)
-
-
-def _resolution_ticks(axes: Axes) -> None:
-    """Write ticks of an axis in 1/Å as resolutions, no closer than one in 16 of the axis."""
-    low, high = axes.get_xlim()
-    kept: list[float] = []
-    last = -math.inf
-    for resolution_A in _RESOLUTIONS_A:
-        at = 1 / resolution_A
-        if low <= at <= high and at - last >= (high - low) / 16:
-            kept.append(resolution_A)
-            last = at
-    axes.set_xticks([1 / one for one in kept], [f"{one:g}" for one in kept])
-    axes.set_xlim(low, high)
-
-
-def _name(axis: Mapping[str, Any]) -> str:
-    label, unit = str(axis.get("label", "")), str(axis.get("unit", ""))
-    return f"{label} ({unit})" if label and unit else label or unit
 
 
 def _legend(axes: Axes, names: Sequence[str]) -> None:

@@ -191,11 +191,27 @@ def _panel(title: str, values: Tensor, unit: Tensor, *, below: bool = False) -> 
 
 def _discs(panels: list[dict[str, object]], label: str, note: str) -> dict[str, object]:
     panels[-1]["note"] = note
+    ticks = _angle_ticks()
     return {
-        "axes": {"c": {"label": label, "unit": ""}},
+        "axes": {
+            "x": {"label": "Angle to z, towards x", "unit": "", "ticks": ticks},
+            "y": {"label": "Angle to z, towards y", "unit": "", "ticks": ticks},
+            "c": {"label": label, "unit": ""},
+        },
         "colour": "ramp",
         "panels": panels,
     }
+
+
+def _angle_ticks() -> list[tuple[float, str]]:
+    """Return where some angles to z lie on a `disc`, in pixels."""
+    middle = (_DISC_PX - 1) / 2
+    angles = (-90, -60, -30, 0, 30, 60, 90)
+    places = (math.sqrt(2) * math.sin(math.radians(angle) / 2) for angle in angles)
+    return [
+        (middle * (1 + place), f"{abs(angle)}°")
+        for angle, place in zip(angles, places, strict=True)
+    ]
 
 
 def _in_A(shell: float, side_A: float) -> str:
