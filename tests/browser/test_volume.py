@@ -47,6 +47,17 @@ def _class3d(root, iteration):
     write_star(root / f"{name}_model.star", [Table.from_columns("model_classes", classes)])
 
 
+def _masked(root):
+    """Write a sharpened map whose mask reaches further than the map does."""
+    folder = root / "PostProcess/job002"
+    folder.mkdir(parents=True)
+    write_volume(folder / "postprocess.mrc", _balls((0, 0, 0, 8.0)), PIXEL_A)
+    write_volume(root / "mask.mrc", _balls((0, 0, 0, 11.0)), PIXEL_A)
+    job_star = "data_job\n\n_rlnJobTypeLabel relion.postprocess\n_rlnJobIsContinue 0\n"
+    values = "\ndata_joboptions_values\n\nloop_\n_rlnJobOptionVariable #1\n_rlnJobOptionValue #2\n"
+    (folder / "job.star").write_text(f"{job_star}_rlnJobIsTomo 0\n{values}fn_mask mask.mrc\n")
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     made = small_project.make(tmp_path_factory.mktemp("volumes") / "balls").root
@@ -56,6 +67,7 @@ def root(tmp_path_factory):
     write_volume(made / "other_box.mrc", np.zeros((32,) * 3, np.float32), PIXEL_A)
     for half in (1, 2):
         write_volume(made / f"map_half{half}_class001.mrc", _balls(BALLS[half - 1]), PIXEL_A)
+    _masked(made)
     (made / RUN).mkdir(parents=True, exist_ok=True)
     for iteration in (1, 2):
         _class3d(made, iteration)
@@ -262,18 +274,62 @@ def test_a_second_map_gives_the_colours_and_another_box_is_told(show):
     assert _state(page)["second"] is None
 
 
-def test_half_maps_lie_over_each_other_and_the_clip_plane_cuts(show):
-    page = show("map_half1_class001.mrc")
-    page.get_by_role("button", name="Half maps").click()
-    state = _settled(page, halves=2)
+def _are_halves_seen(page, state):
+    """Return whether the first half is blue and the second one orange, each in its place."""
     is_there, pixels = _surface(page)
-    colours = []
-    for x, y, _, _ in BALLS:
-        row, column, _ = _place(state, is_there.shape, x, y)
-        assert is_there[row, column]
-        colours.append(pixels[row, column])
-    assert colours[0][2] > colours[0][0]  # blue
-    assert colours[1][0] > colours[1][2]  # orange
+    places = [_place(state, is_there.shape, x, y)[:2] for x, y, *_ in BALLS]
+    one, two = (pixels[place] for place in places)
+    has_both = all(is_there[place] for place in places)
+    return has_both and one[2] > one[0] + 20 and two[0] > two[2] + 20
+
+
+def _is_mask_seen(page, state):
+    """Return whether something yellow lies around the map, and not past the mask."""
+    is_there, pixels = _surface(page)
+    row, column, scale = _place(state, is_there.shape, 0, 0)
+    around = (row, column + round(9.6 * scale))
+    outside = (row, column + round(13.5 * scale))
+    is_yellow = pixels[around][0] > pixels[around][2] + 15
+    return is_there[around] and is_yellow and not is_there[outside]
+
+
+@pytest.mark.parametrize("kind", ["gl", "plain"])
+def test_half_maps_and_masks_are_seen_with_webgl_and_without(show, kind):
+    page = show("map_half1_class001.mrc", kind)
+    page.get_by_role("button", name="Half maps").click()
+    state = _settled(page, halves=2, isServer=kind == "plain")
+    gui_process.wait_for("both halves", lambda: _are_halves_seen(page, state))
+    page = show("PostProcess/job002/postprocess.mrc", kind)
+    state = _settled(page, hasMask=False)
+    assert not _is_mask_seen(page, state)
+    page.get_by_role("button", name="Mask").click()
+    state = _settled(page, hasMask=True)
+    gui_process.wait_for("the mask", lambda: _is_mask_seen(page, state))
+    expect(page.locator(".vol-why")).to_contain_text("Half maps: none lie beside this map.")
+
+
+def test_a_map_of_256_voxels_a_side_opens(show, root):
+    ball = np.indices((256,) * 3, np.float32, sparse=True)
+    z, y, x = (axis - 128 for axis in ball)
+    made = np.clip(30 - np.sqrt((x - 50) ** 2 + (y + 40) ** 2 + z**2), 0, 1)
+    write_volume(root / "large.mrc", made.astype(np.float32), PIXEL_A)
+    page = show("large.mrc")
+    state = _settled(page)
+    assert state["box"] == [256, 256, 256] or state["box"] == 256
+    is_there, _ = _surface(page)
+    height, width = is_there.shape
+    scale = height / 2 / (state["zoom"] * 128)
+    row, column = round(height / 2 - 40 * scale), round(width / 2 + 50 * scale)
+    assert is_there[row, column]
+    reach = round(34 * scale)
+    assert not is_there[row, column - reach]
+    assert not is_there[row + reach, column]
+    assert abs(is_there.sum() / (np.pi * 29.5**2 * scale**2) - 1) < 0.1
+
+
+def test_the_clip_plane_cuts(show):
+    page = show("map_half1_class001.mrc")
+    _settled(page)
     page.get_by_role("button", name="More").click()
     page.get_by_label("Clip plane").fill("95")
     _settled(page, clip=0.95)

@@ -180,6 +180,31 @@ def test_a_surface_is_clear_where_nothing_is(client):
     assert abs((picture[..., 3] > 127).mean() - np.pi * 0.25**2) < 0.02
 
 
+def test_surfaces_lie_over_each_other_and_are_seen_through(client):
+    inner, outer = "PostProcess/job004/postprocess.mrc", "MaskCreate/job003/mask.mrc"
+    query = {"path": inner, "threshold": 0.5, "size": 128}
+    over = {"over": [outer], "over_threshold": [0.5], "over_colour": ["mask"]}
+
+    def picture(**more):
+        answer = client.get("/api/volumes/surface.png", params={**query, **more})
+        assert answer.status_code == 200
+        return np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
+
+    alone, both = picture(), picture(**over)
+    around = np.hypot(*(np.indices((128, 128)) - 64)) * 32 / 128
+    ring = (around > 8.6) & (around < 10)
+    assert alone[ring][:, 3].max() < 30
+    assert 60 < both[ring][:, 3].mean() < 120  # seen through
+    assert (both[ring][:, 0] - both[ring][:, 2]).mean() > 40  # yellow
+    assert both[64, 64, 3] > 250
+    assert both[64, 64, 0] - both[64, 64, 2] > alone[64, 64, 0] - alone[64, 64, 2] + 10
+    blue = picture(colour="half1")
+    assert blue[64, 64, 2] > blue[64, 64, 0] + 40
+    for wrong in ({"over": [outer]}, {**over, "over": ["../secret.mrc"]}):
+        answer = client.get("/api/volumes/surface.png", params={**query, **wrong})
+        assert 400 <= answer.status_code < 500
+
+
 def test_the_newest_map_of_a_job(tmp_path):
     project = small_project.make(tmp_path / "p")
     name = small_project.finished_external(project)

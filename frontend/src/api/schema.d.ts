@@ -1468,6 +1468,8 @@ export interface paths {
         /**
          * Get Surface
          * @description Return a shaded surface as PNG, for a browser without WebGL2.
+         *
+         *     Maps that lie `over` it, each with a threshold and a colour, are seen through.
          */
         get: operations["get_surface"];
         put?: never;
@@ -6074,6 +6076,9 @@ export interface operations {
             query: {
                 path: string;
                 threshold: number;
+                over?: string[];
+                over_threshold?: number[];
+                over_colour?: ("map" | "half1" | "half2" | "mask" | "other")[];
                 rot?: number;
                 tilt?: number;
                 psi?: number;
@@ -6082,6 +6087,7 @@ export interface operations {
                 colour_by?: string;
                 low?: number;
                 high?: number;
+                colour?: "map" | "half1" | "half2" | "mask" | "other";
             };
             header?: never;
             path?: never;

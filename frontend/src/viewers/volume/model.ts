@@ -113,8 +113,7 @@ export class Model {
     const { scene, kept } = this;
     if (!scene) return;
     const isPair = scene.mask === path;
-    if (this.hasVoxels && (kept.showsMask || isPair) && scene.mask)
-      await this.showMask(true, !isPair);
+    if ((kept.showsMask || isPair) && scene.mask) await this.showMask(true, !isPair);
     if (this.wantsHalves && scene.halves.length === 2) await this.showHalves(true);
     const local = scene.colour_by[0];
     if (kept.colours && local && !this.second) await this.colourBy(local);

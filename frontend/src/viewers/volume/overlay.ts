@@ -156,9 +156,22 @@ function drawDirections(
     context.moveTo(cx, cy);
     context.lineTo(x, y);
     context.stroke();
-    const [tx, ty] = [cx + to[0] * (reach + 9) - 3, cy + to[1] * (reach + 9) + 4];
-    say(context, NAMES[k] ?? "", tx, ty, ink, soft);
+    const [right, down] = letterOf(to, arms);
+    say(context, NAMES[k] ?? "", cx + right * reach - 3, cy + down * reach + 4, ink, soft);
   }
+}
+
+type Arm = { to: readonly number[]; k: number };
+
+/** Where the letter of an arm stands, in lengths of an arm: past its end; of one that points at the
+ *  viewer beside the root, away from the others. */
+function letterOf(to: readonly number[], arms: readonly Arm[]): [number, number] {
+  const [x = 0, y = 0] = to;
+  if (Math.hypot(x, y) > 0.35) return [x * 1.38, y * 1.38];
+  const sum = [0, 1].map((axis) => arms.reduce((all, arm) => all + (arm.to[axis] ?? 0), 0));
+  const [sx = 0, sy = 0] = sum;
+  const length = Math.hypot(sx, sy);
+  return length > 0.1 ? [(-0.55 * sx) / length, (-0.55 * sy) / length] : [-0.4, 0.4];
 }
 
 function say(

@@ -31,6 +31,8 @@ export class Panel {
   readonly foot = make("div", { class: "vol-foot" });
   private readonly threshold: Threshold;
   private readonly modes = new Map<Mode, HTMLButtonElement>();
+  /** Why some of the toggles cannot be pressed. */
+  private readonly why = make("p", { class: "vol-why small" });
   private readonly toggles: [HTMLButtonElement, () => boolean, () => boolean, string][] = [];
   private readonly colour = make("select", { class: "in sm", label: "Colour by" });
   private readonly other = make("select", { class: "in sm", label: "Add a map" });
@@ -76,6 +78,11 @@ export class Panel {
       button.disabled = !isThere();
       button.title = isThere() ? "" : why;
     }
+    const missing = model.first ? this.toggles.filter(([, , isThere]) => !isThere()) : [];
+    this.why.textContent = missing
+      .map(([button, , , why]) => `${button.textContent}: ${why}.`)
+      .join(" ");
+    this.why.hidden = missing.length === 0;
     const symmetry = model.scene?.symmetry ?? "";
     const axes = this.toggles.find(([button]) => button.dataset["vol"] === "axes")?.[0];
     if (axes) axes.textContent = model.scene?.axes.length ? `${symmetry} axes` : "Axes";
@@ -148,16 +155,16 @@ export class Panel {
         "mask",
         "Mask",
         () => model.mask !== null,
-        () => model.scene?.mask != null && this.stage.renderer !== null,
-        "No mask is known for this map, or this browser draws no WebGL2",
+        () => model.scene?.mask != null,
+        "the job of this map used none",
         () => model.showMask(model.mask === null),
       ),
       this.toggle(
         "halves",
         "Half maps",
         () => model.halves.length === 2,
-        () => model.scene?.halves.length === 2 && this.stage.renderer !== null,
-        "No half-maps lie beside this map, or this browser draws no WebGL2",
+        () => model.scene?.halves.length === 2,
+        "none lie beside this map",
         () => model.showHalves(model.halves.length === 0),
       ),
       this.toggle(
@@ -165,7 +172,7 @@ export class Panel {
         "Axes",
         () => model.kept.showsAxes && (model.scene?.axes.length ?? 0) > 0,
         () => (model.scene?.axes.length ?? 0) > 0,
-        "The job of this map used no symmetry",
+        "the job of this map used no symmetry",
         () => {
           model.kept.showsAxes = !model.kept.showsAxes;
           this.acts.redraw();
@@ -186,7 +193,7 @@ export class Panel {
     this.slider.addEventListener("change", () => this.goTo(Number(this.slider.value)));
     this.iterations.append(make("span", { text: "Iteration" }), this.slider, this.iteration);
     this.message.setAttribute("role", "status");
-    this.foot.append(this.message, this.legend, row, this.more, this.iterations);
+    this.foot.append(this.message, this.legend, row, this.why, this.more, this.iterations);
   }
 
   private fillMore(): void {
@@ -347,7 +354,7 @@ export class Panel {
 }
 
 const NO_WEBGL =
-  "This browser draws no WebGL2: the server makes these pictures. Turning waits for them; mask, half-maps and clip plane need WebGL2.";
+  "This browser draws no WebGL2: the server makes these pictures. Turning waits for them; the clip plane needs WebGL2.";
 
 function press(button: HTMLElement, isOn: boolean): void {
   button.setAttribute("aria-pressed", String(isOn));

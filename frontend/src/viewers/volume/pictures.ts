@@ -2,6 +2,7 @@
 import { address } from "../../api/client";
 import { make } from "../dom";
 import type { Camera } from "./camera";
+import { layersOf, type Laid } from "./layers";
 import type { Entry, Model } from "./model";
 import { ACROSS, AXES, type Axis } from "./slices";
 
@@ -72,16 +73,27 @@ export class Pictures {
 function surfaceOf(entry: Entry, model: Model, camera: Camera): string {
   const rounded = (value: number): number => Math.round(value * 10) / 10;
   const { rot, tilt, psi } = camera.angles;
-  const { second, threshold } = model;
-  return address("volumes/surface.png", {
-    path: entry.path,
-    threshold: Number(threshold.toPrecision(4)),
+  const { second } = model;
+  const [solid, ...over] = layersOf(model, entry);
+  const hasSameBox = ({ of }: Laid): boolean =>
+    of.meta.shape.every((side, n) => side === entry.meta.shape[n]);
+  const laid = over.filter(hasSameBox).map(({ of, threshold, colour }) => {
+    const level = Number(threshold.toPrecision(4));
+    return `&over=${encodeURIComponent(of.path)}&over_threshold=${level}&over_colour=${colour}`;
+  });
+  const base = address("volumes/surface.png", {
+    path: solid?.of.path ?? entry.path,
+    threshold: Number((solid?.threshold ?? model.threshold).toPrecision(4)),
     rot: rounded(rot),
     tilt: rounded(tilt),
     psi: rounded(psi),
     size: SIZE,
-    ...(second ? { colour_by: second.path, low: second.low, high: second.high } : {}),
+    ...(solid && solid.of !== entry ? { colour: solid.colour } : {}),
+    ...(second && solid?.of === entry
+      ? { colour_by: second.path, low: second.low, high: second.high }
+      : {}),
   });
+  return base + laid.join("");
 }
 
 /** Three slices of a map through one point. */

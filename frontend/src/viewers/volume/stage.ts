@@ -3,6 +3,7 @@ import { make } from "../dom";
 import { Camera } from "./camera";
 import { LAYERS, type Rgb } from "./colours";
 import { radiusAbove } from "./data";
+import { layersOf } from "./layers";
 import { type Entry, type Model, colourOf } from "./model";
 import { type Marks, drawMarks } from "./overlay";
 import { Pictures } from "./pictures";
@@ -135,32 +136,21 @@ export class Stage {
       y: Math.floor(k / columns) / rows,
       width: 1 / columns,
       height: 1 / rows,
-      layers: this.layersOf(entry),
+      layers: this.drawn(entry),
     }));
   }
 
-  private layersOf(entry: Entry): Layer[] {
-    const { model } = this;
-    const layers: Layer[] = [];
-    const lay = (of: Entry, threshold: number, colour: Rgb, opacity: number): void => {
-      if (of.volume)
-        layers.push({ volume: of.clean ?? of.volume, threshold, colour, opacity, second: null });
-    };
-    if (model.halves.length === 2) {
-      const part = model.threshold / (entry.meta.threshold || 1);
-      const [one, two] = model.halves;
-      if (one) lay(one, one.meta.threshold * part, colourOf("half1"), 1);
-      if (two) lay(two, two.meta.threshold * part, colourOf("half2"), 0.5);
-    } else {
-      lay(entry, model.threshold, colourOf("map"), 1);
-      const [layer, second] = [layers[0], model.second];
-      if (layer && second?.volume)
-        layer.second = { volume: second.volume, low: second.low, high: second.high };
-    }
-    const { mask, added } = model;
-    if (mask && mask.path !== entry.path) lay(mask, 0.5, colourOf("mask"), 0.35);
-    if (added) lay(added, added.meta.threshold, colourOf("other"), 0.5);
-    return layers;
+  private drawn(entry: Entry): Layer[] {
+    const second = this.model.second;
+    return layersOf(this.model, entry).flatMap(({ of, threshold, colour, opacity }) => {
+      const volume = of.clean ?? of.volume;
+      if (!volume) return [];
+      const values =
+        of === entry && second?.volume
+          ? { volume: second.volume, low: second.low, high: second.high }
+          : null;
+      return [{ volume, threshold, colour: colourOf(colour), opacity, second: values }];
+    });
   }
 
   private get marks(): Marks {

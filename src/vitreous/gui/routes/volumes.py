@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
+from vitreous.errors import InputError
 from vitreous.gui.context import Here
 from vitreous.gui.models.display import IterationMap, Scene, VolumeMeta
 from vitreous.gui.routes.images import Looks, Version
 from vitreous.gui.routes.nodes import PathText
 
 router = APIRouter(prefix="/api/volumes", tags=["volumes"])
+SurfaceColour = Literal["map", "half1", "half2", "mask", "other"]
+_LAYERS = 4
 Angle = Annotated[float, Query(ge=-3600, le=3600)]
 
 
@@ -106,6 +109,9 @@ async def get_surface(
     server: Here,
     path: PathText,
     threshold: Annotated[float, Query(ge=-1e30, le=1e30)],
+    over: Annotated[list[PathText], Query(default_factory=list, max_length=_LAYERS)],
+    over_threshold: Annotated[list[float], Query(default_factory=list, max_length=_LAYERS)],
+    over_colour: Annotated[list[SurfaceColour], Query(default_factory=list, max_length=_LAYERS)],
     rot: Angle = 0.0,
     tilt: Angle = 0.0,
     psi: Angle = 0.0,
@@ -113,9 +119,17 @@ async def get_surface(
     colour_by: Annotated[str, Query(max_length=4000, description="A second map.")] = "",
     low: Annotated[float, Query(ge=-1e30, le=1e30)] = 0.0,
     high: Annotated[float, Query(ge=-1e30, le=1e30)] = 0.0,
+    colour: SurfaceColour = "map",
 ) -> Response:
-    """Return a shaded surface as PNG, for a browser without WebGL2."""
+    """Return a shaded surface as PNG, for a browser without WebGL2.
+
+    Maps that lie `over` it, each with a threshold and a colour, are seen through.
+    """
     server.files.path(path)
+    if not len(over) == len(over_threshold) == len(over_colour):
+        raise InputError("each map in over needs its over_threshold and its over_colour")
+    for one in over:
+        server.files.path(one)
     if colour_by:
         server.files.path(colour_by)
     _, data = await server.display.ask(
@@ -129,5 +143,10 @@ async def get_surface(
         colour_by=colour_by,
         low=low,
         high=high,
+        colour=colour,
+        over=[
+            {"path": one, "threshold": level, "colour": name}
+            for one, level, name in zip(over, over_threshold, over_colour, strict=True)
+        ],
     )
     return Response(data, media_type="image/png")

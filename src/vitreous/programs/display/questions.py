@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vitreous.errors import InputError
-from vitreous.programs.display import denoised, scenes, sheets, tables, tiles, volumes
+from vitreous.programs.display import denoised, scenes, sheets, surfaces, tables, tiles, volumes
 from vitreous.programs.display.grey import Look
 from vitreous.programs.display.shelf import Shelf
 
@@ -48,7 +48,8 @@ def _sprite(shelf: Shelf, **given: Any) -> tuple[dict[str, Any], bytes]:  # noqa
 
 
 def _surface(shelf: Shelf, path: str, **view: Any) -> tuple[dict[str, Any], bytes]:  # noqa: ANN401 - by name
-    return volumes.surface(shelf, path, volumes.View(**view))
+    over = [surfaces.Layer(**one) for one in view.pop("over")]
+    return surfaces.surface(shelf, path, surfaces.View(**view, over=over))
 
 
 def _at_iteration(shelf: Shelf, path: str, iteration: int) -> dict[str, Any]:
