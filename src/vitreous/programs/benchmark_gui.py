@@ -3,7 +3,7 @@
 A project of 2,000 finished jobs and 20,000 files, and a stack of 500 images, are made; the server
 is started as a user does it. Measured: how soon it answers, how long the list of jobs takes,
 processor time and memory while one page is open and nothing happens, and 500 thumbnails that nobody
-saw yet; and, where Chromium is there, scrolling a list of 100,000 images.
+saw yet; and, where Chromium is there, what people feel in the pages (`benchmark_pages`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 
 from vitreous.errors import EnvironmentMissing
 from vitreous.io import write_mrc
-from vitreous.programs import benchmark_gallery
+from vitreous.programs import benchmark_gallery, benchmark_pages
 from vitreous.project.folder import ProjectFolder
 from vitreous.project.node_types import PARTICLES
 from vitreous.project.pipeline import Status
@@ -44,6 +44,9 @@ _BUDGETS: Final = {
     "idle_cpu_percent": 1.0,
     "idle_memory_MiB": 150.0,
     "gallery_script_ms": 50.0,
+    "pick_ms": 100.0,
+    "usable_s": 1.5,
+    "shell_kB": 150.0,
 }
 
 
@@ -83,7 +86,7 @@ def run(n_jobs: int = JOBS, idle_s: float = _IDLE_S) -> dict[str, Any]:
             idle_cpu, memory = _idle(served, idle_s)
             thumbnails = _thumbnails(served)
             again = _thumbnails(served)
-            gallery = benchmark_gallery.measure(f"http://{served.host}/?token={served.token}")
+            pages = benchmark_pages.measure(root, f"http://{served.host}/?token={served.token}")
     return {
         "jobs": n_jobs,
         "answers_after_s": round(ready, 3),
@@ -96,7 +99,7 @@ def run(n_jobs: int = JOBS, idle_s: float = _IDLE_S) -> dict[str, Any]:
         "thumbnails": _IMAGES,
         "thumbnails_s": round(thumbnails, 3),
         "thumbnails_again_s": round(again, 3),
-        **gallery,
+        **pages,
         "load": os.getloadavg()[0],
         "wanted": _BUDGETS,
     }
@@ -142,6 +145,7 @@ def _fill(folder: Path) -> None:
 
 def _make_images(root: Path) -> None:
     rng = np.random.default_rng(1)
+    benchmark_pages.make_files(root)
     benchmark_gallery.make_list(root, _IMAGES)
     write_mrc(root / "stack.mrcs", rng.normal(size=(_IMAGES, _BOX, _BOX)).astype(np.float32), 2.0)
 

@@ -3,7 +3,6 @@ import { address } from "../../api/client";
 import { make } from "../dom";
 import { digits } from "./hud";
 import type { Picker } from "./picker";
-import { section } from "./section";
 import { button } from "./toolbar";
 
 /** The CTF picture with the fit in it, and what was found. */
@@ -14,7 +13,9 @@ export function ctf(picker: Picker): HTMLElement {
     picker.isFourier = !picker.isFourier;
     picker.tell();
   });
-  const root = section("CTF", make("div", { class: "mg-ctf-row" }, image, figures), fourier);
+  // Beside the title: below the figures it would lie under the edge of a low window.
+  const head = make("div", { class: "mg-row" }, make("h2", { text: "CTF" }), fourier);
+  const root = make("section", {}, head, make("div", { class: "mg-ctf-row" }, image, figures));
   let shown = "";
   picker.hear(() => {
     const name = picker.micrograph?.ctf_image;
