@@ -304,7 +304,9 @@ def _open(page: Page, screen: Screen, numbers: dict[str, int]) -> None:
     for _ in range(40):
         waiting = page.evaluate(
             "() => document.querySelectorAll('[aria-busy=true]').length +"
-            " [...document.images].filter((one) => !one.complete).length"
+            " [...document.images].filter((one) => !one.complete).length +"
+            " [...document.querySelectorAll('.viewer.gallery')]"
+            ".filter((one) => one.viewer?.state.isLoaded === false).length"
         )
         if not waiting:
             break
