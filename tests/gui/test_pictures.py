@@ -356,6 +356,20 @@ def test_images_that_a_table_names_outside_of_the_project_are_not_read(client, r
         assert "outside the project" in answer.json()["error"]
 
 
+def test_a_thumbnail_that_cannot_be_made_says_so(client, root):
+    names = {"rlnImageName": ["../secret.mrc", "1@gone.mrcs"]}
+    write_star(root / "both.star", [Table.from_columns("particles", names)])
+    query = {"path": "both.star", "rows": "0-1", "size": 96, "across": 2}
+    sheet = _pixels(client.get("/api/images/sprite", params=query)).astype(int)
+    outside, gone = sheet[:, :96], sheet[:, 96:]
+    for tile in (outside, gone):
+        assert np.median(tile) == pytest.approx(40, abs=4)
+        assert 100 < (tile > 100).sum() < 96**2 / 4  # words
+        assert tile[2:-2, 2:-2].max() > 120
+        assert np.abs(tile[:8] - 40).max() < 20  # they fit
+    assert np.abs(outside - gone).max() > 60
+
+
 def test_data_of_a_listed_folder_are_shown(root, tmp_path):
     write_mrc(tmp_path / "far.mrc", _image(3), 1.0)
     (root / "Movies").symlink_to(tmp_path)

@@ -20,6 +20,7 @@ from vitreous.programs.display.shelf import Shelf
 _POOL: Final = ThreadPoolExecutor(4)
 _CHUNK: Final = 200
 _MISSING: Final = 40  # grey of a place whose image cannot be read
+_ON_MISSING: Final = 170  # and of the words on it
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _thumbnails(
     size: int,
     look: Look,
 ) -> list[NDArray[np.uint8]]:
-    """Return thumbnails as grey values; one that cannot be read is an even grey."""
+    """Return thumbnails as grey values; one that cannot be read says so."""
     groups = [rows[begin : begin + 25] for begin in range(0, len(rows), 25)]
     made = _POOL.map(lambda group: _group(shelf, found, names, group, size, look), groups)
     return [tile for group in made for tile in group]
@@ -194,7 +195,7 @@ def _group(
     tiles = []
     for row, name, image in zip(rows, wanted, images, strict=True):
         if image is None:
-            tiles.append(np.full((size, size), _MISSING, np.uint8))
+            tiles.append(_missing(size, shelf.is_outside(name.rpartition("@")[2])))
             continue
         shaped = _turned(shelf, found, row, name, image, look)
         small = resized(shaped, size)
@@ -212,6 +213,20 @@ def _or_nothing(shelf: Shelf, name: str, size: int, look: Look) -> NDArray[np.fl
         return _read(shelf, name, size, look)
     except (VitreousError, OSError):
         return None
+
+
+def _missing(size: int, is_outside: bool) -> NDArray[np.uint8]:
+    """Return a thumbnail that says why there is none; the image itself tells all of it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    text = "outside the\nproject: see\ngui --data" if is_outside else "cannot\nbe read"
+    tile = Image.new("L", (size, size), _MISSING)
+    font = ImageFont.load_default(max(6, size / 8.5))
+    middle = (size / 2, size / 2)
+    ImageDraw.Draw(tile).multiline_text(
+        middle, text, _ON_MISSING, font, anchor="mm", align="center"
+    )
+    return np.asarray(tile, np.uint8)
 
 
 def _looked(

@@ -87,7 +87,7 @@ class Shelf:
             It is not there, or lies where nobody may look.
         """
         path = self.root / name
-        if not self._reach.holds(path):
+        if self.is_outside(name):
             raise MissingFileError(
                 f"{name} lies outside the project. To show such data, start the server with "
                 "`vitreous gui --data FOLDER`."
@@ -95,6 +95,10 @@ class Shelf:
         if not path.is_file():
             raise MissingFileError(f"{name}: there is no such file in the project.")
         return path
+
+    def is_outside(self, name: str) -> bool:
+        """Tell whether a file lies where nobody may look."""
+        return not self._reach.holds(self.root / name)
 
     def version(self, name: str) -> str:
         """Return a text that changes whenever a file does."""
