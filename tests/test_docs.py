@@ -48,6 +48,7 @@ NOT_RUN = {
     "docs/simulator.md: vitreous simulate": "takes minutes; flags are checked below",
     "docs/tools.md: vitreous cryosparc": "of a cryoSPARC project; programs/test_cryosparc.py",
     "docs/tools.md: vitreous benchmark": "takes minutes",
+    "docs/walk-betagal.md: vitreous gui": "starts a server; browser/test_real_data.py does",
     "docs/validation.md: vitreous bfactor-plot": "takes hours; flags are checked below",
 }
 """Blocks with something to type that no test of this file runs, and why."""
