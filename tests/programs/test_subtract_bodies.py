@@ -30,13 +30,20 @@ def columns(table, labels):
 
 
 def refinement(
-    folder, angles=MOVED, offsets_A=((3.3, -2.0), (-1.5, 4.0)), *, radius_px=7, whole_pixels=False
+    folder,
+    angles=MOVED,
+    offsets_A=((3.3, -2.0), (-1.5, 4.0)),
+    *,
+    radius_px=7,
+    whole_pixels=False,
+    split_halves=False,
 ):
     """Write a multi-body refinement: two balls with a part each, all particles moved alike.
 
     `whole_pixels`: the middle of the first body lies on a pixel in every image.
+    `split_halves`: each half has maps of its own.
     """
-    known = make(folder, Wanted(n=N))
+    known = make(folder, Wanted(n=N, split_halves=split_halves))
     z, y, x = np.mgrid[:BOX, :BOX, :BOX] - BOX // 2
     centres = []
     for number, part in enumerate((known.kept, known.removed), start=1):
@@ -56,7 +63,10 @@ def refinement(
     text = path.read_text()
     (line,) = [one for one in text.splitlines() if one.startswith("_rlnBodyStarFile")]
     path.write_text(text.replace(line, "_rlnBodyStarFile bodies.star"))
-    _write_model(folder)
+    models = sorted(folder.glob(f"{FOLDER}_*model.star"))
+    assert len(models) == 1 + split_halves
+    for model in models:
+        _write_model(model)
     star = read_star(folder / f"{FOLDER}_data.star")
     particles = star["particles"]
     if whole_pixels:
@@ -74,8 +84,8 @@ def refinement(
     return known
 
 
-def _write_model(folder):
-    model = read_star(folder / f"{FOLDER}_model.star")
+def _write_model(path):
+    model = read_star(path)
     tables = []
     for name, table in model.items():
         if name == "model_general":
@@ -86,7 +96,7 @@ def _write_model(folder):
             tables += [replace(table, name=f"model_body_{number}") for number in (1, 2)]
         else:
             tables.append(table)
-    write_star(folder / f"{FOLDER}_model.star", tables)
+    write_star(path, tables)
 
 
 def run(folder, **options):
@@ -102,9 +112,13 @@ def pictures(folder, star=JOINT):
     return rows, torch.from_numpy(read_images(names))
 
 
-def theirs(folder, *words):
+def theirs(folder, *words, split_halves=False):
     requirements.need("relion")
-    command = ["relion_particle_subtract", "--i", OPTIMISER, "--mask", "body1.mrc", "--o", "R/"]
+    program = ["relion_particle_subtract"]
+    if split_halves:  # RELION refuses one process
+        program = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2",
+                   "relion_particle_subtract_mpi"]  # fmt: skip
+    command = [*program, "--i", OPTIMISER, "--mask", "body1.mrc", "--o", "R/"]
     done = subprocess.run(
         [*command, *words], cwd=folder, capture_output=True, text=True, timeout=100, check=False
     )
@@ -112,14 +126,18 @@ def theirs(folder, *words):
     return pictures(folder, "R/particles_subtracted.star")
 
 
-@pytest.mark.parametrize(("on_mask", "radius_px"), [(False, 7), (True, 7), (False, 10)])
-def test_poses_origins_and_images_are_those_of_relion(on_mask, radius_px, tmp_path):
+@pytest.mark.parametrize(
+    ("on_mask", "radius_px", "split_halves"),
+    [(False, 7, False), (True, 7, False), (False, 10, False), (False, 7, True)],
+)
+def test_poses_origins_and_images_are_those_of_relion(on_mask, radius_px, split_halves, tmp_path):
     """RELION drops what the middle of the kept body is off a pixel; here it lies on one.
 
     Balls of 10 voxels overlap: density there is that of the body that is kept.
     """
-    refinement(tmp_path, whole_pixels=True, radius_px=radius_px)
-    rows, wanted = theirs(tmp_path, *(["--recenter_on_mask"] if on_mask else []))
+    refinement(tmp_path, whole_pixels=True, radius_px=radius_px, split_halves=split_halves)
+    words = ["--recenter_on_mask"] if on_mask else []
+    rows, wanted = theirs(tmp_path, *words, split_halves=split_halves)
     run(tmp_path, center_on_mask=on_mask)
     ours, found = pictures(tmp_path)
     turned = [
