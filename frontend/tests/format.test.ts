@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { bytes, count, duration, labelOf, number, timeLeft, when } from "../src/lib/format";
+import { amount, bytes, count, duration, labelOf, number, timeLeft, when } from "../src/lib/format";
 
 describe("numbers as people read them", () => {
   it.each([
@@ -58,6 +58,14 @@ it("counts one and many", () => {
 });
 
 describe("headline numbers", () => {
+  it.each([
+    [8, "Å", "8.00"],
+    [25.6, "Å", "25.6"],
+    [1234.5, "Å", "1,235"],
+    [8, "", "8"],
+    ["D2", "", "D2"],
+    [null, "Å", "–"],
+  ])("%s with the unit '%s' is %s", (value, unit, said) => expect(amount(value, unit)).toBe(said));
   it.each([
     [1, "Optics groups", "optics group"],
     [1, "Separate parts at the threshold", "separate part at the threshold"],

@@ -59,6 +59,25 @@ def test_on_a_narrow_window_the_jobs_are_a_drawer(window):
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
 
 
+def test_at_200_percent_everything_can_be_reached(window):
+    page = window(width=640, height=400)  # what is left of 1280 by 800
+    for address in ("#/", "#/new/refine3d", "#/new/import", "#/graph", "#/files", "#/runs"):
+        steps.go(page, address)
+        expect(page.locator("main h1").first).to_be_attached()
+        expect(page.locator("main [aria-busy=true]")).to_have_count(0)
+        lost = page.evaluate(
+            """() => [...document.querySelectorAll("main :is(button, a[href], input, select)")]
+              .filter((one) => one.checkVisibility()).filter((one) => {
+                one.scrollIntoView({ block: "center", inline: "center" });
+                const at = one.getBoundingClientRect();
+                return at.left < -1 || at.right > innerWidth + 1 || at.top < -1
+                  || at.bottom > innerHeight + 1;
+              }).map((one) => one.outerHTML.slice(0, 120))"""
+        )
+        assert lost == [], address
+        assert page.evaluate("document.documentElement.scrollWidth") <= 640
+
+
 def test_a_read_only_window_has_nothing_that_writes(window, gui):
     page = window(gui.read_only_url)
     expect(page.locator(".status")).to_contain_text("Read-only")

@@ -13,6 +13,12 @@ export function number(value: number, digits = 3): string {
   return String(Number(value.toPrecision(Math.max(digits, Math.floor(Math.log10(size)) + 1))));
 }
 
+/** A headline number; a resolution keeps its digits: 8 Å is "8.00". */
+export function amount(value: unknown, unit: string): string {
+  if (typeof value !== "number") return text(value) || "–";
+  return unit === "Å" && value >= 1 && value < 100 ? value.toPrecision(3) : number(value);
+}
+
 /** Any value of an option or a table. */
 export function text(value: unknown): string {
   if (typeof value === "number") return number(value, 4);
