@@ -20,7 +20,7 @@ _COMMAND = [sys.executable, "-P", "-m", "vitreous", "demo"]
 def run_demo(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run `vitreous demo FOLDER --size tiny` as a user does."""
     command = [*_COMMAND, str(folder), "--size", "tiny"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=840)
+    return subprocess.run(command, capture_output=True, text=True, timeout=3500)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from vitreous.actions.job import Job
 from vitreous.jobs import job_star
 from vitreous.running import record
 
-pytestmark = pytest.mark.timeout(900)  # the first test waits for the demonstration
+pytestmark = pytest.mark.timeout(3600)  # the first test waits for the demonstration
 
 SHORTER = {
     "class2d": {"n_iterations_em": 3},
@@ -76,7 +76,7 @@ def test_stopped_and_continued(copy: vitreous.Project, alias: str) -> None:
 
 def _until_it_works(job: Job) -> None:
     """Wait until the program has begun; all that it loads comes before."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         known = record.read_process(job.path)
         if known is not None and known.state != "starting":
