@@ -241,21 +241,36 @@ def test_a_threshold_and_a_histogram_choose_and_filter(page):
     assert 9 <= found["nShown"] <= 14
 
 
+_IS_PAINTED = """() => {
+  const canvas = document.querySelector('[data-plot=scatter]');
+  const frame = getComputedStyle(canvas).getPropertyValue('--sel-1').trim();
+  const wanted = [1, 3, 5].map((at) => parseInt(frame.slice(at, at + 2), 16));
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  let n = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (wanted.every((value, k) => Math.abs(data[at + k] - value) < 3)) n += 1;
+  }
+  return n > 30;
+}"""
+
+
 def test_a_lasso_on_a_plot_chooses_what_lies_in_it(page):
     new_selection(page)
     page.wait_for_timeout(400)
     box = page.locator("[data-plot=scatter]").bounding_box()
     left, top = box["x"], box["y"]
-    page.mouse.move(left + 44, top + 8)
+    page.mouse.move(left + 58, top + 8)
     page.mouse.down()
-    middle = left + 44 + (box["width"] - 50) / 2
-    for x, y in ((middle, top + 8), (middle, top + 156), (left + 44, top + 156)):
+    middle = left + 58 + (box["width"] - 64) / 2
+    for x, y in ((middle, top + 8), (middle, top + 156), (left + 58, top + 156)):
         page.mouse.move(x, y, steps=6)
     page.mouse.up()
     found = wait(page, "s.selected[1] > 6")
     chosen = [row for row, one in enumerate(found["types"]) if one]
     assert 9 <= len(chosen) <= 20
     assert chosen == list(range(N_CLASSES - len(chosen), N_CLASSES))  # the small ones
+    expect(page.locator(".g-side")).to_contain_text("selected as type 1 (red)")
+    gui_process.wait_for("points as red as the frames", lambda: page.evaluate(_IS_PAINTED), 10)
 
 
 def test_a_selection_is_saved_and_the_job_goes_on(page, project):

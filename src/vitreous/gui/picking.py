@@ -44,6 +44,13 @@ from vitreous.programs.picking_session import PickingSession
 from vitreous.project.pipeline import Status
 
 _KEPT: Final = 8
+_BECAME: Final = {
+    Status.RUNNING: "runs",
+    Status.SCHEDULED: "is scheduled",
+    Status.SUCCEEDED: "has succeeded",
+    Status.FAILED: "has failed",
+    Status.ABORTED: "was aborted",
+}
 Name = Literal["manualpick", "autopick"]
 
 
@@ -226,7 +233,7 @@ class PickingSessions:
             return "The project was opened read-only."
         if job.process.status is not Status.RUNNING or not job.is_interactive:
             return (
-                f"Job {job.number} is {job.status.lower()}. Continue it to change its picks; "
+                f"Job {job.number} {_BECAME[job.status]}. Continue it to change its picks; "
                 "what was picked is kept."
             )
         return ""

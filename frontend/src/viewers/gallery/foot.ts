@@ -34,7 +34,10 @@ export function foot(gallery: Gallery): HTMLElement {
           { class: "g-count" },
           make("i", { class: `g-type g-t${type}`, text: String(type) }),
           make("b", { text: words }),
-          make("span", { class: "muted", text: share === null ? "" : `${share.toFixed(1)} %` }),
+          make("span", {
+            class: "muted",
+            text: share === null ? "" : `${share.toFixed(1)} % of particles`,
+          }),
         ),
       );
     }

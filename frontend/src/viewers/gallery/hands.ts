@@ -8,7 +8,7 @@ import { askToSave } from "./saving";
 type Point = { x: number; y: number };
 
 export function hands(gallery: Gallery): void {
-  const { scroll } = gallery;
+  const { scroll } = gallery.screen;
   const band = make("div", { class: "g-band" });
   band.hidden = true;
   scroll.append(band);
@@ -16,13 +16,13 @@ export function hands(gallery: Gallery): void {
   let isDragging = false;
 
   function point(event: MouseEvent): Point {
-    const box = gallery.canvas.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top + gallery.top };
+    const box = gallery.screen.canvas.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top + gallery.screen.top };
   }
 
   scroll.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || event.pointerType === "touch") return;
-    if (event.clientX > gallery.canvas.getBoundingClientRect().right) return; // the scroll bar
+    if (event.clientX > gallery.screen.canvas.getBoundingClientRect().right) return; // the scroll bar
     from = point(event);
     isDragging = false;
     scroll.setPointerCapture(event.pointerId);
@@ -36,7 +36,7 @@ export function hands(gallery: Gallery): void {
     if (event.clientY > box.bottom - 16) scroll.scrollTop += 24;
     if (event.clientY < box.top + 16) scroll.scrollTop -= 24;
     band.hidden = false;
-    const top = gallery.top;
+    const top = gallery.screen.top;
     band.style.left = `${Math.min(from.x, now.x)}px`;
     band.style.top = `${Math.min(from.y, now.y) - top + scroll.scrollTop}px`;
     band.style.width = `${Math.abs(now.x - from.x)}px`;
@@ -48,7 +48,7 @@ export function hands(gallery: Gallery): void {
     from = null;
     band.hidden = true;
     if (!isDragging) return;
-    const places = gallery.layout.touched(start, point(event));
+    const places = gallery.screen.layout.touched(start, point(event));
     const takesOut = event.ctrlKey || event.metaKey || event.altKey;
     gallery.selection.set(
       places.map((place) => gallery.rowAt(place)),
@@ -65,7 +65,7 @@ export function hands(gallery: Gallery): void {
       return;
     }
     const at = point(event);
-    const place = gallery.layout.at(at.x, at.y);
+    const place = gallery.screen.layout.at(at.x, at.y);
     if (place < 0) return;
     scroll.focus({ preventScroll: true });
     if (gallery.options.isCompact)
@@ -82,7 +82,7 @@ export function hands(gallery: Gallery): void {
     event.preventDefault();
     if (gallery.options.isCompact) return;
     const at = point(event);
-    const place = gallery.layout.at(at.x, at.y);
+    const place = gallery.screen.layout.at(at.x, at.y);
     if (place >= 0) gallery.go(place);
     openMenu(gallery, event.clientX, event.clientY);
   });
@@ -102,7 +102,8 @@ function click(gallery: Gallery, place: number, event: MouseEvent): void {
 }
 
 function keys(gallery: Gallery, event: KeyboardEvent): void {
-  const { selection, shown, layout } = gallery;
+  const { selection, shown } = gallery;
+  const { layout } = gallery.screen;
   const place = gallery.placeOf(gallery.current);
   const page = Math.max(1, Math.floor(layout.view / layout.stepY)) * layout.across;
   const moves: Record<string, number> = {
@@ -131,12 +132,13 @@ function keys(gallery: Gallery, event: KeyboardEvent): void {
   if (gallery.options.isCompact) return;
   if (event.ctrlKey || event.metaKey) return control(gallery, event);
   if (event.key === "ContextMenu" || (event.key === "F10" && event.shiftKey)) {
-    const box = place >= 0 ? layout.box(place) : { x: 8, y: gallery.top + 8, width: 0, height: 0 };
-    const at = gallery.canvas.getBoundingClientRect();
+    const box =
+      place >= 0 ? layout.box(place) : { x: 8, y: gallery.screen.top + 8, width: 0, height: 0 };
+    const at = gallery.screen.canvas.getBoundingClientRect();
     openMenu(
       gallery,
       at.left + box.x + box.width / 2,
-      at.top + box.y - gallery.top + box.height / 2,
+      at.top + box.y - gallery.screen.top + box.height / 2,
     );
     return take(event);
   }

@@ -15,7 +15,7 @@ export const isLive = true;
 
 export function mount(element: HTMLElement, options: ViewerOptions): Viewer {
   const gallery = new Gallery(element, options);
-  const body = make("div", { class: "g-body" }, gallery.scroll);
+  const body = make("div", { class: "g-body" }, gallery.screen.scroll);
   const parts: HTMLElement[] = [toolbar(gallery), body];
   if (!options.isCompact) {
     const side = make("aside", { class: "g-side", label: "Image, plot and filters" });

@@ -1,10 +1,11 @@
 /** The image that keys act on: its picture, its values, what can be seen of it. */
 import { address } from "../../api/client";
 import { make } from "../dom";
-import { words, type Gallery } from "./gallery";
+import type { Gallery } from "./gallery";
 import { showParticles } from "./links";
 import { showOne } from "./original";
 import { button } from "./parts";
+import { words } from "./words";
 import { titleOf } from "./settings";
 
 export function inspector(gallery: Gallery): HTMLElement {

@@ -2,10 +2,11 @@
 import { address, ask } from "../../api/client";
 import type { components } from "../../api/schema";
 import { make } from "../dom";
-import { words, type Gallery } from "./gallery";
+import type { Gallery } from "./gallery";
 import { onePicture } from "./inspector";
 import { button, dialog } from "./parts";
 import { profilePlot } from "./profile";
+import { words } from "./words";
 
 type Meta = components["schemas"]["ImageMeta"];
 type Profile = components["schemas"]["Profile"];

@@ -50,7 +50,10 @@ export function askToSave(gallery: Gallery): void {
     const parts = isClasses
       ? `, ${(counts.particles[how.type] ?? 0).toLocaleString("en-US")} particles`
       : "";
-    told.textContent = `${images.toLocaleString("en-US")} ${noun}${parts} are saved.`;
+    told.textContent =
+      images === 0
+        ? "Nothing is selected, so there is nothing to save."
+        : `${images.toLocaleString("en-US")} ${noun}${parts} are saved.`;
     save.disabled = images === 0;
   }
   if (used.length > 1) {

@@ -3,9 +3,10 @@ import { make, paper } from "../dom";
 import { isIn, part, scaleOf, ticks, tickWords, type Scale } from "./axes";
 import type { Gallery } from "./gallery";
 import { select } from "./parts";
+import { TYPE_NAMES, TYPES } from "./selection";
 import { titleOf, unitOf } from "./settings";
 
-const LEFT = 42;
+const LEFT = 56;
 const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 32;
@@ -82,7 +83,8 @@ export function scatter(gallery: Gallery): HTMLElement {
       "aria-label",
       `${titleOf(plotY)} against ${titleOf(plotX)} of ${gallery.shown.length} images; draw around points to choose them`,
     );
-    hint.textContent = `Draw around points: they become ${gallery.paint}. With Ctrl they are taken out.`;
+    const colour = TYPE_NAMES[gallery.paint] ?? "";
+    hint.textContent = `Draw around points: their images are selected as type ${gallery.paint} (${colour}). With Ctrl they are taken out.`;
   }
 
   const toX = (scale: Scale, value: number, width: number) =>
@@ -118,14 +120,13 @@ export function scatter(gallery: Gallery): HTMLElement {
     }
     line(context, LEFT, TOP, LEFT, HEIGHT - BOTTOM, ink("--plot-axis"));
     line(context, LEFT, HEIGHT - BOTTOM, width - RIGHT, HEIGHT - BOTTOM, ink("--plot-axis"));
-    const { plotX } = gallery.settings;
-    const unit = unitOf(plotX);
-    const words = [unit, found.x.isLog ? "log" : ""].filter(Boolean).join(", ");
-    context.fillText(
-      titleOf(plotX) + (words ? ` (${words})` : ""),
-      (LEFT + width - RIGHT) / 2,
-      HEIGHT - 14,
-    );
+    const { plotX, plotY } = gallery.settings;
+    context.fillText(nameOf(plotX, found.x), (LEFT + width - RIGHT) / 2, HEIGHT - 14);
+    context.save();
+    context.translate(2, (TOP + HEIGHT - BOTTOM) / 2);
+    context.rotate(-Math.PI / 2);
+    context.fillText(nameOf(plotY, found.y), 0, 0);
+    context.restore();
   }
 
   function points(
@@ -136,7 +137,9 @@ export function scatter(gallery: Gallery): HTMLElement {
   ): void {
     const { shown, selection } = gallery;
     const step = Math.max(1, Math.ceil(shown.length / MOST_DRAWN));
-    const colours = ["--ink-3", "--c-1", "--c-2", "--c-3", "--c-4", "--c-5", "--c-6"].map(ink);
+    // Those of the frames in the grid; an edge makes the pale ones stand out on paper.
+    const colours = ["--ink-3", ...TYPES.map((type) => `--sel-${type}`)].map(ink);
+    const edge = ink("--ink-2");
     const radius = shown.length > 5000 ? 1.5 : shown.length > 500 ? 2.5 : 3.5;
     for (let place = 0; place < shown.length; place += step) {
       const row = shown[place] ?? 0;
@@ -153,7 +156,7 @@ export function scatter(gallery: Gallery): HTMLElement {
         radius,
         MARKS[type] ?? "ring",
         colours[type] ?? "#888",
-        shown.length > 5000,
+        shown.length > 5000 ? null : edge,
       );
     }
     const { current } = gallery;
@@ -226,6 +229,12 @@ export function scatter(gallery: Gallery): HTMLElement {
   return box;
 }
 
+/** Return what an axis is called: the column, its unit, and whether it is logarithmic. */
+function nameOf(label: string, scale: Scale): string {
+  const words = [unitOf(label), scale.isLog ? "log" : ""].filter(Boolean).join(", ");
+  return titleOf(label) + (words ? ` (${words})` : "");
+}
+
 function line(
   context: CanvasRenderingContext2D,
   x0: number,
@@ -250,12 +259,12 @@ function mark(
   r: number,
   kind: (typeof MARKS)[number],
   colour: string,
-  isTiny: boolean,
+  edge: string | null,
 ): void {
   context.fillStyle = colour;
   context.strokeStyle = colour;
   context.lineWidth = 1;
-  if (isTiny) {
+  if (edge === null) {
     context.fillRect(x - r, y - r, 2 * r, 2 * r);
     return;
   }
@@ -276,6 +285,17 @@ function mark(
     context.lineTo(x, y - up * r);
     context.closePath();
   }
-  if (kind === "ring" || kind === "cross") context.stroke();
-  else context.fill();
+  if (kind === "ring") context.stroke();
+  else if (kind === "cross") {
+    context.lineWidth = 4;
+    context.strokeStyle = edge;
+    context.stroke();
+    context.lineWidth = 2;
+    context.strokeStyle = colour;
+    context.stroke();
+  } else {
+    context.fill();
+    context.strokeStyle = edge;
+    context.stroke();
+  }
 }

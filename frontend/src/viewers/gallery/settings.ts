@@ -53,7 +53,8 @@ const FILTERS = [
 ];
 const WORDS: Readonly<Record<string, string>> = {
   particles: "Particles",
-  rlnClassDistribution: "Share",
+  // What the particles weigh in the class, not how many are counted there.
+  rlnClassDistribution: "Share, weighted",
   rlnEstimatedResolution: "Resolution",
   rlnPredictedClassScore: "Score",
   rlnClassScore: "Class score",
