@@ -292,6 +292,12 @@ def test_the_submission_script_that_is_shown_is_the_example() -> None:
     assert (ROOT / "docs/examples/slurm.sh").read_text("utf-8") in shown
 
 
+def test_every_picture_stands_on_a_page() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"screens/([\w-]+\.png)", text))
+    assert {picture.name for picture in (ROOT / "docs/screens").glob("*.png")} == named
+
+
 def test_every_page_stands_in_the_navigation() -> None:
     listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(page.name for page in PAGES if page.parent.name == "docs")

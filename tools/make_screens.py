@@ -301,7 +301,7 @@ def _open(page: Page, screen: Screen, numbers: dict[str, int]) -> None:
     page.wait_for_timeout(700)
     screen.act(page)
     page.wait_for_timeout(700)
-    for _ in range(40):
+    for _ in range(150):
         waiting = page.evaluate(
             "() => document.querySelectorAll('[aria-busy=true]').length +"
             " [...document.images].filter((one) => !one.complete).length +"
