@@ -80,20 +80,17 @@ class View:
 def surface(shelf: Shelf, path: str, view: View) -> tuple[dict[str, Any], bytes]:
     """Return a shaded surface as PNG, seen along z after the rotation."""
     side = min(_RENDER_PX, view.size)
-    cube = _cube(shelf, path, side)
-    turned = _turned(cube, view, side)
+    turned = _seen(shelf, path, view, side)
     depth, hit = _first_above(turned, view.threshold)
     tint = np.broadcast_to(np.array(_COLOURS[view.colour]), (*depth.shape, 3))
     if view.colour_by:
-        colours = _turned(_cube(shelf, view.colour_by, cube.shape[0]), view, turned.shape[0])
+        colours = _seen(shelf, view.colour_by, view, side)
         tint = _ramp(_at_depth(colours, depth), view.low, view.high)
     solid = np.concatenate([_shading(turned, depth, hit)[..., None] * tint, hit[..., None]], -1)
     nearest = np.where(hit, depth, np.inf)
     for layer in view.over:
         _check_box(shelf, path, layer.path)
-        solid = _laid_over(
-            _turned(_cube(shelf, layer.path, side), view, side), layer, solid, nearest
-        )
+        solid = _laid_over(_seen(shelf, layer.path, view, side), layer, solid, nearest)
     pixels = (solid * 255.0).clip(0, 255).astype(np.uint8)
     from PIL import Image
 
@@ -140,6 +137,13 @@ def _cube(shelf: Shelf, path: str, side: int) -> NDArray[np.float32]:
         return np.pad(small, pads, constant_values=float(small.min()))
 
     return shelf.pictures.get(key, make, lambda made: made.nbytes)
+
+
+def _seen(shelf: Shelf, path: str, view: View, side: int) -> NDArray[np.float32]:
+    """Return a volume as it is seen; kept, so that a layer more costs no more than itself."""
+    key = ("seen", path, shelf.version(path), view.rot, view.tilt, view.psi, side)
+    cube = _cube(shelf, path, side)
+    return shelf.pictures.get(key, lambda: _turned(cube, view, side), lambda made: made.nbytes)
 
 
 def _turned(cube: NDArray[np.float32], view: View, side: int) -> NDArray[np.float32]:
