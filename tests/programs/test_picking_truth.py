@@ -8,6 +8,7 @@ from vitreous.programs import benchmark_picking
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_particles_are_found_between_ice_and_carbon() -> None:
     """Seed 33 had no part in the settings; it gave 0.980/0.943 (templates), 0.919/0.936 (LoG)."""
     result = benchmark_picking.run(n=4, seed=33, repeats=1, long_list=False)
