@@ -104,7 +104,7 @@ def test_areas_under_the_curve():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_a_molecule_from_scratch(model, tmp_path):
     """Simulate, pick, extract, classify, judge and rank beta-galactosidase: about 2 minutes."""
     recipe = simulate.draw("5A1A", 0, model)
