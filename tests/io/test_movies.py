@@ -324,20 +324,3 @@ def test_damaged_movies_never_crash(tmp_path: Path, kind: str, changes):
     except FormatError as error:
         refusal = str(error)
     assert str(path) in refusal or found is None or found.ndim == 3
-
-
-def test_lzw_strips_and_byte_orders_and_a_predictor(tmp_path: Path):
-    image = frames("uint16", 1)[0]
-    for number, more in enumerate(
-        (
-            {"rowsperstrip": 3},
-            {"byteorder": ">"},
-            {"byteorder": "<"},
-            {"predictor": True},
-            {"tile": (16, 16)},
-        )
-    ):
-        path = tmp_path / f"{number}.tif"
-        tifffile.imwrite(path, image[::-1], compression="lzw", photometric="minisblack", **more)
-        with open_movie(path) as movie:
-            np.testing.assert_array_equal(movie.frame(0), image, err_msg=str(more))

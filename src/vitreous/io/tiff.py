@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import struct
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -20,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vitreous.errors import FormatError, InputError
-from vitreous.io import lzw
 from vitreous.io.atomic import replacing
 from vitreous.io.movies import Movie
 from vitreous.io.sources import open_descriptor
@@ -33,8 +31,6 @@ BROKEN = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     TypeError, ValueError, struct.error,
 )  # fmt: skip
-_LZW = 5
-_NATIVE = "<" if sys.byteorder == "little" else ">"
 _TYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"}
 # IMOD packs two pixels into a byte, without a mark: the width is half that of a detector.
 _DETECTORS = {(3838, 3710), (7676, 7420), (5760, 4092), (11520, 8184)}
@@ -98,38 +94,12 @@ class TiffMovie(Movie):
 
     def _decode(self, index0: int) -> npt.NDArray[Any]:
         try:
-            page = self._unpacked(self._pages[index0])
-            if page is None:
-                page = self._pages[index0].asarray(maxworkers=1)
+            page: npt.NDArray[Any] = self._pages[index0].asarray(maxworkers=1)
         except BROKEN as error:
             raise damaged(self.path, error, f", page {index0 + 1}") from error
         if page.shape != self._shape:
             raise FormatError(f"{self.path}, page {index0 + 1}: decoded to shape {page.shape}.")
         return page[::-1]
-
-    def _unpacked(self, page: TiffPage) -> npt.NDArray[Any] | None:
-        """Unpack a page of LZW strips in a third of the time; None where it is anything else."""
-        is_usual = (
-            page.compression == _LZW
-            and page.predictor == 1
-            and page.fillorder == 1
-            and not page.is_tiled
-            and page.bitspersample == 8 * self._dtype.itemsize
-            and (self._dtype.itemsize == 1 or self._file.byteorder == _NATIVE)
-        )
-        if not is_usual:
-            return None
-        frame = np.empty(self._shape, self._dtype)
-        rows = int(page.rowsperstrip)
-        strips = zip(page.dataoffsets, page.databytecounts, strict=True)
-        for number, (offset, n_bytes) in enumerate(strips):
-            with self._file.filehandle.lock:
-                self._file.filehandle.seek(offset)
-                data = self._file.filehandle.read(n_bytes)
-            part = frame[number * rows : (number + 1) * rows].reshape(-1).view(np.uint8)
-            if lzw.decode(data, part) < part.size:
-                return None
-        return frame
 
 
 def read_tiff(path: Path | str, *, flip: bool = True) -> npt.NDArray[Any]:
