@@ -6,6 +6,7 @@ that shows it. Nothing but loopback is used; the link is slowed down by Chromium
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import statistics
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin
 
 import numpy as np
 
@@ -74,13 +76,16 @@ def make_files(root: Path) -> None:
     write_volume(root / _MAP, ball.astype(np.float32), 1.0)
 
 
-def make_picks(root: Path) -> int:
+def make_picks(page: Page, root: Path) -> int:
     """Begin a picking job with thousands of picks; return its number."""
-    from vitreous.actions import Project
-
-    job = Project(root).run(
-        "manualpick", micrographs=_MICROGRAPHS, diameter_A=8, low_pass_A=-1, pixel_size_A=1
+    values = {"micrographs": _MICROGRAPHS, "diameter_A": 8, "low_pass_A": -1, "pixel_size_A": 1}
+    body = {"word": "manualpick", "values": values, "mode": "run", "request_id": "benchmark-picks"}
+    answer = page.request.post(
+        urljoin(page.url, "/api/jobs"),
+        data=json.dumps(body),
+        headers={"content-type": "application/json"},
     )
+    made: dict[str, Any] = answer.json()
     across = math.ceil(math.sqrt(MARKS))
     place = np.arange(MARKS)
     columns = {
@@ -88,8 +93,8 @@ def make_picks(root: Path) -> int:
         "rlnCoordinateY": 40.0 + (place // across) * (_SIDE - 80) / across,
         "rlnAutopickFigureOfMerit": np.random.default_rng(3).uniform(0, 1, MARKS),
     }
-    write_star(job.path / "bench_manualpick.star", [Table.from_columns("", columns)])
-    return job.number
+    write_star(root / made["name"] / "bench_manualpick.star", [Table.from_columns("", columns)])
+    return int(made["n"])
 
 
 def measure(root: Path, url: str) -> dict[str, Any]:
@@ -112,8 +117,7 @@ def measure(root: Path, url: str) -> dict[str, Any]:
         browser = launch(executable_path=chromium, args=_FLAGS)
         found = _over_a_link(browser, url)
         found |= _in_page(browser, url, benchmark_gallery.measure)
-        number = make_picks(root)
-        found |= _in_page(browser, url, lambda page: _picking(page, number))
+        found |= _in_page(browser, url, lambda page: _picking(page, make_picks(page, root)))
         browser.close()
         browser = launch(executable_path=chromium, args=[_FLAGS[0], *_GL])
         found |= _in_page(browser, url, _volume)
