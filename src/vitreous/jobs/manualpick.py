@@ -144,8 +144,8 @@ class ManualPick(Options):
         tab="Display",
         label="Denoise with Topaz",
         relion_label="OR: use Topaz denoising?",
-        help="Micrographs are shown as Topaz denoised them, in place of the filters above. Topaz is "
-        "an external program; --topaz_exe PROGRAM below says where it is.",
+        help="Micrographs are shown as Topaz denoised them, in place of the filters above. Topaz "
+        "is an external program; --topaz_exe PROGRAM below says where it is.",
     )
     use_colors: bool = option(
         default=False,
