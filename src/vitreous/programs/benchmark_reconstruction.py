@@ -26,7 +26,7 @@ from vitreous.engine import fourier, geometry
 from vitreous.errors import ComputeError, EnvironmentMissing
 from vitreous.io import Star, Table, read_volume, write_star, write_volume
 
-BOXES = ((64, 1000, 20000), (128, 250, 6000), (256, 60, 1500))  # box, few images, many images
+BOXES = ((64, 1000, 20000), (128, 250, 6000), (256, 60, 5000))  # box, few images, many images
 REPEATS = 3
 PIXEL_A = 1.5
 
