@@ -10,7 +10,7 @@ import torch
 
 from vitreous.engine import filtering
 from vitreous.engine.kernels import poses
-from vitreous.engine.refinement import coarse, fine
+from vitreous.engine.refinement import reach
 from vitreous.engine.refinement.expectation import expectation
 from vitreous.testing.oracle.cases import Case, Recipe, make
 
@@ -33,8 +33,7 @@ def test_what_inner_pixels_rule_out_does_not_matter(
     noise: float, n_classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = local_case(noise, n_classes)
-    for module in (coarse, fine):  # all pixels count here
-        monkeypatch.setattr(module, "radius_of", lambda *args: args[5])
+    monkeypatch.setattr(reach, "radius_of", lambda *args: args[4])  # all pixels count here
     seen: list[tuple[int, int]] = []
     true_score = poses.score
 
@@ -92,3 +91,27 @@ def test_pixels_where_references_hold_nothing_are_left_out(
         for one, other in zip(mine, theirs, strict=True):
             scale = float(other.data.abs().max())
             torch.testing.assert_close(one.data, other.data, rtol=0.02, atol=0.01 * scale)
+
+
+def test_how_far_pixels_count_does_not_depend_on_which_images_are_together() -> None:
+    """Ranks and chunks see other images; what is left out must be the same."""
+    case = local_case(2.0)
+    _, together = expectation(case.data, case.state, case.settings, None)
+    for rows in (np.arange(2), np.arange(2, 6)):
+        _, apart = expectation(case.data, case.state, case.settings, None, rows=rows)
+        np.testing.assert_array_equal(apart.angles_deg[rows], together.angles_deg[rows])
+        np.testing.assert_allclose(
+            apart.log_likelihood[rows], together.log_likelihood[rows], rtol=0, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize(("oversampling", "errors"), [(1, [0.3, 0.05]), (0, [0.05, 0.05])])
+def test_where_the_first_pass_weighs_it_is_as_exact_as_the_second(
+    oversampling: int, errors: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = local_case(2.0)
+    sampling = replace(case.state.sampling, oversampling=oversampling)
+    asked: list[float] = []
+    monkeypatch.setattr(reach, "radius_of", lambda *args: asked.append(args[5]) or args[4])
+    expectation(case.data, replace(case.state, sampling=sampling), case.settings, None)
+    assert asked == errors

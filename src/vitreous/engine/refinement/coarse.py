@@ -22,12 +22,11 @@ from vitreous.engine.refinement.disc import disc, places_in, tight_index
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared, View
 from vitreous.engine.refinement.priors import Lists
-from vitreous.engine.refinement.reach import LEAST_RADIUS, radius_of
+from vitreous.engine.refinement.reach import LEAST_RADIUS
 from vitreous.engine.refinement.references import References
 
 SCORE_BYTES = 96 * 2**20  # of one block of scores: small enough to stay near the processor
 _INNER = 0.5  # radius of the pixels that are looked at first, as a part of all
-_ERROR_NAT = 0.3  # by which log weights may be off: they only select (section 15.4)
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,11 @@ class Significant:
 
 @dataclass(frozen=True)
 class Cut:
-    """What is kept of a posterior (section 5.2), and whether all pixels must tell it."""
+    """What is kept of a posterior (section 5.2)."""
 
     fraction: float
     most: int
     correlation: bool
-    exact: bool = False
 
 
 @runtime_checkable
@@ -161,11 +159,12 @@ def search_lists(
     tried: tuple[Lists, Named],
     shift_prior: Float[Tensor, "n k t"],
     cut: Cut,
+    *,
+    exact: bool = False,
 ) -> Significant:
     """Score coarse poses of images that have lists of rotations of their own.
 
-    Where images are large, their inner pixels tell first which poses are worth all pixels; and
-    pixels that tell nothing (`reach`) are left out.
+    Where images are large, their inner pixels tell first which poses are worth all pixels.
 
     Parameters
     ----------
@@ -177,13 +176,11 @@ def search_lists(
         Which rotations each image tries, and what these are.
     shift_prior, cut
         As in `search`.
+    exact
+        Score all poses by all pixels.
     """
     lists, known = tried
     classes, radius = known.classes, images.view.coarse_radius
-    may_leave_out = not (cut.correlation or cut.exact)
-    if may_leave_out:
-        args = (images, references, optics, classes, known.rotations)
-        radius = radius_of(*args, radius, _ERROR_NAT)
     n, n_shifts = len(images), len(grid.shifts)
     n_classes = shift_prior.shape[1]
     # One list of shifts for each image and class.
@@ -199,7 +196,7 @@ def search_lists(
         shift_prior.reshape(-1).contiguous(),
     )
     compared = Compared(images, references, grid, optics, known)
-    if radius >= LEAST_RADIUS and may_leave_out:
+    if radius >= LEAST_RADIUS and not (cut.correlation or exact):
         tries = compared.promising(math.ceil(_INNER * radius), lists, tries, shift_prior)
     kept = compared.score(radius, tries, cut)
     return Significant(

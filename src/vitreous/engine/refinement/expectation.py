@@ -26,6 +26,7 @@ from vitreous.engine.refinement import (
     images,
     priors,
     randomness,
+    reach,
     schedule,
     schedule_gradient,
 )
@@ -218,7 +219,6 @@ def _iteration(
             searching.adaptive_fraction,
             max(0, schedule.most_poses(settings)),
             schedule.scores_by_correlation(state, settings),
-            exact,
         ),
         seeding,
         exact,
@@ -236,7 +236,9 @@ def _chunks(
     """Yield particles of one optics group at a time, as many as fit."""
     groups = step.data.optics_group[rows]
     for group in np.unique(groups):
-        seen = images.view(step.data, step.state, step.settings, step.model, int(group))
+        seen = _reaching(
+            step, images.view(step.data, step.state, step.settings, step.model, int(group))
+        )
         n_bytes = 24 * len(seen.disc) + 8 * seen.box_px**2 // 64
         if seen.scored.radius != seen.disc.radius or step.cut.correlation:
             n_bytes += 12 * len(seen.scored)
@@ -244,6 +246,21 @@ def _chunks(
         chosen = rows[groups == group]
         for start in range(0, len(chosen), size):
             yield seen, chosen[start : start + size]
+
+
+def _reaching(step: Iteration, seen: View) -> View:
+    """Leave out of scores the pixels that tell nothing."""
+    if step.exact or step.cut.correlation:
+        return seen
+    args = (seen, step.model, step.references, step.data.optics)
+    first, last = seen.coarse_radius, seen.fine_radius
+    if step.poses.own is not None or step.state.sampling.is_local:  # lists, not whole grids
+        only_selects = step.state.sampling.oversampling > 0
+        error = reach.FIRST_PASS_NAT if only_selects else reach.FINE_PASS_NAT
+        first = reach.radius_of(*args, first, error)
+    return replace(
+        seen, coarse_radius=first, fine_radius=reach.radius_of(*args, last, reach.FINE_PASS_NAT)
+    )
 
 
 def _chunk(
@@ -363,6 +380,7 @@ def _search(
     tried = coarse.Named(poses.coarse(names), names // n, names)
     found = coarse.search_lists(
         some, step.references, poses.grid, optics, (complete, tried), shift_prior, step.cut,
+        exact=step.exact,
     )  # fmt: skip
     image = torch.repeat_interleave(torch.arange(len(some)), found.counts)
     key = complete.particle * len(names) + complete.rotation

@@ -15,10 +15,7 @@ from vitreous.engine.refinement.coarse import Cut, Significant, runs
 from vitreous.engine.refinement.disc import disc, places_in
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared
-from vitreous.engine.refinement.reach import radius_of
 from vitreous.engine.refinement.references import References
-
-_ERROR_NAT = 0.05  # by which log weights may be off (section 15.4)
 
 
 @dataclass(frozen=True)
@@ -115,19 +112,17 @@ def refine(
         What is kept.
     """
     seen, grid, n_rotations = images.view, tried.grid, tried.n_rotations
+    radius = seen.fine_radius
     image = torch.repeat_interleave(torch.arange(len(images)), coarse.counts)
     names, number = torch.unique(coarse.rotation, return_inverse=True)
     classes = names // n_rotations
     fine_rotations = tried.fine(names)
     children = tried.children
     begin, end = runs(image, coarse.rotation)
-    of_class, radius = classes.repeat_interleave(children), seen.scored.radius
-    if not (cut.exact or cut.correlation):  # pixels that tell nothing are left out
-        args = (images, references, optics, of_class, fine_rotations)
-        radius = radius_of(*args, radius, _ERROR_NAT)
     source = references.source(
-        of_class, fine_rotations, seen, optics, radius, uses=len(begin) * children
-    )
+        classes.repeat_interleave(children), fine_rotations, seen, optics, radius,
+        uses=len(begin) * children,
+    )  # fmt: skip
     group_begin = torch.searchsorted(image[begin], torch.arange(len(images) + 1))
     axis_A = grid.fine_axis_A()
     tries = Tries(

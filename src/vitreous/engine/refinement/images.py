@@ -46,8 +46,8 @@ class View:
         Pixels that are summed.
     scored
         Pixels that are scored; the same unless a resolution limit says otherwise.
-    coarse_radius
-        Radius of the first pass.
+    coarse_radius, fine_radius
+        Of the pixels that the first and the second pass compare.
     sigma2
         ``s``, noise power per component, by shells of the images; never 0.
     model_shell
@@ -61,6 +61,7 @@ class View:
     disc: Disc
     scored: Disc
     coarse_radius: int
+    fine_radius: int
     sigma2: Float[Tensor, " s"]
     model_shell: Int64[Tensor, " s"]
 
@@ -180,8 +181,8 @@ def view(data: Data, state: State, settings: Settings, model: Model, group: int)
     least = float(sigma2[sigma2 > 0].min()) if bool((sigma2 > 0).any()) else 1.0
     sigma2 = sigma2.clamp(min=least)
     return View(
-        group, box, pixel_A, scale, disc(size // 2), disc(likely // 2), coarse // 2, sigma2,
-        model_shell,
+        group, box, pixel_A, scale, disc(size // 2), disc(likely // 2), coarse // 2, likely // 2,
+        sigma2, model_shell,
     )  # fmt: skip
 
 
