@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -185,12 +185,11 @@ def _volume(page: Page) -> dict[str, Any]:
     }
 
 
-def _in_page(browser: Browser, url: str, what: Any) -> dict[str, Any]:  # noqa: ANN401 - a function of a page
+def _in_page(browser: Browser, url: str, what: Callable[[Page], dict[str, Any]]) -> dict[str, Any]:
     with _page(browser) as page:
         page.goto(url)
         page.locator(".list .job").first.wait_for()
-        found: dict[str, Any] = what(page)
-    return found
+        return what(page)
 
 
 @contextmanager
