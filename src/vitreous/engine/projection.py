@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,12 +16,12 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import grids
+from vitreous.engine.keeping import keep_small
 from vitreous.engine.kernels import packed, symmetrise
 from vitreous.engine.kernels import slices as kernels
 
 if TYPE_CHECKING:
     from vitreous.engine.refinement.disc import Disc
-_KEPT = 2**24  # voxels: larger corrections are made anew each time
 
 
 @dataclass(frozen=True)
@@ -345,10 +344,10 @@ def gridding_correction(array: Float[Tensor, "*zyx"], side: int) -> Float[Tensor
     side
         Side of the padded box, in pixels.
     """
-    make = _kept_correction if array.numel() <= _KEPT else _correction
-    return make(tuple(array.shape), array.dtype, array.device, side)
+    return _correction(tuple(array.shape), array.dtype, array.device, side)
 
 
+@keep_small(2)
 def _correction(
     shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, side: int
 ) -> Float[Tensor, "*zyx"]:
@@ -357,10 +356,3 @@ def _correction(
     if len(shape) == 3:
         total = total + axes[0][:, None, None] ** 2
     return total.sqrt_().div_(side).sinc_().square_()
-
-
-@lru_cache(maxsize=2)
-def _kept_correction(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, side: int
-) -> Tensor:
-    return _correction(shape, dtype, device, side)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vitreous.engine import fourier, grids
+from vitreous.engine.keeping import keep_small
 from vitreous.engine.projection import (
     Accumulator,
     gridding_correction,
     padded_side,
 )
 
-_KEPT = 2**24  # voxels: larger windows are made anew each time
 _BLOB_RADIUS = 3.8  # grid steps, whatever the padding
 
 
@@ -191,13 +190,13 @@ def from_transform(
 
 def soft_sphere(volume: Float[Tensor, "*zyx"], edge_px: float = 3) -> Float[Tensor, "*zyx"]:
     """Fade a map to the mean outside, over `edge_px` beyond the largest sphere that fits."""
-    make = _kept_outside if volume.numel() <= _KEPT else _outside
-    outside = make(tuple(volume.shape), volume.dtype, volume.device, edge_px)
+    outside = _outside(tuple(volume.shape), volume.dtype, volume.device, edge_px)
     total = outside.sum(dtype=torch.float64)
     background = (outside * volume).sum(dtype=torch.float64) / total.clamp(min=1e-9)
     return torch.lerp(volume, background.to(volume.dtype), outside)
 
 
+@keep_small(2)
 def _outside(
     shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, edge_px: float
 ) -> Float[Tensor, "*zyx"]:
@@ -208,13 +207,6 @@ def _outside(
         radius2 = radius2 + axes[0][:, None, None].to(dtype) ** 2
     depth = radius2.sqrt_().sub_(shape[-1] // 2).div_(edge_px).clamp_(0, 1)
     return depth.mul_(math.pi).cos_().mul_(-0.5).add_(0.5)
-
-
-@lru_cache(maxsize=2)
-def _kept_outside(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, edge_px: float
-) -> Tensor:
-    return _outside(shape, dtype, device, edge_px)
 
 
 def noise_power(sums: Accumulator) -> Float[Tensor, " s"]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.engine import filtering, masking
+from vitreous.engine.keeping import keep_small
 from vitreous.engine.refinement.settings import Helix, Settings
 from vitreous.errors import InputError
 
@@ -105,24 +105,15 @@ def solvent_mask(
     box, ndim, edge = like.shape[-1], like.ndim, settings.solvent.edge_px
     diameter_A = settings.solvent.diameter_A
     radius = diameter_A / (2 * pixel_size_A) if diameter_A > 0 else (box - edge) / 2
-    mask = _sphere(box, ndim, radius, edge).to(like.device)
+    mask = _sphere(tuple(like.shape), radius, edge).to(like.device)
     if settings.helix.is_helix and ndim == 3:
         mask = mask * _tube(box, settings.helix, edge, pixel_size_A).to(mask)
     return mask.to(like)
 
 
-_KEPT = 2**24  # voxels: larger masks are made anew each time
-
-
-def _sphere(box: int, ndim: int, radius_px: float, edge_px: float) -> Float[Tensor, "*zyx"]:
-    """Return a soft sphere, which is the same for both halves and in all iterations."""
-    make = _kept_sphere if box**ndim <= _KEPT else masking.sphere
-    return make(box, ndim, radius_px, edge_px)
-
-
-@lru_cache(maxsize=1)
-def _kept_sphere(box: int, ndim: int, radius_px: float, edge_px: float) -> Tensor:
-    return masking.sphere(box, ndim, radius_px, edge_px)
+@keep_small(1)  # the same for both halves and in all iterations
+def _sphere(shape: tuple[int, ...], radius_px: float, edge_px: float) -> Float[Tensor, "*zyx"]:
+    return masking.sphere(shape[-1], len(shape), radius_px, edge_px)
 
 
 def _tube(box: int, helix: Helix, edge_px: float, pixel_size_A: float) -> Float[Tensor, "1 y x"]:

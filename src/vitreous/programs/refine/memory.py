@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from dataclasses import dataclass
 
 from vitreous.distributed.memory import available_bytes
@@ -18,7 +16,6 @@ _MOST_CHUNK = GIB
 _WORKING = GIB  # blocks of scores, lists of poses, slices of the first pass
 _WORKING_ON_CARD = 4 * GIB  # tables of slices, scores that are sorted
 _MOST_ON_CARD = 8 * GIB
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -104,21 +101,6 @@ def chunk_on_card(settings: Settings, box_px: int, free_bytes: int) -> int:
             "fewer classes or smaller boxes, or switch the cards off (use_gpu=No)."
         )
     return min(_MOST_ON_CARD, max(_LEAST_CHUNK, left // 2))
-
-
-def keep_what_is_freed() -> None:
-    """Keep up to a GiB of freed memory for the arrays of the next step.
-
-    Grids and blocks of images come and go many times an iteration. Memory that goes back to the
-    system in between comes again as pages that have to be cleared, a tenth of the time of a
-    refinement of few particles.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, GIB)
 
 
 def _points(settings: Settings, box_px: int) -> int:

@@ -28,7 +28,6 @@ from vitreous.programs.refine.start import Refinement, begin
 def refine(options: RefineOptions, run: Run) -> tuple[Refinement, State] | None:
     """Run all iterations; return the refinement and where it ended, on the first rank only."""
     torch.set_num_threads(max(1, run.n_threads))
-    memory.keep_what_is_freed()
     with Team(run.rank, run.n_ranks, on_wait=run.check_abort) as team, ExitStack() as until:
         if team.leads:
             return _lead(options, run, team, until)
