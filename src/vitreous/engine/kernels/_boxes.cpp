@@ -9,14 +9,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace nb = nanobind;
+#include "_isa.h"
 
-// One copy of a function per instruction set, chosen by the loader.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
-#define EVERY_ISA __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define EVERY_ISA
-#endif
+namespace nb = nanobind;
 
 namespace {
 
