@@ -7,6 +7,7 @@ import "./styles/job.css";
 import "./styles/forms.css";
 import "./styles/pictures.css";
 import "./styles/dialog.css";
+import "./styles/low.css";
 
 import { mount } from "svelte";
 

@@ -78,6 +78,26 @@ def test_at_200_percent_everything_can_be_reached(window):
         assert page.evaluate("document.documentElement.scrollWidth") <= 640
 
 
+def test_at_200_percent_at_least_half_of_the_window_can_be_form(window):
+    page = window(width=640, height=400)
+    steps.go(page, "#/new/refine3d")
+    page.get_by_role("tab", name="Optimisation").click()
+    page.locator("[data-option=mask_diameter_A]").wait_for()
+    seen = page.evaluate(
+        """() => {
+          const main = document.getElementById("main");
+          const form = main.querySelector(".form");
+          main.scrollTop += form.getBoundingClientRect().top - main.getBoundingClientRect().top;
+          const foot = main.querySelector(".foot").getBoundingClientRect();
+          return foot.top - Math.max(form.getBoundingClientRect().top, main.offsetTop);
+        }"""
+    )
+    assert seen >= 200
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_in_viewport()
+    steps.go(page, "#/new/import")
+    expect(page.get_by_role("heading", level=1, name="Import")).to_be_in_viewport()
+
+
 def test_a_read_only_window_has_nothing_that_writes(window, gui):
     page = window(gui.read_only_url)
     expect(page.locator(".status")).to_contain_text("Read-only")
