@@ -32,7 +32,9 @@ def project(tmp_path_factory):
     path = made.job(2).path
     (path / "run.out").write_text("line 1\nümlaut\nline 3\n")
     results = {
-        "headline": [{"name": "n", "label": "Particles", "value": 7, "unit": ""}],
+        "headline": [
+            {"name": name, "label": "Particles", "value": 7, "unit": ""} for name in "nopq"
+        ],
         "plots": [{"name": "curve", "kind": "line", "title": "A curve", "axes": {}, "data": "x"}],
     }
     (path / "results.json").write_text(json.dumps(results))
@@ -152,7 +154,8 @@ def test_the_list_of_jobs(client):
     assert second["alias"] == "good"
     assert second["inputs"] == [1]
     assert second["outputs"] == [3]
-    assert second["headline"] == [{"name": "n", "label": "Particles", "value": 7, "unit": ""}]
+    assert second["headline"][0] == {"name": "n", "label": "Particles", "value": 7, "unit": ""}
+    assert len(second["headline"]) == 3
     assert {row["status"] for row in rows} == {"Succeeded"}
     assert third["ended"]
     assert not third["waits_for_you"]
@@ -165,6 +168,7 @@ def test_one_job(client):
     assert told["output_nodes"][0]["count"] == 1
     assert told["output_nodes"][0]["used_by"] == [3]
     assert {"continue", "overwrite", "delete", "clean", "mark"} <= set(told["can"])
+    assert [one["name"] for one in told["headline"]] == list("nopq")
     options = {one["name"]: one for one in told["options"]}
     assert options["executable"]["changed"]
     assert client.get("/api/jobs/77").status_code == 404

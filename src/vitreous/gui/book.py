@@ -201,7 +201,7 @@ def _make(
         started=known.get("started") or None,
         ended=row["since"] if over else None,
         progress=row["progress"],
-        headline=[_headline(one) for one in row["headline"][:_HEADLINES]],
+        headline=[headline(one) for one in row["headline"][:_HEADLINES]],
         n_warnings=row["warnings"],
         inputs=list(neighbours[0]),
         outputs=list(neighbours[1]),
@@ -210,7 +210,8 @@ def _make(
     return dict(made.__dict__)
 
 
-def _headline(one: Mapping[str, Any]) -> dict[str, Any]:
+def headline(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a number that a job hands in, as pages show it."""
     name = str(one.get("name", ""))
     value = one.get("value")
     return {

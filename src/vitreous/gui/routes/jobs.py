@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from vitreous.actions import Job, failures, report
 from vitreous.actions.planning import REFINEMENTS
 from vitreous.errors import InputError, Problem
+from vitreous.gui.book import headline
 from vitreous.gui.context import Here, Server
 from vitreous.gui.models.common import Json
 from vitreous.gui.models.forms import Check
@@ -65,8 +66,9 @@ def get_job(server: Here, n: int) -> JobDetail:
         job.path, Status(row["status"]), row["reason"], goes_on=row["word"] in _GO_ON
     )
     job_type = report.job_type_of(process.type_label)
+    headlines = [headline(one) for one in told["headline"]]  # a row has only the first of them
     return JobDetail(
-        **row,
+        **row | {"headline": headlines},
         folder=str(job.path),
         about=job_type.title if job_type else "",
         options=[OptionRow(**_plain(one)) for one in told["options"]],
