@@ -59,6 +59,13 @@ describe("layout", () => {
     expect(layout.span(top, top + layout.view)[1]).toBe(2_000_000);
     expect(layout.top(layout.scrollFor(123_456))).toBeCloseTo(123_456, 0);
   });
+  it("gives larger letters more room", () => {
+    const [usual, large] = [10, 15].map((rem) => new Layout(100, 800, 600, 100, 1, 3, rem));
+    expect(large?.stepY).toBeGreaterThan(usual?.stepY ?? 0);
+    expect(large?.type.font).toContain("16.5px");
+    expect(usual?.type.perLine(112)).toBe(3);
+    expect(large?.type.perLine(112)).toBe(2);
+  });
   it("tells what a frame touches", () => {
     const layout = new Layout(100, 700, 600, 100, 1, 0);
     const [a, b] = [layout.box(0), layout.box(layout.across + 1)];

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 
 import { panelsOf } from "../src/plots/data";
-import { crossing, logTicks, plainTicks, resolutionTicks, tickText } from "../src/plots/ranges";
+import {
+  crossing,
+  isCounting,
+  logTicks,
+  plainTicks,
+  resolutionTicks,
+  tickText,
+} from "../src/plots/ranges";
 
 describe("plots", () => {
   it("share what panels do not say, and keep gaps", () => {
@@ -34,6 +41,15 @@ describe("ticks", () => {
     expect(plainTicks([0, 8000], 5)).toEqual([0, 2000, 4000, 6000, 8000]);
     expect(plainTicks([-0.1, 1], 4)).toEqual([0, 0.5, 1]);
     expect(logTicks([500, 20000])).toEqual([500, 1000, 2000, 5000, 10000, 20000]);
+  });
+
+  it("of counts are whole numbers", () => {
+    expect(isCounting([[0, 3, null], [7]])).toBe(true);
+    expect(isCounting([[0, 0.5]])).toBe(false);
+    expect(plainTicks([0, 10], 4)).toEqual([0, 2.5, 5, 7.5, 10]);
+    expect(plainTicks([0, 10], 4, true)).toEqual([0, 5, 10]);
+    expect(plainTicks([0, 2.1], 6, true)).toEqual([0, 1, 2]);
+    expect(plainTicks([0, 1.06], 4, true)).toEqual([0, 1]);
   });
 
   it("of resolution axes are in Å and never crowded", () => {

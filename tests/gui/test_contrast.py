@@ -49,6 +49,7 @@ def control_pairs() -> list[tuple[str, str]]:
     marks = [name for name in LIGHT if re.fullmatch(r"fam-[\w-]+|c-\d", name)]
     marks += ["control-line", "focus", "ink-off"]
     pairs = [(mark, ground) for mark in marks for ground in ("bg", "surface", "surface-2")]
+    pairs.append(("focus-image", "canvas-image"))
     return pairs + [(f"sel-{n}", "canvas-image") for n in range(1, 7)]
 
 

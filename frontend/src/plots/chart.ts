@@ -1,10 +1,12 @@
 /** Curves, points and bars on a uPlot, drawn as the design asks. */
 import uPlot from "uplot";
 
-import { DASHES, inks, ramp, rem, type Inks } from "./colours";
+import { rem } from "../lib/rem";
+import { DASHES, inks, ramp, type Inks } from "./colours";
 import { axisTitle, isResolution, type Axis, type Curves, type Series } from "./data";
 import {
   crossing,
+  isCounting,
   logTicks,
   plainTicks,
   rangesOf,
@@ -75,6 +77,7 @@ function axis(curves: Curves, which: "x" | "y", colours: Inks, range: Range): uP
   const one = curves[which];
   const labels = which === "x" ? curves.series.find((series) => series.labels)?.labels : null;
   const unit = rem();
+  const isWhole = isCounting(curves.series.map((series) => series[which]));
   return {
     scale: which,
     side: which === "x" ? 2 : 3,
@@ -89,7 +92,7 @@ function axis(curves: Curves, which: "x" | "y", colours: Inks, range: Range): uP
     grid: { show: which === "y", stroke: colours.grid, width: 1 },
     ticks: { show: which === "x", stroke: colours.axis, width: 1, size: 4 },
     border: { show: true, stroke: colours.axis, width: 1 },
-    splits: (plot) => splits(plot, one, which, range, labels ?? null),
+    splits: (plot) => splits(plot, one, which, range, labels ?? null, isWhole),
     values: (_plot, ticks) =>
       ticks.map((tick) => (labels ? short(labels[tick]) : tickText(one, tick))),
   };
@@ -112,16 +115,17 @@ function splits(
   which: "x" | "y",
   range: Range,
   labels: string[] | null,
+  isWhole: boolean,
 ): number[] {
   const pixels =
     which === "x" ? plot.over.clientWidth || plot.width : plot.over.clientHeight || plot.height;
-  const most = Math.max(2, Math.floor(pixels / (which === "x" ? 54 : 44)));
+  const most = Math.max(2, Math.floor(pixels / (which === "x" ? 54 : 30)));
   if (labels) {
     const step = Math.max(1, Math.ceil(labels.length / most));
     return labels.map((_, place) => place).filter((place) => place % step === 0);
   }
   if (isResolution(one)) return resolutionTicks(range, most);
-  return one.log ? logTicks(range) : plainTicks(range, Math.min(6, most));
+  return one.log ? logTicks(range) : plainTicks(range, Math.min(6, most), isWhole);
 }
 
 function drawn(curves: Curves, series: Series, place: number, colours: Inks): uPlot.Series {

@@ -1,4 +1,5 @@
 /** Colours of plots: those of the style sheet, and the ramps of ordered data. */
+import { rem } from "../lib/rem";
 
 export type Inks = {
   ink: string;
@@ -25,11 +26,6 @@ export function inks(element: Element): Inks {
     curves: [1, 2, 3, 4, 5, 6, 7, 8].map((n) => get(`--c-${n}`)),
     font: `${Math.round(rem() * 1.1)}px ${get("--font") || "sans-serif"}`,
   };
-}
-
-/** Pixels of one rem of ours: a tenth of the text size. */
-export function rem(): number {
-  return parseFloat(getComputedStyle(document.documentElement).fontSize);
 }
 
 /** Dashes that tell curves apart without colour. */

@@ -63,19 +63,25 @@ export function resolutionTicks([low, high]: Range, most: number): number[] {
   return ticks.reverse();
 }
 
-/** Round ticks of a plain axis, three to six of them. */
-export function plainTicks([low, high]: Range, most: number): number[] {
+/** Round ticks of a plain axis, three to six of them; whole numbers where only those can be. */
+export function plainTicks([low, high]: Range, most: number, isWhole = false): number[] {
   const span = high - low;
   if (!(span > 0)) return [low];
   const rough = span / Math.max(1, most);
-  const power = 10 ** Math.floor(Math.log10(rough));
+  const power = 10 ** Math.max(Math.floor(Math.log10(rough)), isWhole ? 0 : -Infinity);
+  const steps = [1, 2, 2.5, 5, 10].map((one) => one * power);
   const step =
-    [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => span / one <= most) ?? span;
+    steps.find((one) => span / one <= most && !(isWhole && one % 1 !== 0)) ?? Math.ceil(span);
   const ticks: number[] = [];
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) {
     ticks.push(Math.abs(at) < step * 1e-9 ? 0 : Number(at.toPrecision(12)));
   }
   return ticks;
+}
+
+/** Whether an axis counts: all its values are whole numbers. */
+export function isCounting(values: readonly Numbers[]): boolean {
+  return values.every((list) => list.every((one) => one === null || Number.isInteger(one)));
 }
 
 /** Powers of ten, with 2 and 5 where there is room. */

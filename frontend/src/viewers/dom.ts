@@ -1,4 +1,5 @@
 /** Making elements without a framework. */
+import { rem } from "../lib/rem";
 import { ICONS, type IconName, type Stroke } from "../widgets/icons";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -44,12 +45,14 @@ export interface Paper {
 }
 
 /** Clear a canvas to its width on the page, sharp on dense screens; null while it is not shown.
- *  `ink` gives the value of a colour or font of the theme. */
+ *  Lengths are tenths of a rem, pixels at the usual text size; `ink` gives the value of a colour or
+ *  font of the theme. */
 export function paper(canvas: HTMLCanvasElement, height: number): Paper | null {
-  const width = canvas.clientWidth;
+  const unit = rem() / 10;
+  const width = canvas.clientWidth / unit;
   const context = canvas.getContext("2d");
   if (!context || width === 0) return null;
-  const ratio = Math.min(2, devicePixelRatio || 1);
+  const ratio = Math.min(2, devicePixelRatio || 1) * unit;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   context.scale(ratio, ratio);

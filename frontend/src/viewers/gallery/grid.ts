@@ -5,13 +5,24 @@ import type { Tile } from "./sheets";
 const TALLEST = 12_000_000;
 const GAP = 6;
 const PAD = 8;
-const LINE = 15;
-const FONT = '11px "Segoe UI", "Liberation Sans", system-ui, sans-serif';
-const BOLD = `600 ${FONT}`;
+const FACES = '"Segoe UI", "Liberation Sans", system-ui, sans-serif';
 
-/** How many labels stand side by side under an image. */
-function perLine(width: number): number {
-  return Math.max(1, Math.floor(width / 37));
+/** Letters and lines of labels, which follow the text size of the page. */
+class Type {
+  readonly font: string;
+  readonly bold: string;
+  readonly line: number;
+
+  constructor(private readonly rem: number) {
+    this.font = `${1.1 * rem}px ${FACES}`;
+    this.bold = `600 ${this.font}`;
+    this.line = Math.round(1.5 * rem);
+  }
+
+  /** How many labels stand side by side under an image. */
+  perLine(width: number): number {
+    return Math.max(1, Math.floor(width / (3.7 * this.rem)));
+  }
 }
 
 export type Box = { x: number; y: number; width: number; height: number };
@@ -26,6 +37,7 @@ export class Layout {
   readonly stepY: number;
   readonly pictureHeight: number;
   readonly height: number;
+  readonly type: Type;
   private readonly left: number;
 
   constructor(
@@ -35,7 +47,10 @@ export class Layout {
     wanted: number,
     aspect: number,
     readonly nLabels: number,
+    /** The unit of text: CSS pixels in a rem. */
+    rem = 10,
   ) {
+    this.type = new Type(rem);
     const room = width - 2 * PAD + GAP;
     this.across = Math.max(1, Math.floor(room / (wanted + GAP)));
     const share = Math.floor(room / this.across) - GAP;
@@ -43,10 +58,10 @@ export class Layout {
     const few = Math.min(2 * wanted, Math.floor(room / Math.max(1, n)) - GAP);
     const size = n < this.across ? few : share;
     this.size = size;
-    const labelLines = Math.ceil(nLabels / perLine(size));
+    const labelLines = Math.ceil(nLabels / this.type.perLine(size));
     this.pictureHeight = Math.round(size * Math.min(1, aspect));
     this.stepX = size + GAP;
-    this.stepY = this.pictureHeight + GAP + (nLabels > 0 ? labelLines * LINE + 2 : 0);
+    this.stepY = this.pictureHeight + GAP + (nLabels > 0 ? labelLines * this.type.line + 2 : 0);
     this.lines = Math.ceil(n / this.across);
     const used = Math.min(n, this.across) * this.stepX - GAP;
     this.left = n < this.across ? PAD : Math.max(PAD, Math.floor((width - used) / 2));
@@ -157,28 +172,29 @@ export function draw(
   const [first, end] = layout.span(top, top + layout.view);
   for (let place = first; place < end; place += 1) {
     const box = layout.box(place);
-    one(context, { ...box, y: box.y - top }, shown(place), palette, isFocused);
+    one(context, layout.type, { ...box, y: box.y - top }, shown(place), palette, isFocused);
   }
 }
 
 function one(
   context: CanvasRenderingContext2D,
+  type: Type,
   box: Box,
   shown: Shown,
   palette: Palette,
   isFocused: boolean,
 ): void {
   picture(context, box, shown.tile);
-  if (shown.type > 0) frame(context, box, shown.type, palette);
-  context.font = FONT;
+  if (shown.type > 0) frame(context, type, box, shown.type, palette);
+  context.font = type.font;
   if (box.width >= 56) {
     const width = context.measureText(shown.number).width;
     context.fillStyle = "rgb(20 24 26 / 0.55)";
-    context.fillRect(box.x + box.width - width - 8, box.y + 3, width + 6, 15);
+    context.fillRect(box.x + box.width - width - 8, box.y + 3, width + 6, type.line);
     context.fillStyle = "#e4e8ea";
     context.fillText(shown.number, box.x + box.width - width - 5, box.y + 4.5);
   }
-  labels(context, box, shown.labels);
+  labels(context, type, box, shown.labels);
   if (shown.isCurrent) {
     context.strokeStyle = "#ffffff";
     context.lineWidth = isFocused ? 2 : 1;
@@ -210,28 +226,40 @@ function picture(context: CanvasRenderingContext2D, box: Box, tile: Tile | null)
 }
 
 /** A frame with the digit of its type: never told by colour alone. */
-function frame(context: CanvasRenderingContext2D, box: Box, type: number, palette: Palette): void {
+function frame(
+  context: CanvasRenderingContext2D,
+  { bold, line }: Type,
+  box: Box,
+  type: number,
+  palette: Palette,
+): void {
   const colour = palette.types[type] ?? "#fff";
   context.strokeStyle = colour;
   context.lineWidth = 2.5;
   context.strokeRect(box.x + 0.5, box.y + 0.5, box.width - 1, box.height - 1);
   context.fillStyle = colour;
-  context.fillRect(box.x - 0.5, box.y - 0.5, 17, 17);
+  context.fillRect(box.x - 0.5, box.y - 0.5, line + 2, line + 2);
   context.fillStyle = palette.onType;
-  context.font = BOLD;
-  context.fillText(String(type), box.x + 5, box.y + 3);
+  context.font = bold;
+  const text = String(type);
+  context.fillText(text, box.x + (line + 1 - context.measureText(text).width) / 2, box.y + 3);
 }
 
 /** Values under an image: as many in a line as fit, the first one bold. */
-function labels(context: CanvasRenderingContext2D, box: Box, texts: readonly string[]): void {
-  const most = perLine(box.width);
+function labels(
+  context: CanvasRenderingContext2D,
+  type: Type,
+  box: Box,
+  texts: readonly string[],
+): void {
+  const most = type.perLine(box.width);
   texts.forEach((text, place) => {
     const [line, column] = [Math.floor(place / most), place % most];
     const inLine = Math.min(most, texts.length - line * most);
     const width = box.width / inLine;
-    context.font = place === 0 ? BOLD : FONT;
+    context.font = place === 0 ? type.bold : type.font;
     context.fillStyle = place === 0 ? "#ffffff" : "#d3d8da";
-    const y = box.y + box.height + 3 + line * LINE;
+    const y = box.y + box.height + 3 + line * type.line;
     const size = Math.min(width - 3, context.measureText(text).width);
     const at = [0, 0.5, 1][column === 0 ? 0 : column === inLine - 1 ? 2 : 1] ?? 0;
     const x = box.x + column * width + at * (width - size) + (at === 0 ? 1 : -1);

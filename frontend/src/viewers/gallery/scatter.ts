@@ -1,4 +1,5 @@
 /** A plot of two columns on which images are chosen with a lasso. */
+import { rem } from "../../lib/rem";
 import { make, paper } from "../dom";
 import { isIn, part, scaleOf, ticks, tickWords, type Scale } from "./axes";
 import type { Gallery } from "./gallery";
@@ -190,9 +191,15 @@ export function scatter(gallery: Gallery): HTMLElement {
     context.globalAlpha = 1;
   }
 
+  /** Where the pointer is, in the units of the drawing. */
+  function place(event: PointerEvent): [number, number] {
+    const unit = rem() / 10;
+    return [event.offsetX / unit, event.offsetY / unit];
+  }
+
   function choose(takesOut: boolean): void {
     const found = scales();
-    const width = canvas.clientWidth;
+    const width = (10 * canvas.clientWidth) / rem();
     if (!found || lasso.length < 3) return;
     const every = Math.ceil(lasso.length / 80);
     const polygon = lasso.filter((_, n) => n % every === 0);
@@ -205,12 +212,12 @@ export function scatter(gallery: Gallery): HTMLElement {
 
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
-    lasso = [[event.offsetX, event.offsetY]];
+    lasso = [place(event)];
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
     if (lasso.length === 0 || !canvas.hasPointerCapture(event.pointerId)) return;
-    lasso.push([event.offsetX, event.offsetY]);
+    lasso.push(place(event));
     soon();
   });
   canvas.addEventListener("pointerup", (event) => {

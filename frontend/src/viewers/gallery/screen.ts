@@ -1,4 +1,5 @@
 /** The window on the images: how they are laid out, what is drawn and asked for as it scrolls. */
+import { rem } from "../../lib/rem";
 import { make } from "../dom";
 import type { Gallery } from "./gallery";
 import { draw, Layout, paletteOf, type Palette } from "./grid";
@@ -41,11 +42,19 @@ export class Screen {
     const { size, labels } = this.gallery.settings;
     const narrow = this.gallery.options.isCompact ? Math.min(size, 128) : size;
     const n = this.gallery.shown.length;
-    let layout = new Layout(n, width, this.scroll.clientHeight, narrow, aspect, labels.length);
+    let layout = new Layout(
+      n,
+      width,
+      this.scroll.clientHeight,
+      narrow,
+      aspect,
+      labels.length,
+      rem(),
+    );
     if (this.gallery.options.isCompact) {
       const most = 440;
       this.scroll.style.height = `${Math.min(most, Math.max(120, layout.height))}px`;
-      layout = new Layout(n, width, this.scroll.clientHeight, narrow, aspect, labels.length);
+      layout = new Layout(n, width, this.scroll.clientHeight, narrow, aspect, labels.length, rem());
     }
     this.layout = layout;
     this.space.style.height = `${Math.max(0, layout.tall - layout.view)}px`;

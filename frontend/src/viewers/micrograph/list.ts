@@ -1,4 +1,5 @@
 /** The micrographs beside the picture: which go on, how many picks each has, how good it is. */
+import { rem } from "../../lib/rem";
 import { icon, make } from "../dom";
 import type { Micrograph } from "./api";
 import type { Picker } from "./picker";
@@ -160,7 +161,7 @@ export class MicrographList {
   }
 
   private get rowHeight(): number {
-    return ROW_REM * parseFloat(getComputedStyle(document.documentElement).fontSize);
+    return ROW_REM * rem();
   }
 
   private reveal(row: number): void {

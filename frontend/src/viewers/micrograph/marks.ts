@@ -1,4 +1,5 @@
 /** Marks of picks: rings stamped from prepared ones, which is what keeps thousands fast. */
+import { rem } from "../../lib/rem";
 import type { View } from "./view";
 
 export type Ring = {
@@ -107,7 +108,7 @@ function strokes(context: CanvasRenderingContext2D, ring: Ring, radius: number):
   context.strokeStyle = ring.colour;
   context.stroke();
   if (ring.sign && radius >= 9) {
-    context.font = `600 ${Math.min(13, radius)}px sans-serif`;
+    context.font = `600 ${Math.min(1.3 * rem(), radius)}px sans-serif`;
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.lineWidth = 3;

@@ -1,4 +1,5 @@
 /** The picture with its marks: two canvases, one over the other. */
+import { rem } from "../../lib/rem";
 import { make } from "../dom";
 import { isManual, PLAIN } from "./colours";
 import { drawLines, Marks, type Ring } from "./marks";
@@ -174,18 +175,22 @@ export class Stage {
     const { ruler, view } = picker;
     if (ruler) {
       drawLines(over, view, ratio, [[ruler.x0, ruler.y0, ruler.x1, ruler.y1]], "#ffd24a");
+      const unit = (ratio * rem()) / 10;
       const at = view.toScreen(ruler.x1, ruler.y1);
       const text = lengthText(ruler, picker.pixelSize_A);
-      over.font = `600 ${12 * ratio}px sans-serif`;
-      const wide = over.measureText(text).width + 12 * ratio;
+      over.font = `600 ${12 * unit}px sans-serif`;
+      const wide = over.measureText(text).width + 12 * unit;
       const right = Math.min((view.width - 4) * ratio - wide, (at.x + 10) * ratio);
-      const top = Math.min((view.height - 26) * ratio, Math.max(4 * ratio, (at.y - 28) * ratio));
+      const top = Math.min(
+        view.height * ratio - 26 * unit,
+        Math.max(4 * ratio, at.y * ratio - 28 * unit),
+      );
       over.fillStyle = "rgb(18 22 24 / 0.82)";
-      over.fillRect(right, top, wide, 22 * ratio);
+      over.fillRect(right, top, wide, 22 * unit);
       over.fillStyle = "#fff";
       over.textBaseline = "middle";
       over.textAlign = "left";
-      over.fillText(text, right + 6 * ratio, top + 11 * ratio);
+      over.fillText(text, right + 6 * unit, top + 11 * unit);
     }
     if (picker.hasCross && picker.pointer) {
       const { x, y } = picker.pointer;

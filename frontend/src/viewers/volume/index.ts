@@ -85,7 +85,7 @@ export function mount(element: HTMLElement, options: ViewerOptions): Viewer {
   function tell(): void {
     const voxel = slices.voxel;
     readout.textContent = voxel
-      ? `x ${voxel.x}  y ${voxel.y}  z ${voxel.z}${voxel.value === null ? "" : `  ${voxel.value.toPrecision(3)}`}`
+      ? `x ${voxel.x}  y ${voxel.y}  z ${voxel.z}${voxel.value === null ? "" : `  value ${voxel.value.toPrecision(3)}`}`
       : "";
     root.dataset["state"] = JSON.stringify(state());
   }

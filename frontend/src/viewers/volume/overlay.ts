@@ -1,4 +1,5 @@
 /** What lies over the surface: scale bar, directions, symmetry axes. */
+import { rem } from "../../lib/rem";
 import type { components } from "../../api/schema";
 import type { Camera } from "./camera";
 
@@ -29,21 +30,20 @@ export function drawMarks(
   style: CSSStyleDeclaration,
 ): void {
   const value = (name: string): string => style.getPropertyValue(name).trim();
-  const cell = { width: width / marks.columns, height: height / marks.rows };
+  const unit = rem() / 10; // signs and letters follow the text size
+  const tall = height / unit;
+  const cell = { width: width / unit / marks.columns, height: tall / marks.rows };
+  context.save();
+  context.scale(unit, unit);
   const colours = { ink: value("--ink"), soft: value("--canvas") };
   context.font = `600 12px ${value("--font")}`;
   context.lineCap = "round";
   for (let row = 0; row < marks.rows; row++)
     for (let column = 0; column < marks.columns; column++)
       drawAxes(context, column * cell.width, row * cell.height, cell, camera, marks.axes, colours);
-  drawScale(context, height, cell, camera, marks, colours);
-  drawDirections(
-    context,
-    height,
-    camera,
-    [value("--c-2"), value("--c-7"), value("--c-5")],
-    colours,
-  );
+  drawScale(context, tall, cell, camera, marks, colours);
+  drawDirections(context, tall, camera, [value("--c-2"), value("--c-7"), value("--c-5")], colours);
+  context.restore();
 }
 
 type Size = { width: number; height: number };

@@ -2,9 +2,11 @@
 import { ask } from "../../api/client";
 import type { components } from "../../api/schema";
 import { make } from "../dom";
-import { type RampName, RAMPS, css, rampGradient } from "./colours";
+import { type RampName, css, rampGradient } from "./colours";
 import { Threshold } from "./histogram";
 import type { Mode, Model } from "./model";
+import { More } from "./more";
+import { button, option, press } from "./parts";
 import { HALF_COLOURS, type Stage } from "./stage";
 
 type NodeRow = components["schemas"]["NodeRow"];
@@ -13,12 +15,6 @@ const MODES: readonly [Mode, string][] = [
   ["slices", "Slices"],
   ["both", "Both"],
 ];
-const RAMP_NAMES: Readonly<Record<RampName, string>> = {
-  blue: "Blue to pale",
-  difference: "Blue, white, orange",
-  rainbow: "Rainbow",
-};
-
 export type Acts = {
   keep: () => void;
   redraw: () => void;
@@ -35,15 +31,12 @@ export class Panel {
   private readonly why = make("p", { class: "vol-why small" });
   private readonly toggles: [HTMLButtonElement, () => boolean, () => boolean, string][] = [];
   private readonly colour = make("select", { class: "in sm", label: "Colour by" });
-  private readonly other = make("select", { class: "in sm", label: "Add a map" });
   private readonly legend = make("div", { class: "vol-legend" });
   private readonly message = make("p", { class: "vol-message" });
-  private readonly more = make("div", { class: "vol-more" });
+  private readonly more: More;
   private readonly iterations = make("div", { class: "vol-iterations" });
   private readonly slider = make("input", { label: "Iteration" });
   private readonly iteration = make("output");
-  private readonly clip = make("input", { label: "Clip plane" });
-  private readonly orthographic: HTMLButtonElement;
   private known = "";
 
   constructor(
@@ -55,14 +48,8 @@ export class Panel {
       (value) => model.setThreshold(value),
       () => model.autoThreshold(),
     );
-    this.orthographic = this.button("Perspective", "Perspective, else orthographic (O)", () => {
-      stage.camera.isPerspective = !stage.camera.isPerspective;
-      model.kept.isPerspective = stage.camera.isPerspective;
-      acts.keep();
-      acts.redraw();
-    });
+    this.more = new More(model, stage, acts);
     this.fillTop();
-    this.fillMore();
     this.fillFoot();
     void this.offerMaps();
   }
@@ -86,9 +73,7 @@ export class Panel {
     const symmetry = model.scene?.symmetry ?? "";
     const axes = this.toggles.find(([button]) => button.dataset["vol"] === "axes")?.[0];
     if (axes) axes.textContent = model.scene?.axes.length ? `${symmetry} axes` : "Axes";
-    press(this.orthographic, this.stage.camera.isPerspective);
-    this.clip.value = String(Math.round(this.stage.camera.clip * 100));
-    this.clip.style.setProperty("--v", `${this.clip.value}%`);
+    this.more.show();
     this.offerColours();
     this.writeLegend();
     this.writeIterations();
@@ -101,48 +86,39 @@ export class Panel {
     const { acts, model, stage } = this;
     const modes = make("div", { class: "group" });
     for (const [mode, name] of MODES) {
-      const button = this.button(name, "", () => {
+      const made = button(name, "", () => {
         model.kept.mode = mode;
         acts.keep();
         acts.redraw();
       });
-      this.modes.set(mode, button);
-      modes.append(button);
+      this.modes.set(mode, made);
+      modes.append(made);
     }
     const views = make("div", { class: "group" });
     for (const axis of ["x", "y", "z"] as const) {
       const title = `Look along ${axis} (${axis.toUpperCase()})`;
       views.append(
-        this.button(axis.toUpperCase(), title, () => {
+        button(axis.toUpperCase(), title, () => {
           stage.camera.look(axis);
           acts.redraw();
         }),
       );
     }
-    const reset = this.button("Reset", "Reset the view (0)", () => {
+    const reset = button("Reset", "Reset the view (0)", () => {
       stage.camera.reset();
       acts.redraw();
     });
-    const photograph = this.button("PNG", "Save a picture, twice as large", acts.photograph);
+    const photograph = button("PNG", "Save a picture, twice as large", acts.photograph);
     photograph.dataset["vol"] = "photograph";
-    const opener = this.button(
+    const opener = button(
       "More",
       "Perspective, clip plane, low-pass, dust, colours, another map",
       () => {
-        this.more.hidden = !this.more.hidden;
-        press(opener, !this.more.hidden);
+        this.more.element.hidden = !this.more.element.hidden;
+        press(opener, !this.more.element.hidden);
       },
     );
-    this.more.hidden = true;
-    const clip = make("label", { class: "vol-clip" }, "Clip", this.clip);
-    this.clip.type = "range";
-    this.clip.max = "100";
-    this.clip.addEventListener("input", () => {
-      stage.camera.clip = Number(this.clip.value) / 100;
-      acts.redraw();
-    });
-    if (!stage.renderer) for (const one of [this.orthographic, this.clip]) one.disabled = true;
-    this.more.append(this.orthographic, clip);
+    press(opener, false);
     this.top.append(modes, views, reset, opener, photograph);
   }
 
@@ -193,48 +169,7 @@ export class Panel {
     this.slider.addEventListener("change", () => this.goTo(Number(this.slider.value)));
     this.iterations.append(make("span", { text: "Iteration" }), this.slider, this.iteration);
     this.message.setAttribute("role", "status");
-    this.foot.append(this.message, this.legend, row, this.why, this.more, this.iterations);
-  }
-
-  private fillMore(): void {
-    const { acts, model, stage } = this;
-    const lowpass = number("Low-pass, Å", model.kept.lowpassA, (value) => {
-      model.kept.lowpassA = value;
-      acts.keep();
-      void model.reload();
-    });
-    const dust = number("Hide dust below, voxels", model.kept.dust, (value) => {
-      model.kept.dust = value;
-      acts.keep();
-      model.tidy();
-      acts.redraw();
-    });
-    const box = make("select", { class: "in sm", label: "Voxels" });
-    for (const side of [0, 64, 128, 192, 256, 384])
-      box.append(option(String(side), side === 0 ? "as fits" : String(side)));
-    box.value = String(model.kept.box);
-    box.addEventListener("change", () => {
-      model.kept.box = Number(box.value);
-      acts.keep();
-      void model.reload();
-    });
-    const ramp = make("select", { class: "in sm", label: "Colours" });
-    for (const name of Object.keys(RAMPS) as RampName[])
-      ramp.append(option(name, RAMP_NAMES[name]));
-    ramp.value = model.kept.ramp;
-    ramp.disabled = !stage.renderer;
-    ramp.addEventListener("change", () => {
-      const chosen = (Object.keys(RAMPS) as RampName[]).find((one) => one === ramp.value);
-      if (chosen) acts.ramp(chosen);
-    });
-    this.other.addEventListener("change", () => void model.add(this.other.value));
-    this.more.append(
-      lowpass,
-      dust,
-      make("label", {}, "Box shown", box),
-      make("label", {}, "Colours", ramp),
-      make("label", {}, "Add a map", this.other),
-    );
+    this.foot.append(this.message, this.legend, row, this.why, this.more.element, this.iterations);
   }
 
   private toggle(
@@ -245,20 +180,13 @@ export class Panel {
     why: string,
     act: () => unknown,
   ): HTMLButtonElement {
-    const button = this.button(text, "", () => {
+    const made = button(text, "", () => {
       act();
       this.acts.keep();
     });
-    button.dataset["vol"] = key;
-    this.toggles.push([button, isOn, isThere, why]);
-    return button;
-  }
-
-  private button(text: string, title: string, act: () => void): HTMLButtonElement {
-    const button = make("button", { class: "btn sm", text, title });
-    button.type = "button";
-    button.addEventListener("click", act);
-    return button;
+    made.dataset["vol"] = key;
+    this.toggles.push([made, isOn, isThere, why]);
+    return made;
   }
 
   /** Offer local resolution, and every map of the project. */
@@ -279,10 +207,7 @@ export class Panel {
     this.colour.replaceChildren(option("", "Plain"), ...local, ...(rest.length > 0 ? [group] : []));
     if (chosen && ![...own, ...rest].includes(chosen)) this.colour.append(option(chosen, chosen));
     this.colour.value = chosen;
-    const added = this.other.value;
-    this.other.replaceChildren(option("", "none"), ...rest.map((path) => option(path, path)));
-    this.other.value = added;
-    this.other.disabled = !this.stage.renderer;
+    this.more.offer(rest);
   }
 
   private maps: string[] = [];
@@ -355,22 +280,3 @@ export class Panel {
 
 const NO_WEBGL =
   "This browser draws no WebGL2: the server makes these pictures. Turning waits for them; the clip plane needs WebGL2.";
-
-function press(button: HTMLElement, isOn: boolean): void {
-  button.setAttribute("aria-pressed", String(isOn));
-}
-
-function option(value: string, text: string): HTMLOptionElement {
-  const made = make("option", { text });
-  made.value = value;
-  return made;
-}
-
-function number(name: string, value: number, onValue: (value: number) => void): HTMLElement {
-  const input = make("input", { class: "in sm", label: name });
-  input.type = "number";
-  input.min = "0";
-  input.value = String(value);
-  input.addEventListener("change", () => onValue(Math.max(0, Number(input.value) || 0)));
-  return make("label", {}, name, input);
-}
