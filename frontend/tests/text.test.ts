@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { FormOption } from "../src/api/types";
+import { contents } from "../src/lib/format";
 import { find, fits } from "../src/lib/fuzzy";
 import { parseJobStar, writeJobStar } from "../src/lib/jobstar";
 import { marked, settle, tail } from "../src/lib/log";
@@ -14,6 +15,15 @@ describe("filters", () => {
     );
     expect(find("", ["b", "a"], (one) => one)).toEqual(["b", "a"]);
   });
+});
+
+describe("what a file holds", () => {
+  it.each([
+    ["particles", 240, "240 particles"],
+    ["micrographs", 1, "1 micrograph"],
+    ["particle coordinates", 6, "coordinates of 6 micrographs"],
+    ["a map", null, "a map"],
+  ])("%s, %s", (what, n, text) => expect(contents(what, n)).toBe(text));
 });
 
 describe("logs", () => {

@@ -286,7 +286,7 @@ def test_a_selection_is_saved_and_the_job_goes_on(page, project):
     dialog = page.get_by_role("dialog", name=f"Save the selection in job {n}")
     dialog.get_by_label("What is saved").select_option("2")
     dialog.get_by_label("Re-centre the class averages").check()
-    expect(dialog).to_contain_text(f"1 classes, {COUNTS[3]} particles are saved")
+    expect(dialog).to_contain_text(f"Saves 1 class, {COUNTS[3]} particles.")
     dialog.get_by_role("button", name="Save", exact=True).click()
     steps.state(page, "Finished", timeout=60_000)
     folder = project.root / f"Select/job{n:03d}"

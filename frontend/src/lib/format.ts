@@ -87,6 +87,13 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${GROUPED.format(n)} ${n === 1 ? one : many}`;
 }
 
+/** What a file holds: "240 particles", "1 micrograph", "a map", "coordinates of 6 micrographs". */
+export function contents(what: string, n: number | null | undefined): string {
+  if (typeof n !== "number") return what;
+  if (what.endsWith("coordinates")) return `coordinates of ${count(n, "micrograph")}`;
+  return what.endsWith("s") ? count(n, what.slice(0, -1), what) : `${GROUPED.format(n)} ${what}`;
+}
+
 /** The label of a headline number after its value, in lower case: "1 optics group". */
 export function labelOf(value: unknown, label: string): string {
   const lower = label.toLowerCase();

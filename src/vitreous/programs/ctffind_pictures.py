@@ -95,7 +95,7 @@ def _by_value(
     run.plot(
         f"{name}_histogram",
         "histogram",
-        title,
+        f"{title.removesuffix(' of every micrograph')}, distribution",
         {
             "axes": {"x": axis, "y": {"label": "Micrographs", "unit": ""}},
             "series": [{"name": "", "edges": edges.tolist(), "counts": counts.tolist()}],

@@ -2,6 +2,7 @@
 import { address, ApiError, ask } from "../../api/client";
 import type { components } from "../../api/schema";
 import type { MadeJob } from "../../api/types";
+import { contents, count } from "../../lib/format";
 import { token } from "../../lib/random";
 import { make } from "../dom";
 import type { Gallery } from "./gallery";
@@ -46,14 +47,12 @@ export function askToSave(gallery: Gallery): void {
   const form = make("div", { class: "formrow" });
   function tellCount(): void {
     const images = counts.images[how.type] ?? 0;
-    const noun = isClasses ? "classes" : gallery.info.kind;
-    const parts = isClasses
-      ? `, ${(counts.particles[how.type] ?? 0).toLocaleString("en-US")} particles`
-      : "";
+    const parts = isClasses ? `, ${count(counts.particles[how.type] ?? 0, "particle")}` : "";
+    const what = isClasses
+      ? count(images, "class", "classes")
+      : contents(gallery.info.kind, images);
     told.textContent =
-      images === 0
-        ? "Nothing is selected, so there is nothing to save."
-        : `${images.toLocaleString("en-US")} ${noun}${parts} are saved.`;
+      images === 0 ? "Nothing is selected, so there is nothing to save." : `Saves ${what}${parts}.`;
     save.disabled = images === 0;
   }
   if (used.length > 1) {
@@ -78,14 +77,14 @@ export function askToSave(gallery: Gallery): void {
     );
     groups.disabled = !how.isRegrouped;
     form.append(
-      tick("Regroup the particles into about so many groups", how.isRegrouped, (on) => {
+      tick("Regroup the particles into about this many groups", how.isRegrouped, (on) => {
         how.isRegrouped = on;
         groups.disabled = !on;
       }),
       groups,
       tick("Re-centre the class averages", how.recentre, (on) => (how.recentre = on)),
       make("span", { class: "muted small", text: "2D averages, by their centre of mass" }),
-      make("span", { text: "At most so many particles of each class" }),
+      make("span", { text: "At most this many particles of each class" }),
       numberField("Most particles of a class", 0, (n) => (how.most = n), {
         min: 1,
         step: 1,

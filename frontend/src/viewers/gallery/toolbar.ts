@@ -64,7 +64,10 @@ function compact(gallery: Gallery): HTMLElement[] {
     reverse(gallery),
   ];
   if (info.iteration !== null) made.unshift(make("b", { text: `Iteration ${info.iteration}` }));
-  made.push(make("span", { class: "grow" }));
+  const below = gallery.settings.labels.map(titleOf).join(" · ");
+  const text = below ? `Below: ${below}` : "";
+  const title = below ? `Under each image: ${below}` : "";
+  made.push(make("span", { class: "grow cut muted small", text, title }));
   if (info.kind === "classes" && !options.isReadOnly) {
     made.push(button("Select classes", () => void selectInJob(gallery), { kind: "sm" }));
   }
