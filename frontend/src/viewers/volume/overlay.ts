@@ -146,7 +146,7 @@ function drawDirections(
   hues: readonly string[],
   { ink, soft }: Colours,
 ): void {
-  const [cx, cy, reach] = [42, height - 42, 24];
+  const [cx, cy, reach] = [42, height - 46, 24];
   const arms = DIRECTIONS.map((direction, k) => ({ to: camera.seen(...direction), k }));
   for (const { to, k } of arms.sort((a, b) => b.to[2] - a.to[2])) {
     const [x, y] = [cx + to[0] * reach, cy + to[1] * reach];
