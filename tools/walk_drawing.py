@@ -71,7 +71,12 @@ def draw_classes(panels: list[Axes], root: Path) -> None:
     sizes = class_sizes(root)
     images = mrcfile.read(f"{root}_classes.mrcs")
     for panel, row in zip(panels, np.argsort(-sizes), strict=False):
-        show(panel, images[row], f"{row + 1}: {sizes[row]} particles", 0)
+        show(panel, images[row], f"{row + 1}: {particles(sizes[row])}", 0)
+
+
+def particles(number: int) -> str:
+    """Return a number of particles with its word."""
+    return "1 particle" if number == 1 else f"{number} particles"
 
 
 def class_sizes(root: Path) -> NDArray[np.int64]:

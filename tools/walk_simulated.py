@@ -10,7 +10,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
-from tools.walk_drawing import INK, MARK, class_sizes, read_image, save, show, show_slices
+from tools.walk_drawing import (
+    INK,
+    MARK,
+    class_sizes,
+    particles,
+    read_image,
+    save,
+    show,
+    show_slices,
+)
 
 from vitreous.io import read_star, read_volume
 
@@ -69,7 +78,7 @@ def _scores(project: Path) -> None:
     root = project / "Class2D/job010/run_it025"
     images, sizes = mrcfile.read(f"{root}_classes.mrcs"), class_sizes(root)
     for panel, row in zip(figure.subplots(1, 8), np.argsort(-np.asarray(scores)), strict=True):
-        show(panel, images[row], f"{scores[row]:.2f}\n{sizes[row]} particles", 0)
+        show(panel, images[row], f"{scores[row]:.2f}\n{particles(sizes[row])}", 0)
     save(figure, "simulated-select")
 
 
@@ -88,7 +97,7 @@ def _sorted(project: Path) -> None:
         for k in range(2):
             panels = row[3 * k : 3 * k + 3].tolist()
             show_slices(panels, Path(f"{root}_class{k + 1:03d}.mrc"))
-            panels[1].set_title(f"class {k + 1}: {sizes[k]} particles")
+            panels[1].set_title(f"class {k + 1}: {particles(sizes[k])}")
     save(figure, "simulated-class3d")
 
 
