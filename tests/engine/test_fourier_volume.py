@@ -55,7 +55,7 @@ def test_back_is_where_it_came_from(maps) -> None:
     n_z, n_y, n_x = first.shape
     part = slice(1, n_z - 1), slice(0, n_y // 2), slice(2, n_x)
     seen = fourier_volume.through_mask_(kept, mask, part)
-    torch.testing.assert_close(seen, first[part])
+    torch.testing.assert_close(seen.to(first.dtype), first[part], rtol=0.01, atol=1e-3)
     torch.testing.assert_close(kept, library(first * mask), rtol=1e-5, atol=1e-6)
     fourier_volume.through_mask_(kept, torch.zeros_like(mask))
     assert not kept.any()

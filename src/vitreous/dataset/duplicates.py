@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from vitreous.dataset.columns import codes
 from vitreous.io import Table
@@ -69,6 +68,8 @@ def duplicates(
 
 def _near_pairs(positions: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
     """Return pairs ``(earlier, later)`` at most the threshold apart, the bound included."""
+    from scipy.spatial import KDTree  # slow to import, and few programs need it
+
     pairs = KDTree(positions).query_pairs(threshold * (1 + _MARGIN), output_type="ndarray")
     distances = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
     return np.asarray(pairs[distances <= threshold], dtype=np.int64)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from vitreous.dataset.columns import codes
 from vitreous.dataset.duplicates import positions_A
@@ -76,6 +75,8 @@ def _n_near(
     near_A: float,
 ) -> int:
     """Count rows of the first set with a neighbour in the second; micrographs are set far apart."""
+    from scipy.spatial import KDTree  # slow to import, and few programs need it
+
     usable = np.isfinite(places).all(axis=1)
     first, second = first & usable, second & usable
     if not first.any() or not second.any():

@@ -85,7 +85,7 @@ class Watch(Protocol):
         """Part of a map that `see_randomised` is given."""
 
     def see_randomised(self, part: Float[Tensor, "z y x"]) -> None:
-        """Take a part of a map with random phases, without the mask; half 1 comes first."""
+        """Take a part of a map with random phases, without the mask, rounded; half 1 is first."""
 
     def see_masked(
         self, first: Complex[Tensor, "z y xh"], second: Complex[Tensor, "z y xh"], *, random: bool

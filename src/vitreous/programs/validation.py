@@ -155,10 +155,7 @@ def _tightness(run: Run, maps: _Maps, seen: Evidence) -> None:
     random_from = math.ceil((maps.curves.randomised_from or len(maps.curves.unmasked) - 1) * shrunk)
     halves = maps.halves.first[part], maps.halves.second[part]
     randomised = seen.randomised[0], seen.randomised[1]
-    found = [
-        tightness.in_mask(halves, randomised, one, random_from, step, fold)
-        for step, one in zip((0.0, *WIDER_PX), masks, strict=True)
-    ]
+    found = tightness.in_masks(halves, randomised, masks, random_from, fold)
     seen.randomised.clear()
     side_A = side_px * maps.halves.pixel_size_A / fold
     given, widest = found[0], found[-1]

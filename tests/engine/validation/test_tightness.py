@@ -36,7 +36,7 @@ def particle():
 
 def widened(mask, *arrays):
     (wide,) = tightness.wider(mask, [8.0], 6.0)
-    given, wider = (tightness.in_mask(*arrays, one, FROM) for one in (Mask(mask), wide))
+    given, wider = tightness.in_masks(*arrays, [Mask(mask), wide], FROM)
     expected = tightness.with_solvent(given.corrected, wide.power() / Mask(mask).power())
     return crossing(wider.corrected), crossing(expected), given
 
@@ -56,7 +56,7 @@ def test_a_mask_that_cuts_the_particle_gets_better_when_it_is_widened():
 def test_correlation_that_the_mask_makes_is_measured():
     """Strong signal at low resolution only: what a hard mask spreads is all there is beyond."""
     coarse = 60 * filtering.low_pass(noise(5), 16, 1.0, 3)
-    found = tightness.in_mask(*maps(coarse), Mask(masking.sphere(SIZE, 3, 8, 0)), FROM)
+    (found,) = tightness.in_masks(*maps(coarse), [Mask(masking.sphere(SIZE, 3, 8, 0))], FROM)
     assert float(found.masked[8:16].mean()) > 0.3
     assert float(found.randomised[8:16].mean()) > 0.3
     assert abs(float(found.corrected[9:20].mean())) < 0.15
@@ -103,7 +103,9 @@ def test_wider_masks_of_large_boxes_are_those_of_all_voxels(size):
 def test_a_folded_map_has_every_nth_coefficient(fold):
     halves, randomised = maps(particle())
     mask = Mask(masking.sphere(SIZE, 3, 26, 4))
-    whole, folded = (tightness.in_mask(halves, randomised, mask, FROM, fold=n) for n in (1, fold))
+    (whole,), (folded,) = (
+        tightness.in_masks(halves, randomised, [mask], FROM, n) for n in (1, fold)
+    )
     first, second = (
         torch.fft.rfftn(half * mask.values)[::fold, ::fold, ::fold].contiguous() for half in halves
     )

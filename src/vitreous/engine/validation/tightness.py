@@ -65,10 +65,13 @@ class Mask:
         ``z y x``, 0 to 1.
     pool
         Voxels along each side of the cube that one value stands for.
+    wider_px
+        How far it goes beyond the mask that it was made from.
     """
 
     values: Tensor
     pool: int = 1
+    wider_px: float = 0.0
 
     @property
     def side_px(self) -> int:
@@ -88,10 +91,11 @@ class Mask:
         )[0, 0]
 
     def power(self) -> float:
-        """Return the sum of squares."""
-        return sum(
-            float(self.plane(z).square().sum(dtype=torch.float64)) for z in range(self.side_px)
-        )
+        """Return the sum of squares; of many planes a part is looked at."""
+        step = max(1, self.side_px // _LOOKED_AT)
+        some = range(self.side_px % step // 2, self.side_px, step)
+        squares = sum(float(self.plane(z).square().sum(dtype=torch.float64)) for z in some)
+        return squares * self.side_px / len(some)
 
 
 def masked_fsc(
@@ -123,7 +127,7 @@ def wider(mask: Float[Tensor, "z y x"], steps_px: Sequence[float], edge_px: floa
     most = math.ceil((max(steps_px) + edge_px) / pool) + 1
     distance = (pool * masking.near_distance(mask > 0.5, most) - (pool - 1) / 2).clamp(min=0)
     return [
-        Mask(masking.raised_cosine(distance, step, edge_px).to(mask.dtype), pool)
+        Mask(masking.raised_cosine(distance, step, edge_px).to(mask.dtype), pool, step)
         for step in steps_px
     ]
 
@@ -186,15 +190,14 @@ def fold_for(side_px: int, shell: float) -> int:
     return fits[0] if fits else 1
 
 
-def in_mask(
+def in_masks(
     halves: tuple[Float[Tensor, "z y x"], Float[Tensor, "z y x"]],
     randomised: tuple[Float[Tensor, "z y x"], Float[Tensor, "z y x"]],
-    mask: Mask,
+    masks: Sequence[Mask],
     randomised_from: int,
-    wider_px: float = 0.0,
     fold: int = 1,
-) -> InMask:
-    """Correlate half-maps inside a mask.
+) -> list[InMask]:
+    """Correlate half-maps inside masks.
 
     Parameters
     ----------
@@ -202,40 +205,51 @@ def in_mask(
         The maps.
     randomised
         The same with randomised phases.
-    mask
+    masks
         Of the same size.
     randomised_from
         First shell (of these arrays) whose phases are random.
     fold
         Curves have every `fold`-th shell only: see `fold_for`.
     """
-    pairs = (halves, randomised)
-    if fold == 1:  # maps of full size, two at a time
-        masked, random = (_fsc(_transforms(pair, mask, 1)) for pair in pairs)
+    if fold == 1:  # sums as large as the maps: two at a time
+        found = [
+            tuple(_fsc(_transforms(pair, [mask], 1)[0]) for pair in (halves, randomised))
+            for mask in masks
+        ]
     else:
-        every = _transforms((*halves, *randomised), mask, fold)
-        masked, random = _fsc(every[:2]), _fsc(every[2:])
-    corrected = resolution.correct(masked, random, -(-randomised_from // fold))
-    return InMask(wider_px, masked, random, corrected)
+        every = _transforms((*halves, *randomised), masks, fold)
+        found = [(_fsc(maps[:2]), _fsc(maps[2:])) for maps in every]
+    start = -(-randomised_from // fold)
+    return [
+        InMask(mask.wider_px, masked, random, resolution.correct(masked, random, start))
+        for mask, (masked, random) in zip(masks, found, strict=True)
+    ]
 
 
-def _fsc(pair: list[Tensor]) -> Tensor:
+def _fsc(pair: Sequence[Tensor]) -> Tensor:
     return resolution.fsc_of_transforms(pair[0], pair[1], 3)
 
 
-def _transforms(maps: Sequence[Tensor], mask: Mask, fold: int) -> list[Tensor]:
-    """Return every n-th coefficient along each axis of maps inside a mask."""
-    size = mask.side_px
+def _transforms(maps: Sequence[Tensor], masks: Sequence[Mask], fold: int) -> list[list[Tensor]]:
+    """Return every n-th coefficient along each axis of each map, mask by mask."""
+    size = masks[0].side_px
     side = size // fold
-    sums = [one.new_zeros((side, side, size)) for one in maps]
+    kind = masks[0].values
+    sums = [[kind.new_zeros((side, side, size)) for _ in maps] for _ in masks]
     for z in range(size):
-        plane = mask.plane(z)
-        for total, volume in zip(sums, maps, strict=True):
-            for first in range(0, size, side):
-                rows = slice(first, first + side)
-                total[z % side].addcmul_(volume[z, rows], plane[rows])
-    transforms = []
-    while sums:
-        folded = sums.pop(0).reshape(side, side, fold, side)
-        transforms.append(fourier_volume.forward(folded[:, :, 0] if fold == 1 else folded.sum(2)))
-    return transforms
+        planes = [mask.plane(z) for mask in masks]
+        for number, volume in enumerate(maps):
+            one = volume[z].to(kind.dtype)
+            for plane, totals in zip(planes, sums, strict=True):
+                for first in range(0, size, side):
+                    rows = slice(first, first + side)
+                    totals[number][z % side].addcmul_(one[rows], plane[rows])
+    return [[_folded_transform(totals.pop(0), fold) for _ in maps] for totals in sums]
+
+
+def _folded_transform(total: Tensor, fold: int) -> Tensor:
+    if fold > 1:
+        side = len(total)
+        total = total.reshape(side, side, fold, side).sum(2)
+    return fourier_volume.forward(total)
