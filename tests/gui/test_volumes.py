@@ -180,6 +180,19 @@ def test_a_surface_is_clear_where_nothing_is(client):
     assert abs((picture[..., 3] > 127).mean() - np.pi * 0.25**2) < 0.02
 
 
+def test_a_wire_of_one_voxel_is_seen_whole(root, client):
+    wire = np.zeros((BOX,) * 3, np.float32)
+    wire[16, 16, 6:26] = 1.0
+    write_volume(root / "wire.mrc", wire, 2.0)
+    query = {"path": "wire.mrc", "threshold": 0.9, "size": 128, "rot": 20}
+    answer = client.get("/api/volumes/surface.png", params=query)
+    alpha = np.asarray(Image.open(io.BytesIO(answer.content)))[..., 3] / 255
+    along = np.arange(-8, 9) * 4 + 64  # of the wire, which is turned in the picture's plane
+    turned = [max(alpha[64 + sign * round(0.364 * (x - 64)), x] for sign in (1, -1)) for x in along]
+    assert min(turned) > 0.5
+    assert 0.5 < alpha.sum() / (20 * 4 * 4) < 2  # as much as the wire covers
+
+
 def test_surfaces_lie_over_each_other_and_are_seen_through(client):
     inner, outer = "PostProcess/job004/postprocess.mrc", "MaskCreate/job003/mask.mrc"
     query = {"path": inner, "threshold": 0.5, "size": 128}

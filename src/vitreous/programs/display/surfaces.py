@@ -81,7 +81,8 @@ def surface(shelf: Shelf, path: str, view: View) -> tuple[dict[str, Any], bytes]
     """Return a shaded surface as PNG, seen along z after the rotation."""
     side = min(_RENDER_PX, view.size)
     turned = _seen(shelf, path, view, side)
-    depth, hit = _first_above(turned, view.threshold)
+    level = _level(_cube(shelf, path, side), turned, view.threshold)
+    depth, hit = _first_above(turned, level)
     tint = np.broadcast_to(np.array(_COLOURS[view.colour]), (*depth.shape, 3))
     if view.colour_by:
         colours = _seen(shelf, view.colour_by, view, side)
@@ -90,7 +91,9 @@ def surface(shelf: Shelf, path: str, view: View) -> tuple[dict[str, Any], bytes]
     nearest = np.where(hit, depth, np.inf)
     for layer in view.over:
         _check_box(shelf, path, layer.path)
-        solid = _laid_over(_seen(shelf, layer.path, view, side), layer, solid, nearest)
+        over = _seen(shelf, layer.path, view, side)
+        level = _level(_cube(shelf, layer.path, side), over, layer.threshold)
+        solid = _laid_over(over, level, layer, solid, nearest)
     pixels = (solid * 255.0).clip(0, 255).astype(np.uint8)
     from PIL import Image
 
@@ -110,10 +113,10 @@ def _check_box(shelf: Shelf, path: str, over: str) -> None:
 
 
 def _laid_over(
-    cube: NDArray[np.float32], layer: Layer, below: _Picture, nearest: _Picture
+    cube: NDArray[np.float32], level: float, layer: Layer, below: _Picture, nearest: _Picture
 ) -> _Picture:
     """Return a picture ``y x rgba`` with another surface before it, where that is not behind."""
-    depth, hit = _first_above(cube, layer.threshold)
+    depth, hit = _first_above(cube, level)
     seen = hit & (depth <= nearest)
     part = np.where(seen, _OPACITY.get(layer.colour, 1.0), 0.0)[..., None]
     shade = _shading(cube, depth, hit)[..., None] * np.array(_COLOURS[layer.colour])
@@ -172,6 +175,19 @@ def _turned(cube: NDArray[np.float32], view: View, side: int) -> NDArray[np.floa
         cval=float(cube.min()),
     )
     return gaussian_filter(turned, 0.5 / scale, truncate=2.5) if scale < 1 else turned
+
+
+def _level(cube: NDArray[np.float32], seen: NDArray[np.float32], threshold: float) -> float:
+    """Return the level that encloses as much in what is seen as the threshold does in the map.
+
+    More voxels than a map has are smooth, so its peaks are lower there: fine maps would fall apart.
+    """
+    share = np.count_nonzero(cube >= threshold) / cube.size
+    if len(seen) <= len(cube) or not 0 < share < 0.5:
+        return threshold
+    some = seen[::2, ::2, ::2].ravel()
+    place = some.size - max(1, round(share * some.size))
+    return min(threshold, float(np.partition(some, place)[place]))
 
 
 def _first_above(
