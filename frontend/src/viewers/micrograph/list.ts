@@ -130,10 +130,10 @@ export class MicrographList {
     const columns: [Sort, string, string, boolean][] = [
       ["name", "Micrograph", "Name", true],
       ["count", "Picks", "Number of picks", true],
-      ["defocus", "µm", "Defocus", all.some((one) => one.defocus_A !== null)],
+      ["defocus", "Def. µm", "Defocus", all.some((one) => one.defocus_A !== null)],
       [
         "resolution",
-        "Å",
+        "Fit Å",
         "Resolution of the CTF fit",
         all.some((one) => one.ctf_max_resolution_A !== null),
       ],

@@ -83,7 +83,7 @@ export class Threshold {
     const shown = picker.seen.nShown;
     this.count.replaceChildren(
       make("b", { text: format(shown) }),
-      ` of ${format(n)} shown${shown < n ? "; hides only" : ""}`,
+      ` of ${format(n)} shown${shown < n ? "; the rest is hidden" : ""}`,
     );
     this.drop.hidden = !picker.isEditable || shown === n;
     this.drop.textContent = `Delete the ${format(n - shown)} hidden here`;
