@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +27,7 @@ _LARGE_PX = 96
 _VERY_LARGE_PX = 192
 _LOOKED_AT = 64
 _FINE_SHELL = 24
+_KEPT = 12
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Mask:
     values: Tensor
     pool: int = 1
     wider_px: float = 0.0
+    _finer: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def side_px(self) -> int:
@@ -85,10 +88,18 @@ class Mask:
         at = min(max((z + 0.5) / self.pool - 0.5, 0.0), len(self.values) - 1.0)
         low = int(at)
         high = min(low + 1, len(self.values) - 1)
-        coarse = torch.lerp(self.values[low], self.values[high], at - low)
-        return torch.nn.functional.interpolate(
-            coarse[None, None], scale_factor=self.pool, mode="bilinear"
-        )[0, 0]
+        return torch.lerp(self._fine(low), self._fine(high), at - low)
+
+    def _fine(self, number: int) -> Float[Tensor, "y x"]:
+        """Return a plane of `values` made finer; the last few are kept, as they serve again."""
+        if number not in self._finer:
+            if len(self._finer) == _KEPT:
+                del self._finer[next(iter(self._finer))]
+            coarse = self.values[number][None, None]
+            scale = self.pool
+            found = torch.nn.functional.interpolate(coarse, scale_factor=scale, mode="bilinear")
+            self._finer[number] = found[0, 0]
+        return self._finer[number]
 
     def power(self) -> float:
         """Return the sum of squares; of many planes a part is looked at."""
@@ -165,13 +176,11 @@ def edge_width_px(mask: Float[Tensor, "z y x"]) -> float:
     """
     between = faces = 0
     for z in range(0, len(mask) - 1, max(1, len(mask) // _LOOKED_AT)):
-        plane = mask[z]
-        inside, above = plane > 0.5, mask[z + 1] > 0.5
-        between += int(((plane > 0.01) & (plane < 0.99)).sum())
-        faces += int((inside != above).sum())
-        faces += int((inside[1:] != inside[:-1]).sum()) + int(
-            (inside[:, 1:] != inside[:, :-1]).sum()
-        )
+        plane, next_plane = mask[z : z + 2].cpu().numpy()  # counts faster than a tensor
+        inside, above = plane > 0.5, next_plane > 0.5
+        between += np.count_nonzero((plane > 0.01) & (plane < 0.99))
+        neighbours = (inside, above), (inside[1:], inside[:-1]), (inside[:, 1:], inside[:, :-1])
+        faces += sum(np.count_nonzero(one != other) for one, other in neighbours)
     return between / (faces / 1.5) if faces else 0.0  # a sphere has 1.5 times as many faces
 
 
@@ -236,20 +245,18 @@ def _transforms(maps: Sequence[Tensor], masks: Sequence[Mask], fold: int) -> lis
     size = masks[0].side_px
     side = size // fold
     kind = masks[0].values
-    sums = [[kind.new_zeros((side, side, size)) for _ in maps] for _ in masks]
-    for z in range(size):
-        planes = [mask.plane(z) for mask in masks]
-        for number, volume in enumerate(maps):
-            one = volume[z].to(kind.dtype)
-            for plane, totals in zip(planes, sums, strict=True):
-                for first in range(0, size, side):
-                    rows = slice(first, first + side)
-                    totals[number][z % side].addcmul_(one[rows], plane[rows])
-    return [[_folded_transform(totals.pop(0), fold) for _ in maps] for totals in sums]
-
-
-def _folded_transform(total: Tensor, fold: int) -> Tensor:
-    if fold > 1:
-        side = len(total)
-        total = total.reshape(side, side, fold, side).sum(2)
-    return fourier_volume.forward(total)
+    sums = [[kind.new_empty((side, side, side)) for _ in maps] for _ in masks]
+    for z in range(side):
+        layers = [[kind.new_zeros((side, size)) for _ in maps] for _ in masks]
+        for plane in range(z, size, side):
+            inside = [mask.plane(plane) for mask in masks]
+            for number, volume in enumerate(maps):
+                one = volume[plane].to(kind.dtype)
+                for factor, layer in zip(inside, layers, strict=True):
+                    for first in range(0, size, side):
+                        rows = slice(first, first + side)
+                        layer[number].addcmul_(one[rows], factor[rows])
+        for totals, layer in zip(sums, layers, strict=True):
+            for total, rows in zip(totals, layer, strict=True):
+                torch.sum(rows.view(side, fold, side), 1, out=total[z])
+    return [[fourier_volume.forward(totals.pop(0)) for _ in maps] for totals in sums]

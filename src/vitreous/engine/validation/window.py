@@ -50,14 +50,13 @@ def around(mask: Float[Tensor, "z y x"], margin_px: int) -> Window:
         On all sides, as far as the box has room.
     """
     box = mask.shape[0]
-    across, along = mask[0] > _REGION, []
+    across, along = mask[0].clone(), []
     for plane in mask:
-        inside = plane > _REGION
-        across |= inside
-        along.append(inside.any())
+        torch.maximum(across, plane, out=across)
+        along.append(plane.amax())
     first, last = [], []
-    for is_filled in (torch.stack(along), across.any(1), across.any(0)):
-        line = torch.nonzero(is_filled)[:, 0]
+    for highest in (torch.stack(along), across.amax(1), across.amax(0)):
+        line = torch.nonzero(highest > _REGION)[:, 0]
         first.append(int(line[0]))
         last.append(int(line[-1]))
     length = max(end - begin + 1 for begin, end in zip(first, last, strict=True))
