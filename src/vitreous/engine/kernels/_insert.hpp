@@ -45,6 +45,7 @@ constexpr int kLoad = kLongest;  // pixels of a load, few enough for the nearest
 struct Load : Places<kLoad> {  // located pixels and what they carry
   alignas(64) float4v value[kLoad + 2 * kLanes];
   bool here[kLoad];  // whether the slab has the pixel of this place
+  bool any;          // or any of them
 
   Load() {
     std::memset(index, 0, sizeof index);
@@ -53,6 +54,7 @@ struct Load : Places<kLoad> {  // located pixels and what they carry
   void clear() {
     used = n_parts = 0;
     std::memset(here, 0, sizeof here);
+    any = false;
   }
 };
 
@@ -143,6 +145,10 @@ inline void add_load(const Geometry& g, float* grid, Load& load, int low, int hi
   constexpr int kSideBySide = 4, kSoon = kAhead / kSideBySide;
   const int64_t y_step = 4 * int64_t(g.width), z_step = y_step * g.side;
   const int64_t from = low * z_step, to = high * z_step;
+  if (!kWhole && !load.any) {
+    load.used = 0;
+    return;
+  }
   close(load);
   auto add = [&](int i) {
     if (!kWhole && !load.here[i]) return;
@@ -179,6 +185,7 @@ inline void locate_row(const Geometry& g, const Slice& s, const Stretch& row, in
     s.curved ? locate<true>(g, s, t, pixel, load) : locate<false>(g, s, t, pixel, load);
     take(load, place + skipped, count, values + 2 * (pixel + skipped), weights + pixel + skipped);
     if (!kWhole) std::memset(load.here + place + skipped, 1, count);
+    load.any = true;
   }
   load.n_parts = 0;
 }

@@ -100,15 +100,31 @@ inline void gather_all(const Geometry& g, const float* volume, const float* plan
   }
 }
 
-// Slab borders with equal shares of pixels: slices of random direction put (R - |z|) in a plane.
-inline std::vector<int> borders(const Geometry& g, int n_slabs) {
+// Slab borders with equal shares of the pixels, counted on some of the slices: those that come
+// together are often seen from nearly one side, and then lie in few planes.
+inline std::vector<int> borders(const Geometry& g, const float* planes, int64_t n, int n_slabs) {
+  const int64_t step = std::max<int64_t>(1, n / 64);
+  const int apart = std::max(1, g.image_radius / 12);
+  std::vector<int64_t> pixels(g.side);
+  int64_t all = 0;
+  for (int64_t i = 0; n_slabs > 1 && i < n; i += step) {
+    const float* m = planes + 3 * g.columns * i;
+    const float *to_x = m, *to_z = m + 2 * g.columns;
+    for (int ky = -g.image_radius; ky <= g.image_radius; ky += apart)
+      for (int kx = 0; kx * kx + ky * ky <= g.image_radius * g.image_radius; kx += apart) {
+        const float k[3] = {float(kx), float(ky), float(kx * kx + ky * ky)};
+        float x = 0.f, z = 0.f;
+        for (int c = 0; c < g.columns; ++c) x += to_x[c] * k[c], z += to_z[c] * k[c];
+        const int plane = int(std::floor(x < 0.f ? -z : z)) + g.centre;
+        ++pixels[std::clamp(plane, 0, g.side - 1)];
+        ++all;
+      }
+  }
   std::vector<int> cuts{0};
-  const double radius = g.centre + 1.0;
-  for (int i = 1; i < n_slabs; ++i) {
-    const double share = 2.0 * i / n_slabs - 1.0;  // -1 .. 1
-    const double z = (share < 0 ? -1 : 1) * radius * (1.0 - std::sqrt(1.0 - std::fabs(share)));
-    const int cut = std::clamp(int(std::lround(z)) + g.centre, 1, g.side - 1);
-    if (cut > cuts.back()) cuts.push_back(cut);
+  int64_t below = 0;
+  for (int z = 0; z + 1 < g.side; ++z) {
+    below += pixels[z];
+    if (below * n_slabs >= all * int64_t(cuts.size()) && all > 0) cuts.push_back(z + 1);
   }
   cuts.push_back(g.side);
   return cuts;
@@ -118,7 +134,7 @@ inline void insert_all(Geometry g, float* grid, const float* planes, int64_t n, 
                        const float* values, const float* weights, int threads) {
   g.cached = cached(g, planes, n);
   if (!tiled(g, planes, n, 4)) {
-    const std::vector<int> cuts = borders(g, threads > 1 ? 2 * threads : 1);
+    const std::vector<int> cuts = borders(g, planes, n, threads);
     const int64_t n_slabs = int64_t(cuts.size()) - 1;
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
     for (int64_t slab = 0; slab < n_slabs; ++slab)
