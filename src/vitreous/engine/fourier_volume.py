@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from vitreous.engine.kernels import planes as kernel
+
 _TOGETHER = {"cuda": 2**26}  # coefficients; one plane elsewhere
 _SMALL = 2**20  # voxels of a map that is in the cache anyway: the library's call is as good
 
@@ -60,7 +62,7 @@ def forward(
 
     def transform(part: slice) -> None:
         if _meets(part, filled):
-            torch.fft.rfft2(planes(part), norm="forward", out=out[part])
+            kernel.forward(planes(part), out[part])
         else:
             out[part] = 0
 
@@ -111,7 +113,7 @@ def inverse_(
     planes = out
 
     def back(part: slice) -> None:
-        torch.fft.irfft2(transform[part], s=(ny, nx), norm="forward", out=planes[part])
+        kernel.back(transform[part], planes[part])
 
     _each(_parts(transform, 0), back)
     return planes
@@ -159,12 +161,13 @@ def through_mask_(
         if not inside and not _meets(planes, wanted):
             transform[planes] = 0
             return
-        real = torch.fft.irfft2(transform[planes], s=(ny, nx), norm="forward")
+        real = transform.real.new_empty((planes.stop - planes.start, ny, nx))
+        kernel.back(transform[planes], real)
         for offset, plane in enumerate(real if part is not None else ()):
             if part is not None and number + offset in wanted:
                 seen[number + offset - wanted.start] = plane[part[1:]]
         if inside:
-            torch.fft.rfft2(real.mul_(mask[planes]), norm="forward", out=transform[planes])
+            kernel.forward(real.mul_(mask[planes]), transform[planes])
         else:
             transform[planes] = 0
 
@@ -189,13 +192,10 @@ def _filled(mask: Tensor) -> range:
 
 def _along_z_(transform: Tensor, reach: int | None, *, back: bool) -> Tensor:
     """Transform columns along z, but for those that lie wholly out of reach."""
-    step = torch.fft.ifft if back else torch.fft.fft
     ny, width = transform.shape[1:]
 
     def along(rows: slice) -> None:
-        block = transform[:, rows, : _width(rows, ny, width, reach)]
-        if block.numel():
-            block.copy_(step(block, dim=0, norm="forward"))
+        kernel.along_z_(transform, rows, _width(rows, ny, width, reach), back=back)
 
     _each(_parts(transform, 1), along)
     return transform

@@ -178,9 +178,9 @@ def edge_width_px(mask: Float[Tensor, "z y x"]) -> float:
     for z in range(0, len(mask) - 1, max(1, len(mask) // _LOOKED_AT)):
         plane, next_plane = mask[z : z + 2].cpu().numpy()  # counts faster than a tensor
         inside, above = plane > 0.5, next_plane > 0.5
-        between += np.count_nonzero((plane > 0.01) & (plane < 0.99))
+        between += int(np.count_nonzero((plane > 0.01) & (plane < 0.99)))
         neighbours = (inside, above), (inside[1:], inside[:-1]), (inside[:, 1:], inside[:, :-1])
-        faces += sum(np.count_nonzero(one != other) for one, other in neighbours)
+        faces += sum(int(np.count_nonzero(one != other)) for one, other in neighbours)
     return between / (faces / 1.5) if faces else 0.0  # a sphere has 1.5 times as many faces
 
 
@@ -257,6 +257,6 @@ def _transforms(maps: Sequence[Tensor], masks: Sequence[Mask], fold: int) -> lis
                         rows = slice(first, first + side)
                         layer[number].addcmul_(one[rows], factor[rows])
         for totals, layer in zip(sums, layers, strict=True):
-            for total, rows in zip(totals, layer, strict=True):
-                torch.sum(rows.view(side, fold, side), 1, out=total[z])
+            for total, wide in zip(totals, layer, strict=True):
+                torch.sum(wide.view(side, fold, side), 1, out=total[z])
     return [[fourier_volume.forward(totals.pop(0)) for _ in maps] for totals in sums]
