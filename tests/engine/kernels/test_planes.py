@@ -70,7 +70,7 @@ def test_columns_that_are_asked_for_change_and_no_others(nz: int, back: bool) ->
     torch.testing.assert_close(transform, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_sides_with_large_prime_factors_are_the_librarys() -> None:
+def test_sides_with_large_prime_factors_are_left_to_the_library() -> None:
     module = planes.compiled()
     if module is None:
         pytest.skip("the package was built without a compiler")
