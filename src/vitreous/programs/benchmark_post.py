@@ -200,7 +200,7 @@ def _n_places(box: int, sampling_A: float) -> int:
 
 
 def _job(folder: Path, word: str, flags: str = "") -> Command:
-    """Make a job, and return what runs it, as a queue script would."""
+    """Make a job, and return what runs it: the words that local jobs are started with."""
     vitreous = [sys.executable, "-P", "-m", "vitreous"]
     options = [f"half_map={_HALF}", "mask=mask.mrc", f"pixel_size_A={PIXEL_A}"]
     if word == "localres":
@@ -212,7 +212,7 @@ def _job(folder: Path, word: str, flags: str = "") -> Command:
     for step in steps:
         subprocess.run([*vitreous, *step], cwd=folder, check=True, capture_output=True)
     made = max(folder.glob("*/job*"), key=lambda path: path.name)
-    command = [*vitreous, "exec", f"{made.parent.name}/{made.name}/"]
+    command = [sys.executable, "-P", "-m", "vitreous.running", f"{made.parent.name}/{made.name}/"]
     return Command(command, f"{shlex.join([*vitreous, *steps[-1]])}; {shlex.join(command)}")
 
 
