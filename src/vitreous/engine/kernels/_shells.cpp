@@ -187,7 +187,7 @@ void turn(Array<T, 4> transform, uint32_t seed, int64_t from, int threads) {
 
 // The square on a face of a cube through which an axis goes: see engine/validation/cells.py. Whole
 // numbers of this size are divided without an error that could change the square.
-inline int cell_of(float x, float y, float z, int squares) {
+inline __attribute__((always_inline)) int cell_of(float x, float y, float z, int squares) {
   const float ax = std::fabs(x), ay = std::fabs(y), az = std::fabs(z);
   const bool on_x = ax >= ay && ax >= az, on_y = ay >= az && !on_x;
   const float largest = on_x ? x : on_y ? y : z, half = 0.5f * float(squares);
@@ -196,6 +196,10 @@ inline int cell_of(float x, float y, float z, int squares) {
   const int row = std::min(int((first + largest) * half / divisor), squares - 1);
   const int column = std::min(int((second + largest) * half / divisor), squares - 1);
   return ((on_x ? 0 : on_y ? 1 : 2) * squares + row) * squares + column;
+}
+
+EVERY_ISA void cells_of_row(int n, float ky, float kz, int squares, int32_t* cell) {
+  for (int x = 0; x < n; ++x) cell[x] = cell_of(float(x), ky, kz, squares);
 }
 
 // Common power, both powers and the number of points for each cell of directions and shell; of a
@@ -225,7 +229,7 @@ void cells(Array<const T, 4> first, Array<const T, 4> second, Array<const int16_
         const float ky = float(Half<const T>::frequency(y, a.rows));
         const T *p = a.row(z, y), *q = b.row(z, y);
         const int end = a.reach(base, limit);
-        for (int x = 0; x < end; ++x) cell[x] = cell_of(float(x), ky, kz, squares);
+        cells_of_row(end, ky, kz, squares, cell.data());
         for (int x = 0; x < end; ++x) {
           const double w = x ? 1 : 0.5, pr = p[2 * x], pi = p[2 * x + 1], qr = q[2 * x],
                        qi = q[2 * x + 1];
