@@ -351,8 +351,17 @@ def test_classes_stand_side_by_side_and_new_iterations_keep_the_view(show, root)
     page.locator(".vol-stage").focus()
     page.keyboard.press("ArrowLeft")
     turned = _settled(page)["matrix"]
-    page.get_by_label("Iteration").fill("1")
-    page.get_by_label("Iteration").dispatch_event("change")
+    slider = page.get_by_label("Iteration")
+    at = slider.bounding_box()
+    middle = at["y"] + at["height"] / 2
+    page.mouse.move(at["x"] + 8, middle)
+    page.mouse.down()
+    page.mouse.move(at["x"] + at["width"] - 8, middle)
+    # What is drawn while a hand is at the slider does not take it away.
+    page.get_by_role("button", name="D2 axes").evaluate("button => button.click()")
+    assert _settled(page)["axes"] == 0
+    expect(slider).to_have_value("1")
+    page.mouse.up()
     state = _settled(page, iteration=2)
     assert state["path"] == f"{RUN}/run_it002_class001.mrc"
     assert state["matrix"] == turned

@@ -33,10 +33,11 @@ export class Camera {
     this.clip = 0;
   }
 
-  /** See as much as holds everything within a radius. */
+  /** See as much as holds everything within a radius, unless somebody chose what to see. */
   fitTo(radius: number): void {
+    const isChosen = this.zoom !== this.fit || this.pan[0] !== 0 || this.pan[1] !== 0;
     this.fit = Math.min(FIT, Math.max(0.2, radius * 1.08));
-    this.zoom = this.fit;
+    if (!isChosen) this.zoom = this.fit;
   }
 
   look(direction: Direction): void {

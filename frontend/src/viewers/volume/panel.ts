@@ -38,6 +38,7 @@ export class Panel {
   private readonly slider = make("input", { label: "Iteration" });
   private readonly iteration = make("output");
   private known = "";
+  private isChoosing = false;
 
   constructor(
     private readonly model: Model,
@@ -166,7 +167,18 @@ export class Panel {
       void model.colourBy(this.colour.value);
     });
     this.slider.type = "range";
-    this.slider.addEventListener("change", () => this.goTo(Number(this.slider.value)));
+    this.slider.addEventListener("input", () => {
+      this.isChoosing = true;
+      this.writeIterations();
+    });
+    this.slider.addEventListener("change", () => {
+      this.isChoosing = false;
+      this.goTo(Number(this.slider.value));
+    });
+    for (const end of ["pointerup", "keyup"])
+      this.slider.addEventListener(end, () => {
+        this.isChoosing = false;
+      });
     this.iterations.append(make("span", { text: "Iteration" }), this.slider, this.iteration);
     this.message.setAttribute("role", "status");
     this.foot.append(this.message, this.legend, row, this.why, this.more.element, this.iterations);
@@ -261,8 +273,10 @@ export class Panel {
     const all = [...(scene?.iterations ?? []), ...(scene?.final ? ["final"] : [])];
     this.iterations.hidden = all.length < 2;
     this.slider.max = String(Math.max(0, all.length - 1));
-    const now = scene?.iteration ?? "final";
-    const place = Math.max(0, all.indexOf(now));
+    // What a hand is about to choose stays, whatever is drawn meanwhile.
+    const shown = Math.max(0, all.indexOf(scene?.iteration ?? "final"));
+    const place = this.isChoosing ? Number(this.slider.value) : shown;
+    const now = all[place] ?? "final";
     this.slider.value = String(place);
     this.slider.style.setProperty("--v", `${(100 * place) / Math.max(1, all.length - 1)}%`);
     const last = scene?.iterations.at(-1) ?? 0;

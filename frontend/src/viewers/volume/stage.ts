@@ -2,7 +2,7 @@
 import { make } from "../dom";
 import { Camera } from "./camera";
 import { LAYERS, type Rgb } from "./colours";
-import { radiusAbove } from "./data";
+import { type Volume, radiusAbove } from "./data";
 import { layersOf } from "./layers";
 import { type Entry, type Model, colourOf } from "./model";
 import { type Marks, drawMarks } from "./overlay";
@@ -26,7 +26,8 @@ export class Stage {
   private asked = 0;
   private isMoving = false;
   private coarse = 1;
-  private isFitted = false;
+  private fitted: Volume | null = null;
+  private radius = 0;
 
   constructor(
     private readonly model: Model,
@@ -75,7 +76,7 @@ export class Stage {
 
   private draw(): void {
     this.asked = 0;
-    this.fitOnce();
+    this.fit();
     const { clientWidth: width, clientHeight: height } = this.element;
     if (width === 0 || height === 0 || this.model.entries.length === 0) return;
     if (this.renderer) this.drawSurface(width, height);
@@ -93,12 +94,13 @@ export class Stage {
     this.onDrawn();
   }
 
-  /** The first map fills the view; those that follow, such as later iterations, leave it alone. */
-  private fitOnce(): void {
+  /** The first map fills the view; later ones, such as of further iterations, only widen it. */
+  private fit(): void {
     const { first, threshold, loading } = this.model;
-    if (this.isFitted || !first?.volume || loading > 0) return;
-    this.isFitted = true;
-    this.camera.fitTo(radiusAbove(first.volume, threshold));
+    if (!first?.volume || first.volume === this.fitted || loading > 0) return;
+    this.fitted = first.volume;
+    const radius = radiusAbove(first.volume, threshold);
+    if (radius > this.radius) this.camera.fitTo((this.radius = radius));
   }
 
   private drawSurface(width: number, height: number): void {
