@@ -72,5 +72,7 @@ describe("headline numbers", () => {
     [1, "Classes with particles", "class with particles"],
     [3, "Classes with particles", "classes with particles"],
     ["D2", "Symmetry", "symmetry"],
+    [0, "Micrographs without Thon rings", "micrographs without Thon rings"],
+    [1, "Micrographs without Thon rings", "micrograph without Thon rings"],
   ])("%s %s are %s", (value, label, said) => expect(labelOf(value, label)).toBe(said));
 });

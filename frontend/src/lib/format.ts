@@ -94,10 +94,11 @@ export function contents(what: string, n: number | null | undefined): string {
   return what.endsWith("s") ? count(n, what.slice(0, -1), what) : `${GROUPED.format(n)} ${what}`;
 }
 
-/** The label of a headline number after its value, in lower case: "1 optics group". */
+/** The label of a headline number after its value: "1 optics group", "3 CTFs", "Thon" kept. */
 export function labelOf(value: unknown, label: string): string {
-  const lower = label.toLowerCase();
-  return value === 1 ? lower.replace(/(?<=class)es\b|s(?= (?:at|of|in|with) |$)/, "") : lower;
+  const lower = /^[A-Z][a-z]/.test(label) ? label.charAt(0).toLowerCase() + label.slice(1) : label;
+  const many = /(?<=class)es\b|s(?= (?:at|of|in|with|without) |$)/;
+  return value === 1 ? lower.replace(many, "") : lower;
 }
 
 /** 7 -> "007". */
