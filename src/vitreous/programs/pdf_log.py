@@ -46,6 +46,7 @@ nothing else.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -99,6 +100,7 @@ def write_log(job_folder: Path) -> Path:
     Path
         The file. Equal plots make equal bytes.
     """
+    _load_without_help()
     import matplotlib as mpl
     from matplotlib.backends.backend_pdf import FigureCanvasPdf, PdfPages
 
@@ -114,6 +116,21 @@ def write_log(job_folder: Path) -> Path:
     path = job_folder / LOG
     write_bytes(path, target.getvalue())
     return path
+
+
+def _load_without_help() -> None:
+    """Load matplotlib without the lists of properties that it writes for its help pages.
+
+    They take a third of the time that it needs to load.
+    """
+    from matplotlib import artist
+
+    list_properties = artist.kwdoc
+    artist.kwdoc = lambda artist: ""
+    try:
+        importlib.import_module("matplotlib.backends.backend_pdf")
+    finally:
+        artist.kwdoc = list_properties
 
 
 def figures(job_folder: Path) -> Iterator[Figure]:
