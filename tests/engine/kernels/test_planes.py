@@ -70,6 +70,19 @@ def test_columns_that_are_asked_for_change_and_no_others(nz: int, back: bool) ->
     torch.testing.assert_close(transform, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize(("side", "fold"), [(5, 1), (6, 2), (21, 4)])
+def test_a_folded_product_has_every_nth_coefficient(side: int, fold: int) -> None:
+    size = side * fold
+    wide = real(size, size + 3)[:, 2:-1]  # part of a wider plane
+    factor = real(2, size, size)[1]
+    before = real(side, side)
+    total = before.clone()
+    planes.add_folded_(total, wide, factor)
+    wanted = torch.fft.rfft2(wide * factor)[::fold, ::fold][:, : side // 2 + 1]
+    torch.testing.assert_close(torch.fft.rfft2(total - before), wanted, rtol=1e-4, atol=1e-3)
+
+
 def test_sides_with_large_prime_factors_are_left_to_the_library() -> None:
     module = planes.compiled()
     if module is None:

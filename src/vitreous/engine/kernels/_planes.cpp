@@ -378,6 +378,27 @@ void along_z(Half transform, int first, int end, int width, bool is_back) {
             is_back ? 1.f : 1.f / float(nz), room.a(), room.b());
 }
 
+EVERY_ISA void add_product(float* to, const float* a, const float* b, int n) {
+  for (int x = 0; x < n; ++x) to[x] += a[x] * b[x];
+}
+
+using Plane = nb::ndarray<const float, nb::ndim<2>, nb::device::cpu>;
+
+void add_folded(nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> total, Plane one,
+                Plane factor) {
+  const int side = int(total.shape(0)), size = int(one.shape(0));
+  for (const Plane* plane : {&one, &factor})
+    if (int(plane->shape(0)) != size || int(plane->shape(1)) != size || plane->stride(1) != 1)
+      throw std::invalid_argument("add_folded: wanted two planes of one size, rows in one piece");
+  if (int(total.shape(1)) != side || side == 0 || size % side)
+    throw std::invalid_argument("add_folded: the planes do not fold onto the sum");
+  nb::gil_scoped_release release;
+  for (int y = 0; y < size; ++y)
+    for (int x = 0; x < size; x += side)
+      add_product(total.data() + int64_t(y % side) * side, one.data() + y * one.stride(0) + x,
+                  factor.data() + y * factor.stride(0) + x, side);
+}
+
 }  // namespace
 
 NB_MODULE(_planes, m) {
@@ -387,4 +408,5 @@ NB_MODULE(_planes, m) {
   m.def("back", &back, nb::arg("transform"), nb::arg("real"));
   m.def("along_z", &along_z, nb::arg("transform"), nb::arg("first"), nb::arg("end"),
         nb::arg("width"), nb::arg("is_back"));
+  m.def("add_folded", &add_folded, nb::arg("total"), nb::arg("one"), nb::arg("factor"));
 }

@@ -1,4 +1,4 @@
-"""Fourier transforms of planes of a map, and of its columns along z: for `fourier_volume` alone.
+"""Fourier transforms of planes of a map, and of its columns along z; planes folded.
 
 Results go to memory that is there; the origin is the first voxel. On the CPU compiled loops do it
 for single precision and even sides without a prime factor above 7; elsewhere the library of torch
@@ -80,6 +80,32 @@ def along_z_(transform: Complex[Tensor, "z y xh"], rows: slice, width: int, *, b
     step = torch.fft.ifft if back else torch.fft.fft
     if block.numel():
         block.copy_(step(block, dim=0, norm="forward"))
+
+
+def add_folded_(
+    total: Float[Tensor, "y x"], one: Float[Tensor, "ylong xlong"], factor: Tensor
+) -> None:
+    """Add the product of two planes to a smaller one, onto which it is folded.
+
+    Every n-th coefficient of a plane along each axis is that of the plane folded onto 1/n of its
+    side.
+
+    Parameters
+    ----------
+    total
+        A square.
+    one, factor
+        Squares, whose side is a multiple of that.
+    """
+    module = compiled()
+    if module is not None and all(
+        plane.device.type == "cpu" and plane.dtype == torch.float32 and plane.stride(-1) == 1
+        for plane in (total, one, factor)
+    ):
+        module.add_folded(total, one, factor)
+        return
+    side, n = len(total), len(one) // len(total)
+    total += (one * factor).view(n, side, n, side).sum((0, 2))
 
 
 @lru_cache(maxsize=64)

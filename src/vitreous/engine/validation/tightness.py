@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.engine import fourier_volume, masking, resolution
+from vitreous.engine.kernels import planes
 from vitreous.engine.validation.directional import crossing
 
 _SOFT_PX = 6.0
@@ -27,7 +28,6 @@ _LARGE_PX = 96
 _VERY_LARGE_PX = 192
 _LOOKED_AT = 64
 _FINE_SHELL = 24
-_KEPT = 12
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class Mask:
         return torch.lerp(self._fine(low), self._fine(high), at - low)
 
     def _fine(self, number: int) -> Float[Tensor, "y x"]:
-        """Return a plane of `values` made finer; the last few are kept, as they serve again."""
+        """Return a plane of `values` made finer; the last two are kept, as planes come in turn."""
         if number not in self._finer:
-            if len(self._finer) == _KEPT:
+            if len(self._finer) > 1:
                 del self._finer[next(iter(self._finer))]
             coarse = self.values[number][None, None]
             scale = self.pool
@@ -245,18 +245,11 @@ def _transforms(maps: Sequence[Tensor], masks: Sequence[Mask], fold: int) -> lis
     size = masks[0].side_px
     side = size // fold
     kind = masks[0].values
-    sums = [[kind.new_empty((side, side, side)) for _ in maps] for _ in masks]
-    for z in range(side):
-        layers = [[kind.new_zeros((side, size)) for _ in maps] for _ in masks]
-        for plane in range(z, size, side):
-            inside = [mask.plane(plane) for mask in masks]
-            for number, volume in enumerate(maps):
-                one = volume[plane].to(kind.dtype)
-                for factor, layer in zip(inside, layers, strict=True):
-                    for first in range(0, size, side):
-                        rows = slice(first, first + side)
-                        layer[number].addcmul_(one[rows], factor[rows])
-        for totals, layer in zip(sums, layers, strict=True):
-            for total, wide in zip(totals, layer, strict=True):
-                torch.sum(wide.view(side, fold, side), 1, out=total[z])
+    sums = [[kind.new_zeros((side, side, side)) for _ in maps] for _ in masks]
+    for z in range(size):
+        inside = [mask.plane(z) for mask in masks]
+        for number, volume in enumerate(maps):
+            one = volume[z].to(kind.dtype)
+            for factor, totals in zip(inside, sums, strict=True):
+                planes.add_folded_(totals[number][z % side], one, factor)
     return [[fourier_volume.forward(totals.pop(0)) for _ in maps] for totals in sums]
