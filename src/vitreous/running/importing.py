@@ -7,14 +7,8 @@ import importlib
 import importlib.abc
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
-from types import ModuleType
-from typing import Any, Final
-
-_LATER: Final = frozenset({"torch._meta_registrations"})
-"""Modules that only compilers of programs need: a third of the time that torch takes to load."""
+from collections.abc import Callable
+from typing import Any
 
 
 def set_up_libraries(n_threads: int) -> None:
@@ -39,37 +33,12 @@ def load_program(dotted: str, check_abort: Callable[[], None]) -> Callable[..., 
 
 
 class _LookAround(importlib.abc.MetaPathFinder):
-    """Is asked for each of the hundreds of modules that an import brings along."""
+    """Finds no module, but is asked for each of the hundreds that an import brings along."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Look, and leave the module to others, or for later."""
-        del path, target
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Look, and leave the module to others."""
+        del fullname, path, target
         self._look()
-        return spec_from_loader(fullname, _Later()) if fullname in _LATER else None
-
-
-class _Later(importlib.abc.Loader):
-    """Leaves a module empty."""
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the empty module."""
-        return _Unloaded(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Load nothing."""
-
-
-class _Unloaded(ModuleType):
-    """A module that is loaded when something in it is asked for."""
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), name)
