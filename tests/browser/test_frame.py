@@ -2,10 +2,13 @@
 
 import gzip
 import re
+from itertools import pairwise
 
 from playwright.sync_api import expect
 
+import small_project
 from browser import steps
+from vitreous.running import record
 
 
 def test_every_entry_is_found_under_relions_name_or_ours(page):
@@ -96,6 +99,22 @@ def test_at_200_percent_at_least_half_of_the_window_can_be_form(window):
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_in_viewport()
     steps.go(page, "#/new/import")
     expect(page.get_by_role("heading", level=1, name="Import")).to_be_in_viewport()
+
+
+def test_many_headline_numbers_stand_apart_and_all_are_there(page, project):
+    name = small_project.finished_external(project)
+    numbers = [
+        {"name": k, "label": f"A number named {k}", "value": 8, "unit": "Å"} for k in "abcdefg"
+    ]
+    record.write_results(project.root / name, {"headline": numbers})
+    steps.go(page, f"#/job/{project.job(name).number}")
+    strip = page.locator(".figures > div")
+    expect(strip).to_have_count(5)
+    boxes = [one.bounding_box() for one in strip.all()]
+    assert all(a["x"] + a["width"] <= b["x"] for a, b in pairwise(boxes))
+    rest = page.get_by_role("region", name="Further numbers")
+    expect(rest.locator("dt")).to_have_text(["A number named f", "A number named g"])
+    expect(rest.locator("dd").first).to_have_text("8.00 Å")
 
 
 def test_a_read_only_window_has_nothing_that_writes(window, gui):

@@ -21,6 +21,9 @@ type HasState = {
   started?: string | null;
 };
 
+/** Headline numbers that stand above the results of a job; the others have a panel of their own. */
+export const IN_STRIP = 5;
+
 /** The state that a job is shown in. */
 export function stateOf(job: HasState): State {
   switch (job.status) {

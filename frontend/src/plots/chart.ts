@@ -64,7 +64,10 @@ function options(
     cursor: { drag: { setScale: false, x: false, y: false }, points: { show: false } },
     padding: [10, 12, 0, 0],
     scales: { x: scale(curves.x, ranges.x), y: scale(curves.y, ranges.y) },
-    axes: [axis(curves, "x", colours, ranges.x), axis(curves, "y", colours, ranges.y)],
+    axes: [
+      axis(element, curves, "x", colours, ranges.x),
+      axis(element, curves, "y", colours, ranges.y),
+    ],
     series: [{}, ...curves.series.map((series, place) => drawn(curves, series, place, colours))],
     hooks: {
       draw: [(plot) => drawMarks(plot, curves, colours)],
@@ -73,10 +76,17 @@ function options(
   };
 }
 
-function axis(curves: Curves, which: "x" | "y", colours: Inks, range: Range): uPlot.Axis {
+function axis(
+  element: HTMLElement,
+  curves: Curves,
+  which: "x" | "y",
+  colours: Inks,
+  range: Range,
+): uPlot.Axis {
   const one = curves[which];
   const labels = which === "x" ? curves.series.find((series) => series.labels)?.labels : null;
   const unit = rem();
+  const title = which === "x" ? axisTitle(one) : fitting(element, one, colours);
   const isWhole = isCounting(curves.series.map((series) => series[which]));
   return {
     scale: which,
@@ -84,8 +94,8 @@ function axis(curves: Curves, which: "x" | "y", colours: Inks, range: Range): uP
     stroke: colours.soft,
     font: colours.font,
     labelFont: colours.font,
-    label: axisTitle(one),
-    labelSize: axisTitle(one) ? unit * 1.9 : 0,
+    label: title,
+    labelSize: title ? unit * 1.9 : 0,
     labelGap: 0,
     gap: 4,
     size: which === "x" ? unit * 2.2 : (plot, values) => widest(plot, values, colours),
@@ -94,8 +104,22 @@ function axis(curves: Curves, which: "x" | "y", colours: Inks, range: Range): uP
     border: { show: true, stroke: colours.axis, width: 1 },
     splits: (plot) => splits(plot, one, which, range, labels ?? null, isWhole),
     values: (_plot, ticks) =>
-      ticks.map((tick) => (labels ? short(labels[tick]) : tickText(one, tick))),
+      // The library leaves out labels where they would crowd: null in their place.
+      ticks.map((tick: number | null) => {
+        if (tick === null) return "";
+        return labels ? short(labels[tick]) : tickText(one, tick);
+      }),
   };
+}
+
+/** The title of an upright axis, or its unit alone where the title is longer than the axis. */
+function fitting(element: HTMLElement, one: Axis, colours: Inks): string {
+  const title = axisTitle(one);
+  const context = document.createElement("canvas").getContext("2d");
+  if (!context) return title;
+  context.font = colours.font;
+  const room = size(element).height - 4.5 * rem();
+  return context.measureText(title).width <= room || !one.unit ? title : one.unit;
 }
 
 function short(label: string | undefined): string {
