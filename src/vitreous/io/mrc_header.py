@@ -240,13 +240,13 @@ class PixelSums:
         with np.errstate(invalid="ignore"):
             total = float(values.sum())
         if not math.isfinite(total):
-            values = values[np.isfinite(values)]
+            image = values = values[np.isfinite(values)]
             total = float(values.sum())
         if values.size == 0:
             return
         self._count += values.size
-        self._low = min(self._low, float(values.min()))
-        self._high = max(self._high, float(values.max()))
+        self._low = min(self._low, float(image.min()))
+        self._high = max(self._high, float(image.max()))
         self._total += total
         np.multiply(values, values, out=values)  # no BLAS product: its threads cost more
         self._squares += float(values.sum())

@@ -11,7 +11,7 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -238,12 +238,17 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - anything that a program hands in
         is_finite = is_number and math.isfinite(value.sum(dtype="f8"))
         return listed if is_finite else plain(listed)
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        is_numbers = set(map(type, value)) <= {float, int}  # long curves, as they mostly are
+        return list(value) if is_numbers and _are_finite(value) else [plain(one) for one in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
     return str(value)
+
+
+def _are_finite(numbers: Sequence[float]) -> bool:
+    return all(map(math.isfinite, numbers))
 
 
 def _read_dict(path: Path) -> dict[str, Any]:
