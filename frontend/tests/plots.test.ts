@@ -40,6 +40,7 @@ describe("ticks", () => {
   it("are round", () => {
     expect(plainTicks([0, 8000], 5)).toEqual([0, 2000, 4000, 6000, 8000]);
     expect(plainTicks([-0.1, 1], 4)).toEqual([0, 0.5, 1]);
+    expect(plainTicks([0.0004, 0.0094], 3)).toEqual([0.0025, 0.005, 0.0075]);
     expect(logTicks([500, 20000])).toEqual([500, 1000, 2000, 5000, 10000, 20000]);
   });
 

@@ -76,7 +76,8 @@ export function plainTicks([low, high]: Range, most: number, isWhole = false): n
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) {
     ticks.push(Math.abs(at) < step * 1e-9 ? 0 : Number(at.toPrecision(12)));
   }
-  return ticks;
+  // One tick alone does not tell the scale.
+  return ticks.length < 2 && most < 8 ? plainTicks([low, high], most + 1, isWhole) : ticks;
 }
 
 /** Whether an axis counts: all its values are whole numbers. */
