@@ -58,6 +58,7 @@ def test_picks_of_an_autopick_job_go_on_in_a_manualpick_job(page, project, picke
     assert n >= len(BLOBS)
     steps.go(page, f"#/job/{picked.number}/picks")
     wait(page, isLoaded=True, nPicks=n, isEditable=False)
+    expect(page.locator(".mg-bottom")).to_contain_text("A program picked these. Correct by hand")
     page.get_by_role("button", name="Correct by hand").click()
     expect(page.locator(".head h1")).to_contain_text("ManualPick", timeout=60_000)
     wait(page, isLoaded=True, nPicks=n, isEditable=True, seconds=40)

@@ -231,12 +231,14 @@ class PickingSessions:
     def _why_not(self, job: Job) -> str:
         if self._project.read_only:
             return "The project was opened read-only."
-        if job.process.status is not Status.RUNNING or not job.is_interactive:
-            return (
-                f"Job {job.number} {_BECAME[job.status]}. Continue it to change its picks; "
-                "what was picked is kept."
-            )
-        return ""
+        if job.process.status is Status.RUNNING and job.is_interactive:
+            return ""
+        if job.process.type_folder == "AutoPick":
+            return "A program picked these. Correct by hand: a job of yours begins with them."
+        return (
+            f"Job {job.number} {_BECAME[job.status]}. Continue it to change its picks; "
+            "what was picked is kept."
+        )
 
     def _version(self, session: PickingSession, name: str) -> str:
         return version_of(session.project / session.file(name))
