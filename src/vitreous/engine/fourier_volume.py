@@ -9,6 +9,7 @@ faster than by the library's call for three axes, in half of the memory.
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,7 +75,20 @@ def room(real: Float[Tensor, "z y x"]) -> Complex[Tensor, "z y xh"]:
     """Return memory for the transform of a map, as `forward` takes it."""
     nz, ny, nx = real.shape
     kind = torch.promote_types(real.dtype, torch.complex64)
-    return real.new_empty((nz, ny, nx // 2 + 1), dtype=kind)
+    return _empty(real, (nz, ny, nx // 2 + 1), kind)
+
+
+def _empty(like: Tensor, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    """Return memory that is filled once, plane by plane; on the CPU in pages of the usual size.
+
+    Large pages, which torch asks for, have to come from free blocks of their size. A virtual
+    machine has mostly given those back to its host, and gets them anew at ten times the price.
+    """
+    n = math.prod(shape)
+    if like.device.type != "cpu" or n < max(_SMALL, 1):
+        return like.new_empty(shape, dtype=kind)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    return torch.frombuffer(mmap.mmap(-1, n * kind.itemsize, flags=flags), dtype=kind).view(shape)
 
 
 def as_map(transform: Complex[Tensor, "z y xh"], nx: int) -> Float[Tensor, "z y x"]:
@@ -144,7 +158,7 @@ def through_mask_(
     """
     _, ny, nx = mask.shape
     shape = (0, 0, 0) if part is None else tuple(mask[part].shape)
-    seen = transform.real.new_empty(shape, dtype=torch.bfloat16)
+    seen = _empty(mask, shape, torch.bfloat16)
     if mask.numel() < _SMALL:
         volume = inverse_(transform, nx)
         if part is not None:
