@@ -203,7 +203,7 @@ EVERY_ISA void cells_of_row(int n, float ky, float kz, int squares, int32_t* cel
 }
 
 // Common power, both powers and the number of points for each cell of directions and shell; of a
-// Friedel pair one counts. Four parts are added at the end, whatever the number of threads.
+// Friedel pair one counts. Two parts are added at the end, whatever the number of threads.
 template <class T>
 void cells(Array<const T, 4> first, Array<const T, 4> second, Array<const int16_t, 1> shells,
            Array<double, 3> sums, int squares, int threads) {
@@ -213,7 +213,7 @@ void cells(Array<const T, 4> first, Array<const T, 4> second, Array<const int16_
       int64_t(sums.shape(0)) != 3 * int64_t(squares) * squares)
     throw std::invalid_argument("cells: wanted two cubes of one size");
   const int64_t limit = int64_t(shells.shape(0));
-  const int n_parts = 4;
+  const int n_parts = 2;
   std::vector<double> parts(n_parts * n);
   const int16_t* shell = shells.data();
   double* out = sums.data();

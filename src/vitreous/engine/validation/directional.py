@@ -30,7 +30,7 @@ ORDER = 3
 """HEALPix order of the axes: 768, of which pairs are opposite."""
 _NEIGHBOURS = 1
 _FEWEST = 12
-_NEAR = 10
+_NEAR = 8
 MOST, HALF, LEAST = 0.9, 0.5, 0.1
 """Shares of directions at which resolutions are read off."""
 
