@@ -378,8 +378,15 @@ void along_z(Half transform, int first, int end, int width, bool is_back) {
             is_back ? 1.f : 1.f / float(nz), room.a(), room.b());
 }
 
-EVERY_ISA void add_product(float* to, const float* a, const float* b, int n) {
-  for (int x = 0; x < n; ++x) to[x] += a[x] * b[x];
+EVERY_ISA void add_product(float* total, int side, const float* one, int64_t one_stride,
+                           const float* factor, int64_t factor_stride, int size) {
+  for (int y = 0; y < size; ++y) {
+    float* to = total + int64_t(y % side) * side;
+    for (int first = 0; first < size; first += side) {
+      const float *a = one + y * one_stride + first, *b = factor + y * factor_stride + first;
+      for (int x = 0; x < side; ++x) to[x] += a[x] * b[x];
+    }
+  }
 }
 
 using Plane = nb::ndarray<const float, nb::ndim<2>, nb::device::cpu>;
@@ -393,10 +400,7 @@ void add_folded(nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> t
   if (int(total.shape(1)) != side || side == 0 || size % side)
     throw std::invalid_argument("add_folded: the planes do not fold onto the sum");
   nb::gil_scoped_release release;
-  for (int y = 0; y < size; ++y)
-    for (int x = 0; x < size; x += side)
-      add_product(total.data() + int64_t(y % side) * side, one.data() + y * one.stride(0) + x,
-                  factor.data() + y * factor.stride(0) + x, side);
+  add_product(total.data(), side, one.data(), one.stride(0), factor.data(), factor.stride(0), size);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ ORDER = 3
 _NEIGHBOURS = 1
 _FEWEST = 12
 _NEAR = 8
+_ROWS = 512
 MOST, HALF, LEAST = 0.9, 0.5, 0.1
 """Shares of directions at which resolutions are read off."""
 
@@ -184,7 +185,8 @@ def _triangles(unit: Tensor) -> Tensor:
     normal = torch.linalg.cross(b - a, c - a)
     height = (normal * a).sum(1, keepdim=True)
     normal, height = normal * height.sign(), height.abs()
-    beyond = (normal @ points.T > height + 1e-14).any(1)
+    some = zip(normal.split(_ROWS), height.split(_ROWS), strict=True)  # in little memory
+    beyond = torch.cat([(rows @ points.T > limit + 1e-14).any(1) for rows, limit in some])
     faces: Tensor = corners[~beyond]
     return faces
 
