@@ -34,7 +34,10 @@ def test_unknown_attribute_is_refused():
 
 @pytest.mark.parametrize(
     "module",
-    ["io._star", "engine.kernels._cpu", "engine.kernels._boxes", "engine.kernels._transfer"],
+    [
+        "io._star",
+        *(f"engine.kernels.{name}" for name in ("_cpu", "_boxes", "_planes", "_transfer")),
+    ],
 )
 def test_compiled_kernels_loaded(module):
     """The build may fall back on plain Python; where CI demands it, broken C++ must not hide."""
