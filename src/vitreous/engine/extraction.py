@@ -145,7 +145,7 @@ def extract(
     mean = None if correction is None else micrograph.mean(dtype=torch.float64)
     for rows in _chunks(len(centres_px), max(recipe.box_px, size)):
         if correction is None or mean is None:
-            cut_out = cut(micrograph, centres_px[rows], recipe.box_px).double()
+            cut_out = cut(micrograph, centres_px[rows], recipe.box_px)
         else:
             cut_out = _corrected(
                 micrograph, mean, centres_px[rows], recipe.box_px, correction, rows
@@ -178,16 +178,19 @@ def touches(
 def cut(
     micrograph: Float[Tensor, "y x"], centres_px: Int64[Tensor, "n c"], box_px: int
 ) -> Float[Tensor, "n b b"]:
-    """Cut boxes out; outside the micrograph its nearest edge pixel is repeated."""
+    """Cut boxes out, in float64; outside the micrograph its nearest edge pixel is repeated."""
     first = centres_px - box_px // 2
     height, width = micrograph.shape
     size = torch.tensor((width, height), device=first.device)
     if bool(((first >= 0) & (first + box_px <= size)).all()):
         windows = micrograph.unfold(0, box_px, 1).unfold(1, box_px, 1)
-        return windows[first[:, 1], first[:, 0]]
+        boxes = micrograph.new_empty((len(first), box_px, box_px), dtype=torch.float64)
+        for box, (x, y) in zip(boxes, first.tolist(), strict=True):
+            box.copy_(windows[y, x])  # three times as fast as an index of all
+        return boxes
     rows, columns = _places(centres_px, box_px)
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    return micrograph[rows[:, :, None], columns[:, None, :]]
+    return micrograph[rows[:, :, None], columns[:, None, :]].double()
 
 
 def _chunks(n: int, box_px: int) -> Iterator[slice]:
@@ -215,7 +218,7 @@ def _corrected(
     The CTF is applied in a larger box, so that what it spreads out of the small one is not lost.
     In it the outside of the micrograph is its mean; afterwards, the nearest edge pixel again.
     """
-    wide = cut(micrograph, centres_px, correction.box_px).double()
+    wide = cut(micrograph, centres_px, correction.box_px)
     height, width = micrograph.shape
     at_y, at_x = _places(centres_px, correction.box_px)
     inside = ((at_y >= 0) & (at_y < height))[:, :, None] & ((at_x >= 0) & (at_x < width))[:, None]
