@@ -242,6 +242,8 @@ class PixelSums:
         if not math.isfinite(total):
             image = values = values[np.isfinite(values)]
             total = float(values.sum())
+        elif image.dtype == np.float16:  # which NumPy compares one by one
+            image = values
         if values.size == 0:
             return
         self._count += values.size
