@@ -1,4 +1,6 @@
-"""Fourier transforms of images and volumes; with `fourier_volume` all that calls `torch.fft`.
+"""Fourier transforms of images and volumes.
+
+With `fourier_volume` and its kernels (`kernels.planes`) all that calls `torch.fft`.
 
 The convention (refinement.md sections 1.1 to 1.3 and 1.5), for a real array of side N whose
 origin is the pixel ``N // 2``::
