@@ -36,7 +36,10 @@ def test_unknown_attribute_is_refused():
     "module",
     [
         "io._star",
-        *(f"engine.kernels.{name}" for name in ("_cpu", "_boxes", "_planes", "_transfer")),
+        *(
+            f"engine.kernels.{name}"
+            for name in ("_cpu", "_boxes", "_images", "_planes", "_transfer")
+        ),
     ],
 )
 def test_compiled_kernels_loaded(module):

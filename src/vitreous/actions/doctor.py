@@ -34,12 +34,13 @@ _PROGRAMS = (
     ("relion", "RELION", ("relion_refine",), ""),
     ("pdf_viewer", "PDF viewer", ("evince", "xdg-open"), "RELION_PDFVIEWER_EXECUTABLE"),
 )
+_KERNELS = (
+    "_cpu", "_polar", "_boxes", "_half_shells", "_shells", "_planes", "_images", "_transfer",
+    "_motion",
+)  # fmt: skip
 _MODULES = (
     "vitreous.io._star",
-    *(
-        f"vitreous.engine.kernels.{name}"
-        for name in ("_cpu", "_polar", "_boxes", "_half_shells", "_shells", "_transfer", "_motion")
-    ),
+    *(f"vitreous.engine.kernels.{name}" for name in _KERNELS),
 )
 _ASK_TORCH = """
 import importlib, json, sys

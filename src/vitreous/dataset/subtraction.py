@@ -21,7 +21,7 @@ from vitreous.dataset.refinement.data_star import (
     scale_groups,
 )
 from vitreous.dataset.refinement.reading import Iteration
-from vitreous.engine.refinement.images import group_scale
+from vitreous.engine.refinement.preparation import group_scale
 from vitreous.engine.subtraction import Views
 from vitreous.errors import FormatError, MissingFileError
 from vitreous.io import Table, parse_ref, read_header

@@ -215,7 +215,14 @@ def ctf(
     result = torch.empty(
         (len(defocus), size, size // 2 + 1), dtype=dtype, device=defocus.scale.device
     )
+    in_one_pass = _in_one_pass(defocus, treatment, dtype)
     for row, images in _groups(optics, defocus, group):
+        if in_one_pass:
+            chosen = defocus.select(images)
+            coefficients = phase_coefficients(optics, row, chosen)
+            args = phase_terms(optics, row, size), coefficients, chosen.scale.to(dtype), SMALLEST
+            result.index_copy_(0, images, _treated(transfer.evaluate(*args), treatment))
+            continue
         k_per_A = optics.k_per_A(size, row)
         terms, k2 = _terms(optics, row, k_per_A), (k_per_A**2).sum(-1).to(dtype)
         for chunk in torch.split(images, max(1, IN_CACHE // k2.numel())):
@@ -358,14 +365,24 @@ def _envelope(defocus: Defocus, k2: Tensor) -> Tensor:
     return scale * torch.exp(defocus.bfactor_A2.to(k2.dtype)[:, None, None] * (-k2 / 4))
 
 
+def _in_one_pass(defocus: Defocus, treatment: Treatment, dtype: torch.dtype) -> bool:
+    """Tell whether the functions are plain sines that `kernels.transfer` evaluates."""
+    damped = bool((defocus.bfactor_A2 != 0).any())
+    return dtype == torch.float32 and not (damped or treatment.intact_first_peak)
+
+
 def _treat(values: Tensor, treatment: Treatment) -> Tensor:
     """Keep values away from zero, then treat them as the data were."""
     size = values.abs().clamp(min=SMALLEST)
-    values = torch.where(values < 0, -size, size)
+    return _treated(torch.where(values < 0, -size, size), treatment)
+
+
+def _treated(values: Tensor, treatment: Treatment) -> Tensor:
+    """Treat values that are away from zero as the data were."""
     if treatment.only_flip_phases:
         values = values.sign()
     elif treatment.phase_flipped:
-        values = size
+        values = values.abs()
     return values**2 if treatment.premultiplied else values
 
 

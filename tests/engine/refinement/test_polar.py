@@ -10,7 +10,7 @@ import torch
 
 from refinement_engines import expect
 from vitreous.engine import geometry
-from vitreous.engine.refinement import coarse_polar, images, polar
+from vitreous.engine.refinement import coarse_polar, images, polar, preparation
 from vitreous.engine.refinement import expectation as fast
 from vitreous.engine.refinement.coarse import Cut
 from vitreous.engine.refinement.coarse_dense import DenseSlices
@@ -30,7 +30,8 @@ def parts(case: Case, group: int = 0):
     seen = images.view(case.data, case.state, case.settings, model, group)
     made = references(model, case.settings, r_max=model.box_px // 2)
     rows = np.flatnonzero(case.data.optics_group == group)
-    prepared = images.prepare(case.data, rows, seen, model, case.state.assignments, case.settings)
+    args = (case.data, rows, seen, model, case.state.assignments, case.settings)
+    prepared = preparation.prepare(*args)
     return prepared, made, pose_grid(case.state.sampling, case.settings), case.data.optics
 
 

@@ -1,4 +1,4 @@
-// Centre the transforms of images and multiply them by their CTF, in one pass over the pixels.
+// CTFs of images, and transforms of images centred and multiplied by them, in one pass over the pixels.
 // The reference is in transfer.py. The phase is a product in double precision, counted in turns;
 // whole turns go before the precision drops.
 #include <nanobind/nanobind.h>
@@ -48,7 +48,7 @@ VITREOUS_CLONES void sines_of_row(float* turns, int n, float scale, float smalle
     const float s =
         q * (1.f + q2 * (-1.f / 6 + q2 * (1.f / 120 + q2 * (-1.f / 5040 + q2 * (1.f / 362880 +
         q2 * (-1.f / 39916800))))));
-    const float value = std::copysign(s, -turns[x]) * scale;
+    const float value = (turns[x] > 0.f ? -s : s) * scale;
     const float size = std::fabs(value);
     turns[x] = std::copysign(size > smallest ? size : smallest, value);
   }
@@ -65,6 +65,28 @@ VITREOUS_CLONES void weigh_row(float* values, const float* along_x, float re, fl
     values[2 * x + 1] = v * (a * sin + b * cos);
     weights[x] = v * v;
   }
+}
+
+void evaluate(Array<const double, 3> terms, Array<const double, 2> coefficients,
+              Array<const float, 1> scale, float smallest, Array<float, 3> out, int threads) {
+  const int64_t n = int64_t(out.shape(0));
+  const int rows = int(out.shape(1)), width = int(out.shape(2));
+  const int64_t plane = int64_t(rows) * width;
+  if (int64_t(terms.shape(0)) != kTerms || int64_t(terms.shape(1)) != rows ||
+      int64_t(terms.shape(2)) != width || int64_t(coefficients.shape(0)) != n ||
+      int64_t(coefficients.shape(1)) != kTerms || int64_t(scale.shape(0)) != n)
+    throw std::invalid_argument("evaluate: arrays do not fit");
+  float* to = out.data();
+  const float* factor = scale.data();
+  const double *t = terms.data(), *c = coefficients.data();
+  nb::gil_scoped_release release;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int64_t i = 0; i < n; ++i)
+    for (int y = 0; y < rows; ++y) {
+      float* row = to + i * plane + int64_t(y) * width;
+      turns_of_row(t + int64_t(y) * width, plane, c + kTerms * i, width, row);
+      sines_of_row(row, width, factor[i], smallest);
+    }
 }
 
 void weigh(Array<float, 4> values, Array<const float, 3> along_x, Array<const float, 3> along_y,
@@ -104,7 +126,9 @@ void weigh(Array<float, 4> values, Array<const float, 3> along_x, Array<const fl
 }  // namespace
 
 NB_MODULE(_transfer, m) {
-  m.doc() = "Transforms of images, centred and multiplied by their CTF, on the CPU.";
+  m.doc() = "CTFs of images, and transforms of images centred and multiplied by them, on the CPU.";
+  m.def("evaluate", &evaluate, nb::arg("terms"), nb::arg("coefficients"), nb::arg("scale"),
+        nb::arg("smallest"), nb::arg("out").noconvert(), nb::arg("threads"));
   m.def("weigh", &weigh, nb::arg("values").noconvert(), nb::arg("along_x"), nb::arg("along_y"),
         nb::arg("terms"), nb::arg("coefficients"), nb::arg("scale"), nb::arg("smallest"),
         nb::arg("weights").noconvert(), nb::arg("threads"));

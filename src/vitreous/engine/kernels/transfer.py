@@ -1,4 +1,4 @@
-"""Transforms of images, centred and multiplied by their CTF, in one pass over the pixels.
+"""CTFs of images, and transforms centred and multiplied by them, in one pass over the pixels.
 
 On the CPU a compiled loop does it, elsewhere (or without a compiler) plain torch, the reference.
 """
@@ -19,6 +19,27 @@ def compiled() -> ModuleType | None:
     if importlib.util.find_spec("vitreous.engine.kernels._transfer") is None:
         return None
     return importlib.import_module("vitreous.engine.kernels._transfer")
+
+
+def evaluate(
+    terms: Float[Tensor, "5 y xh"],
+    coefficients: Float[Tensor, "n 5"],
+    scale: Float[Tensor, " n"],
+    smallest: float,
+) -> Float[Tensor, "n y xh"]:
+    """Return CTFs in single precision, not treated nor damped; parameters as in `weigh_`."""
+    module = compiled()
+    if module is None or terms.device.type != "cpu":
+        turns = (coefficients @ terms.flatten(1)).view(-1, *terms.shape[1:])
+        values = torch.sin((turns - turns.round()).to(torch.float32) * (-2 * torch.pi))
+        values = values * scale[:, None, None]
+        return _away_from_zero(values, smallest)
+    out = torch.empty(len(coefficients), *terms.shape[1:], dtype=torch.float32)
+    module.evaluate(
+        terms.contiguous(), coefficients.contiguous(), scale.contiguous(), smallest, out,
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return out
 
 
 def weigh_(
@@ -48,7 +69,7 @@ def weigh_(
         turns = torch.einsum("nt,tyx->nyx", coefficients, terms)
         values = torch.sin((turns - turns.round()).to(torch.float32) * (-2 * torch.pi))
         values = values * scale[:, None, None]
-        values = values.abs().clamp(min=smallest).copysign(values)
+        values = _away_from_zero(values, smallest)
         transforms.mul_(along_x[:, None]).mul_(along_y[..., None]).mul_(values)
         return values.square_()
     weights = torch.empty(transforms.shape, dtype=torch.float32)
@@ -64,3 +85,8 @@ def weigh_(
         torch.get_num_threads(),
     )
     return weights
+
+
+def _away_from_zero(values: Tensor, smallest: float) -> Tensor:
+    size = values.abs().clamp(min=smallest)
+    return torch.where(values < 0, -size, size)

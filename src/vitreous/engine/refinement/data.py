@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vitreous.engine.ctf import Defocus, Optics
 
-_BEYOND_MEASURE: Final = 1e9  # normalised images have a deviation of 1, others of some thousands
-_BRIGHTEST: Final = 0.25  # of an image's power, in one pixel
+BEYOND_MEASURE: Final = 1e9  # normalised images have a deviation of 1, others of some thousands
+BRIGHTEST: Final = 0.25  # of an image's power, in one pixel
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,5 @@ def usable(images: Float[Tensor, "n y x"]) -> Bool[Tensor, " n"]:
     """
     squares = images.square().flatten(1)
     brightest, power = squares.amax(1), squares.sum(1)
-    finite = brightest < _BEYOND_MEASURE**2
-    return finite & (brightest <= _BRIGHTEST * power)
+    finite = brightest < BEYOND_MEASURE**2
+    return finite & (brightest <= BRIGHTEST * power)

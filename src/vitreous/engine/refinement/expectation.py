@@ -24,6 +24,7 @@ from vitreous.engine.refinement import (
     grid,
     helical,
     images,
+    preparation,
     priors,
     randomness,
     reach,
@@ -272,7 +273,7 @@ def _chunk(
 ) -> Iterator[Collected]:
     """Score and sum some particles of one optics group."""
     watch.phase("images")
-    prepared = images.prepare(
+    prepared = preparation.prepare(
         step.data, rows, seen, step.model, step.state.assignments, step.settings,
         correlation=step.cut.correlation, first=step.state.schedule.iteration <= 1,
     )  # fmt: skip
