@@ -280,6 +280,13 @@ def test_everything_is_found_by_relions_name_or_ours(client, text, kind, target)
     assert (kind, target) in [(hit["kind"], hit["target"]) for hit in hits[:3]]
 
 
+def test_what_is_found_has_the_words_of_the_lists(client):
+    hits = client.get("/api/search", params={"q": "job"}).json()["hits"]
+    said = " ".join(hit["detail"] for hit in hits if hit["kind"] == "job")
+    assert "Finished" in said
+    assert "Succeeded" not in said
+
+
 def test_a_check_tells_each_problem_beside_its_field(client):
     told = client.post(
         "/api/types/class2d/check", json={"values": {"n_classes": 0, "particles": "none.star"}}

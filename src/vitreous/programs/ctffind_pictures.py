@@ -27,7 +27,7 @@ _COLUMNS: tuple[tuple[str, str, str, str, Callable[[Estimate], float | None]], .
         "astigmatism", "Astigmatism of every micrograph", "U - V", "Å",
         lambda one: one.defocus_u_A - one.defocus_v_A,
     ),
-    ("angle", "Direction of the astigmatism", "Angle of U", "°", lambda one: one.angle_deg),
+    ("angle", "Astigmatism direction", "Angle of U", "°", lambda one: one.angle_deg),
     (
         "max_resolution", "Resolution of the fit of every micrograph", "Resolution", "Å",
         lambda one: min(one.resolution_A, 25.0),

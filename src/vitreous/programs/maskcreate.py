@@ -19,6 +19,7 @@ from vitreous.jobs.context import Run
 from vitreous.jobs.evaluate import output_nodes
 from vitreous.jobs.maskcreate import MaskCreate
 from vitreous.programs.extra_flags import Flags
+from vitreous.programs.half_maps import share_inside
 from vitreous.programs.maps import central_slices, pixel_size_of, read_cube, size_text
 
 T = TypeVar("T")
@@ -262,8 +263,7 @@ def _judge(
             f"holds {100 * largest:.0f} %. Small specks are noise: raise the threshold or "
             "filter more strongly."
         )
-    volume = 100 * float(mask.mean(dtype=torch.float64))
-    run.headline("volume", volume, "%", "Part of the box inside the mask")
+    run.headline("volume", 100 * share_inside(mask), "%", "Part of the box inside the mask")
     run.headline("parts", n_parts, "", "Separate parts at the threshold")
 
 

@@ -54,7 +54,8 @@ def search(server: Here, q: Annotated[str, Query(max_length=200)] = "") -> Searc
 def _all(server: Server) -> Iterator[Hit]:
     for row in reversed(server.book.rows()):
         title = f"{row['n']:03d}: {row['alias'] or row['name'].rstrip('/')}"
-        detail = f"{row['gui_name']}, {row['status']}. {row['note_first_line']}"
+        state = "Finished" if row["status"] == "Succeeded" else row["status"]
+        detail = f"{row['gui_name']}, {state}. {row['note_first_line']}"
         yield Hit(kind="job", title=title, detail=detail, target=str(row["n"]), score=0.0)
     for job_type in registry.all_types():
         names = f"{job_type.folder}, {job_type.label}. {job_type.title}"
