@@ -22,6 +22,8 @@ import torch
 from jaxtyping import Bool, Complex, Float, Int64
 from torch import Tensor
 
+from vitreous.engine.kernels import planes
+
 Size = int | Sequence[int]
 
 _ROWS_AT_ONCE = 2**20  # pixels of rows that are transformed together: a few MiB
@@ -48,10 +50,8 @@ def forward(real: Float[Tensor, "*real"], ndim: int) -> Complex[Tensor, "*half"]
     if real.numel() == 0:  # the FFT library refuses an empty batch
         return torch.view_as_complex(real.new_zeros((*real.shape[:-1], sizes[-1] // 2 + 1, 2)))
     if all(size % 2 == 0 for size in sizes):
-        return _flip_signs_(torch.fft.rfftn(real, dim=axes, norm="forward"), ndim)
-    rolled = torch.roll(real, [-(size // 2) for size in sizes], axes)
-    transform: Tensor = torch.fft.rfftn(rolled, dim=axes, norm="forward")
-    return transform
+        return _flip_signs_(_transform(real, ndim), ndim)
+    return _transform(torch.roll(real, [-(size // 2) for size in sizes], axes), ndim)
 
 
 def inverse(
@@ -81,7 +81,10 @@ def inverse(
     even = all(side % 2 == 0 for side in sizes)
     if even:
         transform = _flip_signs_(transform.clone(), ndim)
-    real: Tensor = torch.fft.irfftn(transform, s=sizes, dim=axes, norm="forward")
+    if ndim == 2:
+        real = planes.images_of(transform, (sizes[0], sizes[1]))
+    else:
+        real = torch.fft.irfftn(transform, s=sizes, dim=axes, norm="forward")
     return real if even else torch.roll(real, [side // 2 for side in sizes], axes)
 
 
@@ -136,7 +139,9 @@ def inverse_axis(
 
 
 def forward_from_corner(
-    images: Float[Tensor, "*b y x"], size: Size | None = None
+    images: Float[Tensor, "*b y x"],
+    size: Size | None = None,
+    out: Complex[Tensor, "*b yless xhless"] | None = None,
 ) -> Complex[Tensor, "*b yless xhless"]:
     """Transform images whose origin is their first pixel, keeping the low frequencies only.
 
@@ -149,22 +154,22 @@ def forward_from_corner(
         ``*b y x``.
     size
         Sizes of the images whose frequencies are kept; by default all are.
+    out
+        May take the result, where all are kept.
     """
     ny, nx = images.shape[-2:]
     keep_y, keep_x = (ny, nx) if size is None else _sizes(size, 2)
     if (keep_y, keep_x) == (ny, nx):
-        whole: Tensor = torch.fft.rfft2(images, norm="forward")
-        return whole
-    rows = _rows(images, keep_x)
-    return _crop_axis(torch.fft.fft(rows, dim=-2, norm="forward"), -2, keep_y)
+        return planes.of_images(images, out)
+    return _crop_axis(planes.of_columns_(_rows(images, keep_x)), -2, keep_y)
 
 
 def inverse_to_corner(
     transform: Complex[Tensor, "*b y xh"], size: Size
 ) -> Float[Tensor, "*b yreal xreal"]:
     """Undo `forward_from_corner`: images of the given sizes, origin at their first pixel."""
-    images: Tensor = torch.fft.irfft2(transform, s=_sizes(size, 2), norm="forward")
-    return images
+    ny, nx = _sizes(size, 2)
+    return planes.images_of(transform, (ny, nx))
 
 
 def whole_plane(half: Complex[Tensor, "*b y xh"], size: Size) -> Complex[Tensor, "*b y x"]:
@@ -173,13 +178,13 @@ def whole_plane(half: Complex[Tensor, "*b y xh"], size: Size) -> Complex[Tensor,
     return plane
 
 
-def inverse_plane_to_corner(plane: Complex[Tensor, "*b y x"]) -> Complex[Tensor, "*b y x"]:
+def inverse_plane_to_corner_(plane: Complex[Tensor, "*b y x"]) -> Complex[Tensor, "*b y x"]:
     """Return complex images, origin at their first pixel, of all their frequencies.
 
     Two real images for little more than one: ``F + i G`` gives one as real part, one as imaginary.
+    The memory of the frequencies may be used again.
     """
-    images: Tensor = torch.fft.ifft2(plane, norm="forward")
-    return images
+    return planes.whole_back_(plane)
 
 
 def angular(half: Complex[Tensor, "n a q"]) -> Complex[Tensor, "m n q"]:
@@ -263,14 +268,13 @@ def cropped_forward(
 
 def row_transforms(images: Float[Tensor, "*b y x"], keep: int) -> Complex[Tensor, "*b y xhless"]:
     """Transform rows and keep the frequencies of rows of `keep` pixels; see `cropped_from_rows`."""
-    found: Tensor = torch.fft.rfft(images, norm="forward")[..., : keep // 2 + 1]
-    return found
+    return planes.of_rows(images, keep // 2 + 1)
 
 
 def cropped_from_rows(
     rows: Complex[Tensor, "*real"], sizes: Sequence[int]
 ) -> Complex[Tensor, "*less"]:
-    """Return what `cropped_forward` does, from the transforms of the rows.
+    """Return what `cropped_forward` does, from the transforms of the rows, which may change.
 
     Parameters
     ----------
@@ -281,7 +285,11 @@ def cropped_from_rows(
     """
     ndim, transform = len(sizes), rows
     for axis, side in zip(_axes(ndim)[:-1], sizes[:-1], strict=True):
-        transform = _crop_axis(torch.fft.fft(transform, dim=axis, norm="forward"), axis, side)
+        if axis == -2:
+            transform = planes.of_columns_(transform)
+        else:
+            transform = torch.fft.fft(transform, dim=axis, norm="forward")
+        transform = _crop_axis(transform, axis, side)
     return _flip_signs_(transform.contiguous(), ndim)
 
 
@@ -521,6 +529,14 @@ def shift(
     """
     sizes = real_sizes(transform, shift_px.shape[-1])
     return transform * shift_phases(shift_px, sizes, box=box)
+
+
+def _transform(real: Float[Tensor, "*real"], ndim: int) -> Complex[Tensor, "*half"]:
+    """Transform real arrays from their first pixel."""
+    if ndim == 2:
+        return planes.of_images(real)
+    transform: Tensor = torch.fft.rfftn(real, dim=_axes(ndim), norm="forward")
+    return transform
 
 
 def _axes(ndim: int) -> tuple[int, ...]:

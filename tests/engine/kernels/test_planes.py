@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from vitreous.engine.kernels import planes
 
 # All radices, rows and columns that fill no vector, sides that only the library takes.
-SIDES = [(2, 2), (6, 8), (10, 14), (16, 16), (20, 50), (36, 42), (90, 84), (126, 100), (15, 26)]
+SIDES = [
+    *((2, 2), (6, 8), (10, 14), (16, 16), (20, 50), (36, 42), (90, 84), (126, 100), (15, 26)),
+    *((11, 22), (26, 13 * 11 * 2), (17, 38), (23 * 3, 58), (62, 31 * 4), (37, 82), (43, 86)),
+    *((47, 94), (21, 33)),
+]
 RTOL, ATOL = 1e-5, 2e-6
+OF_DOUBLES = {"rtol": 1e-13, "atol": 1e-14}
 
 
 def real(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -24,7 +32,7 @@ def half(*shape: int) -> torch.Tensor:
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if not request.param:
         monkeypatch.setattr(planes, "compiled", lambda: None)
-        monkeypatch.setattr(planes, "_is_quick", lambda side: False)
+        monkeypatch.setattr(planes, "_is_quick", lambda side, n_bytes: False)
     elif planes.compiled() is None:
         pytest.skip("the package was built without a compiler")
 
@@ -36,11 +44,12 @@ def test_planes_go_forth_and_back(ny: int, nx: int, dtype: torch.dtype) -> None:
     maps = real(3, ny, nx, dtype=dtype)
     maps[:, ny // 3 :] *= torch.arange(3)[:, None, None] > 0  # rows of zeros are left out
     out = torch.empty(3, ny, nx // 2 + 1, dtype=torch.promote_types(dtype, torch.complex64))
+    close = OF_DOUBLES if dtype == torch.float64 else {"rtol": RTOL, "atol": ATOL}
     planes.forward(maps, out)
-    torch.testing.assert_close(out, torch.fft.rfft2(maps, norm="forward"), rtol=RTOL, atol=ATOL)
+    torch.testing.assert_close(out, torch.fft.rfft2(maps, norm="forward"), **close)
     again = torch.empty_like(maps)
     planes.back(out, again)
-    torch.testing.assert_close(again, maps, rtol=RTOL, atol=ATOL)
+    torch.testing.assert_close(again, maps, **close)
 
 
 @pytest.mark.usefixtures("loops")
@@ -83,10 +92,170 @@ def test_a_folded_product_has_every_nth_coefficient(side: int, fold: int) -> Non
     torch.testing.assert_close(torch.fft.rfft2(total - before), wanted, rtol=1e-4, atol=1e-3)
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def is_compiled() -> bool:
+    module = planes.compiled()
+    return module is not None and bool(module.is_wide(4))
+
+
+needs_loops = pytest.mark.skipif(not is_compiled(), reason="no compiled loops, or no wide vectors")
+
+
+@needs_loops
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1, 250, 300), (1, 1080, 1024), (3, 64, 600), (9, 90, 84)])
+def test_the_number_of_threads_changes_no_bit(shape: tuple[int, int, int]) -> None:
+    images, found = real(*shape), []
+    for n_threads in (1, 2, 5):
+        torch.set_num_threads(n_threads)
+        transform = planes.of_images(images)
+        rows = planes.of_rows(images, 20)
+        some = planes.of_columns_(rows.clone())
+        columns = transform.clone()
+        planes.along_z_(columns, slice(1, 40), 37, back=False)
+        whole = planes.whole_back_(torch.complex(images, images.flip(-1)))
+        back = planes.images_of(transform, shape[1:])
+        found.append([transform, back, rows, some, columns, whole])
+    for others in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
+
+
+@pytest.mark.usefixtures("loops", "threads")
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_calls_from_several_threads_do_not_meet(n_threads: int) -> None:
+    """Lengths that were not yet asked for, so that their tables are made meanwhile."""
+    torch.set_num_threads(n_threads)
+    sides = [(2 * n, 4 * n) for n in range(101, 145)]
+    images = [real(1, *one) for one in sides]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(planes.of_images, images * 2))
+        again = list(pool.map(planes.images_of, found, sides * 2))
+    for image, transform, back in zip(images * 2, found, again, strict=True):
+        wanted = torch.fft.rfft2(image, norm="forward")
+        torch.testing.assert_close(transform, wanted, rtol=RTOL, atol=ATOL)
+        torch.testing.assert_close(back, image, rtol=RTOL, atol=5 * ATOL)
+
+
+@pytest.mark.parametrize("side", [64, 408, 1024, 1023, 62 * 6, 47 * 4])
+def test_errors_are_no_larger_than_those_of_the_library(side: int) -> None:
+    """In single precision; in double that is told by what goes forth and back."""
+    exact = real(2, side, side + side % 2, dtype=torch.float64)
+    wanted = torch.fft.rfft2(exact, norm="forward")
+    images = exact.float()
+
+    def error(found: torch.Tensor, true: torch.Tensor) -> float:
+        return float((found - true).abs().square().mean().sqrt())
+
+    library = torch.fft.rfft2(images, norm="forward")
+    assert error(planes.of_images(images), wanted) <= 1.3 * error(library, wanted)
+    sizes = (images.shape[1], images.shape[2])
+    back = torch.fft.irfft2(wanted.to(torch.complex64), s=sizes, norm="forward")
+    found = planes.images_of(wanted.to(torch.complex64), sizes)
+    assert error(found, exact) <= 1.3 * error(back, exact)
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_of_any_number(batch: tuple[int, ...], dtype: torch.dtype) -> None:
+    images = real(*batch, 12, 20, dtype=dtype)
+    kind = torch.promote_types(dtype, torch.complex64)
+    transform = planes.of_images(images)
+    assert transform.shape == (*batch, 12, 11)
+    assert transform.dtype == kind
+    exact = torch.fft.rfft2(images, norm="forward")
+    close = OF_DOUBLES if dtype == torch.float64 else {"rtol": RTOL, "atol": ATOL}
+    torch.testing.assert_close(transform, exact, **close)
+    out = torch.empty(*batch, 12, 11, dtype=kind)
+    assert planes.of_images(images, out) is out
+    torch.testing.assert_close(out, transform)
+    kept = transform.clone()
+    torch.testing.assert_close(planes.images_of(transform, (12, 20)), images, **close)
+    assert torch.equal(transform, kept)
+    rows = planes.of_rows(images, 5)
+    torch.testing.assert_close(planes.of_columns_(rows), exact[..., :5], **close)
+
+
+@pytest.mark.usefixtures("loops")
+def test_images_lie_in_memory_as_they_like() -> None:
+    large = real(2, 30, 44)
+    for images in (
+        large[:, 5:21, 4:],
+        large[:, ::3, ::2],
+        large.mT[:, :40],
+        large[:1].expand(3, -1, -1),
+    ):
+        sizes = (images.shape[1], images.shape[2])
+        exact = torch.fft.rfft2(images, norm="forward")
+        torch.testing.assert_close(planes.of_images(images), exact, rtol=RTOL, atol=ATOL)
+        rows = torch.fft.rfft(images, norm="forward")[..., :7]
+        torch.testing.assert_close(planes.of_rows(images, 7), rows, rtol=RTOL, atol=ATOL)
+        strided = torch.empty(exact.mT.shape, dtype=exact.dtype).mT
+        torch.testing.assert_close(planes.of_images(images, strided), exact, rtol=RTOL, atol=ATOL)
+        torch.testing.assert_close(
+            planes.images_of(strided, sizes), images, rtol=RTOL, atol=5 * ATOL
+        )
+        wanted = torch.fft.irfft2(exact.conj().resolve_conj(), s=sizes, norm="forward")
+        torch.testing.assert_close(
+            planes.images_of(exact.conj(), sizes), wanted, rtol=RTOL, atol=5 * ATOL
+        )
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize(("ny", "nx"), [(12, 20), (15, 21), (1, 7), (34, 41), (47, 8), (9, 94)])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_whole_planes_go_back(ny: int, nx: int, dtype: torch.dtype) -> None:
+    parts = real(2, 3, ny, nx, 2, dtype=dtype.to_real())
+    every = torch.view_as_complex(parts)
+    for given in (every, every[:, 1:], every.mT.contiguous().mT):
+        wanted = torch.fft.ifft2(given, norm="forward")
+        found = planes.whole_back_(given.clone())
+        close = (
+            {"rtol": 1e-12, "atol": 1e-12} if dtype.itemsize == 16 else {"rtol": 1e-5, "atol": 1e-4}
+        )
+        torch.testing.assert_close(found, wanted, **close)
+
+
+@pytest.mark.usefixtures("loops")
+def test_part_of_a_transform_is_filled_up_as_the_library_does() -> None:
+    part = half(2, 12, 6)
+    wanted = torch.fft.irfft2(part, s=(12, 20), norm="forward")
+    torch.testing.assert_close(planes.images_of(part, (12, 20)), wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_what_wants_a_gradient_gets_one() -> None:
+    images = real(1, 8, 8).requires_grad_()
+    planes.images_of(planes.of_images(images), (8, 8)).square().sum().backward()
+    assert images.grad is not None
+    torch.testing.assert_close(images.grad, 2 * images.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_narrow_machines_take_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Narrow:
+        @staticmethod
+        def is_wide(n_bytes: int) -> bool:
+            return n_bytes < 4
+
+    monkeypatch.setattr(planes, "compiled", Narrow)
+    planes._is_quick.cache_clear()
+    try:
+        images = real(2, 16, 16)
+        assert torch.equal(planes.of_images(images), torch.fft.rfft2(images, norm="forward"))
+    finally:
+        planes._is_quick.cache_clear()
+
+
 def test_sides_with_large_prime_factors_are_left_to_the_library() -> None:
     module = planes.compiled()
     if module is None:
         pytest.skip("the package was built without a compiler")
-    assert [side for side in range(1, 30) if not module.is_quick(side)] == [
-        *(11, 13, 17, 19, 22, 23, 26, 29),
-    ]
+    few = [side for side in range(1, 125) if not module.is_quick(side)]
+    assert few == [47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 94, 97, 101, 103, 106, 107, 109, 113,
+                   118, 122]  # fmt: skip
+    assert not module.is_quick(0)

@@ -1,8 +1,9 @@
-"""Fourier transforms of planes of a map, and of its columns along z; planes folded.
+"""Fourier transforms of images, of planes of a map, and of its columns along z; planes folded.
 
-Results go to memory that is there; the origin is the first voxel. On the CPU compiled loops do it
-for single precision and even sides without a prime factor above 7; elsewhere the library of torch
-does, which is the reference. Both divide by the number of samples on the way there.
+The origin is the first pixel. On a CPU with vectors of eight numbers (AVX2 has them of single
+precision, AVX-512 of both) compiled loops do it for even sides without a prime factor above 43;
+elsewhere the library of torch does, which is the reference. Both divide by the number of samples on
+the way there, and use the threads of torch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 _MODULE = "vitreous.engine.kernels._planes"
+_TOGETHER = 2**19  # pixels of images between whose two steps nothing leaves the cache
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +39,7 @@ def forward(real: Float[Tensor, "n y x"], out: Complex[Tensor, "n y xh"]) -> Non
     """
     module = _module_for(real, out)
     if module is not None:
-        module.forward(real, torch.view_as_real(out))
+        module.forward(real, torch.view_as_real(out), torch.get_num_threads())
     else:
         torch.fft.rfft2(real, norm="forward", out=out)
 
@@ -54,9 +56,103 @@ def back(transform: Complex[Tensor, "n y xh"], out: Float[Tensor, "n y x"]) -> N
     """
     module = _module_for(out, transform)
     if module is not None:
-        module.back(torch.view_as_real(transform), out)
+        half = torch.view_as_real(transform)
+        module.back(half, half, out, torch.get_num_threads())
     else:
         torch.fft.irfft2(transform, s=tuple(out.shape[1:]), norm="forward", out=out)
+
+
+def of_images(
+    images: Float[Tensor, "*b y x"], out: Complex[Tensor, "*b y xh"] | None = None
+) -> Complex[Tensor, "*b y xh"]:
+    """Return half transforms of images, of which there may be any number in any memory.
+
+    Parameters
+    ----------
+    images
+        The images.
+    out
+        Takes the result and is returned: new memory costs as much as the transform.
+    """
+    ny, nx = images.shape[-2:]
+    module = _module_of(images, (ny, nx))
+    kind = torch.promote_types(images.dtype, torch.complex64)
+    if module is None or not (out is None or (_is_plain(out) and out.dtype == kind)):
+        transform: Tensor = torch.fft.rfft2(images, norm="forward", out=out)
+        return transform
+    whole = images.resolve_neg().contiguous().view(-1, ny, nx)
+    if out is None:
+        out = images.new_empty((*images.shape[:-1], nx // 2 + 1), dtype=kind)
+    half = torch.view_as_real(out).view(-1, ny, nx // 2 + 1, 2)
+    module.forward(whole, half, torch.get_num_threads())
+    return out
+
+
+def images_of(
+    transform: Complex[Tensor, "*b y xh"], sizes: tuple[int, int]
+) -> Float[Tensor, "*b y x"]:
+    """Undo `of_images`; the transform stays.
+
+    Parameters
+    ----------
+    transform
+        Half transforms.
+    sizes
+        ``y x`` of the images.
+    """
+    ny, nx = sizes
+    fits = transform.shape[-2:] == (ny, nx // 2 + 1)
+    module = _module_of(transform, sizes) if fits else None
+    if module is None:
+        images: Tensor = torch.fft.irfft2(transform, s=sizes, norm="forward")
+        return images
+    whole = torch.view_as_real(transform.resolve_conj().contiguous()).view(-1, ny, nx // 2 + 1, 2)
+    images = whole.new_empty((*transform.shape[:-2], ny, nx))
+    # An image after the other leaves what is between them in the cache.
+    together = max(1, _TOGETHER // max(1, ny * nx))
+    between = torch.empty_like(whole[:together])
+    for start in range(0, len(whole), together):
+        some = whole[start : start + together]
+        part = images.view(-1, ny, nx)[start : start + together]
+        module.back(some, between[: len(some)], part, torch.get_num_threads())
+    return images
+
+
+def whole_back_(planes: Complex[Tensor, "*b y x"]) -> Complex[Tensor, "*b y x"]:
+    """Transform whole complex planes back; their memory may serve again for the result."""
+    ny, nx = planes.shape[-2:]
+    module = _module_of(planes, (ny, 2 * nx)) if _is_plain(planes) else None
+    if module is None:
+        found: Tensor = torch.fft.ifft2(planes, norm="forward")
+        return found
+    module.complex_back(torch.view_as_real(planes).view(-1, ny, nx, 2), torch.get_num_threads())
+    return planes
+
+
+def of_rows(images: Float[Tensor, "*b x"], keep: int) -> Complex[Tensor, "*b keep"]:
+    """Return the first `keep` numbers of the half transform of each row."""
+    nx = images.shape[-1]
+    module = _module_of(images, (1, nx))
+    if module is None or keep > nx // 2 + 1:
+        found: Tensor = torch.fft.rfft(images, norm="forward")[..., :keep]
+        return found
+    kind = torch.promote_types(images.dtype, torch.complex64)
+    out = images.new_empty((*images.shape[:-1], keep), dtype=kind)
+    half = torch.view_as_real(out).view(-1, keep, 2)
+    module.rows(images.resolve_neg().contiguous().view(-1, nx), half, torch.get_num_threads())
+    return out
+
+
+def of_columns_(transform: Complex[Tensor, "*b y xh"]) -> Complex[Tensor, "*b y xh"]:
+    """Transform columns of what `of_rows` gave; its memory may serve again for the result."""
+    ny, width = transform.shape[-2:]
+    module = _module_of(transform, (ny, 2)) if _is_plain(transform) else None
+    if module is None:
+        found: Tensor = torch.fft.fft(transform, dim=-2, norm="forward")
+        return found
+    for one in torch.view_as_real(transform).view(-1, ny, 1, width, 2):
+        module.along_z(one, 0, 1, width, False, torch.get_num_threads())
+    return transform
 
 
 def along_z_(transform: Complex[Tensor, "z y xh"], rows: slice, width: int, *, back: bool) -> None:
@@ -74,7 +170,7 @@ def along_z_(transform: Complex[Tensor, "z y xh"], rows: slice, width: int, *, b
     module = _module_for(transform)
     if module is not None:
         whole = torch.view_as_real(transform)
-        module.along_z(whole, rows.start, rows.stop, width, back)
+        module.along_z(whole, rows.start, rows.stop, width, back, torch.get_num_threads())
         return
     block = transform[:, rows, :width]
     step = torch.fft.ifft if back else torch.fft.fft
@@ -108,21 +204,41 @@ def add_folded_(
     total += (one * factor).view(n, side, n, side).sum((0, 2))
 
 
-@lru_cache(maxsize=64)
-def _is_quick(side: int) -> bool:
+_BYTES = {torch.float32: 4, torch.complex64: 4, torch.float64: 8, torch.complex128: 8}
+
+
+@lru_cache(maxsize=256)
+def _is_quick(side: int, n_bytes: int) -> bool:
     module = compiled()
-    return module is not None and bool(module.is_quick(side))
+    return module is not None and bool(module.is_wide(n_bytes)) and bool(module.is_quick(side))
+
+
+def _is_plain(one: Tensor) -> bool:
+    """Whether the loops can take an array as it lies in memory."""
+    return (
+        one.device.type == "cpu"
+        and one.dtype in _BYTES
+        and one.is_contiguous()
+        and not (one.requires_grad or one.is_conj() or one.is_neg())
+    )
+
+
+def _module_of(one: Tensor, sizes: tuple[int, int]) -> ModuleType | None:
+    """Return the loops where they can take an array, perhaps copied, of images of such sizes."""
+    ny, nx = sizes
+    n_bytes = _BYTES.get(one.dtype, 0)
+    fits = one.device.type == "cpu" and n_bytes and not one.requires_grad and one.numel() > 0
+    if not fits or nx % 2 or not (_is_quick(ny, n_bytes) and _is_quick(nx // 2, n_bytes)):
+        return None
+    return compiled()
 
 
 def _module_for(*arrays: Tensor) -> ModuleType | None:
-    fits = all(
-        one.device.type == "cpu"
-        and one.dtype in (torch.float32, torch.complex64)
-        and one.is_contiguous()
-        and not one.requires_grad
-        for one in arrays
-    )
     real = arrays[0]
     sides = real.shape[:1] if real.is_complex() else (real.shape[1], real.shape[2] // 2)
     is_even = real.is_complex() or real.shape[2] % 2 == 0
-    return compiled() if fits and is_even and all(map(_is_quick, sides)) else None
+    kinds = {_BYTES.get(one.dtype, 0) for one in arrays}
+    if not is_even or len(kinds) > 1 or not all(map(_is_plain, arrays)):
+        return None
+    n_bytes = kinds.pop()
+    return compiled() if all(_is_quick(side, n_bytes) for side in sides) else None

@@ -107,6 +107,7 @@ class FrameSums:
         self._group = self._zeros(bool(wanted.spectrum_groups))
         self._spectrum = None if self._group is None else torch.zeros_like(self._group.real)
         self._moved = torch.empty(wanted.shape, device=device) if wanted.local else None
+        self._wave = self._empty()
 
     def add(self, frame: Float[Tensor, "y x"], field_px: Float[Tensor, "2 6"]) -> None:
         """Add the next frame.
@@ -121,7 +122,7 @@ class FrameSums:
         wanted = self._wanted
         if self._moved is not None:
             frame = frames.warp(frame, field_px, out=self._moved)
-        wave = fourier.forward_from_corner(frame, wanted.size).contiguous()
+        wave = fourier.forward_from_corner(frame, wanted.size, self._wave).contiguous()
         if self._moved is None:
             along_y, along_x = correlation.ramps(field_px[None, :, 0], wanted.size, wanted.shape)
             wave.mul_(along_y[0, :, None]).mul_(along_x[0])
@@ -154,10 +155,12 @@ class FrameSums:
             self._spectrum,
         )
 
-    def _zeros(self, needed: bool) -> Complex[Tensor, "y xh"] | None:
+    def _empty(self) -> Complex[Tensor, "y xh"]:
         ny, nx = self._wanted.size
-        shape = (ny, nx // 2 + 1)
-        return torch.zeros(shape, dtype=torch.complex64, device=self._device) if needed else None
+        return torch.empty((ny, nx // 2 + 1), dtype=torch.complex64, device=self._device)
+
+    def _zeros(self, needed: bool) -> Complex[Tensor, "y xh"] | None:
+        return self._empty().zero_() if needed else None
 
     def _image(
         self, waves: list[Tensor | None], doses: tuple[float, ...]

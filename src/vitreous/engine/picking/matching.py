@@ -212,7 +212,7 @@ def correlations(
         here = product[: len(some_waves)]
         torch.mul(some_waves, plane.real, out=here.real)  # a complex product would copy the waves
         torch.mul(some_waves, plane.imag, out=here.imag)
-        pairs = fourier.inverse_plane_to_corner(here)
+        pairs = fourier.inverse_plane_to_corner_(here)
         for half, values in ((even, pairs.real), (odd, pairs.imag)):
             some = half[start : start + _TOGETHER]
             some.copy_(values[: len(some)].flatten(1))

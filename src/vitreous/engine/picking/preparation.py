@@ -171,7 +171,7 @@ def normalised_transform(
         total += float(block.sum())
         squares += float(torch.linalg.vector_norm(block)) ** 2
         ends.append([float(end) for end in torch.aminmax(block)])
-        rows.append(fourier.row_transforms(block, sampling.work[1]).clone())
+        rows.append(fourier.row_transforms(block, sampling.work[1]))
     mean = total / micrograph.numel()
     deviation = _deviation(squares / micrograph.numel() - mean**2, about + mean)
     limit = OUTLIER_SIGMA * deviation
