@@ -178,13 +178,25 @@ def whole_plane(half: Complex[Tensor, "*b y xh"], size: Size) -> Complex[Tensor,
     return plane
 
 
-def inverse_plane_to_corner_(plane: Complex[Tensor, "*b y x"]) -> Complex[Tensor, "*b y x"]:
-    """Return complex images, origin at their first pixel, of all their frequencies.
+def products_to_corner(
+    factors: Float[Tensor, "n y x"],
+    plane: Complex[Tensor, "y x"],
+    re: Float[Tensor, "nre y x"],
+    im: Float[Tensor, "nim y x"],
+) -> None:
+    """Multiply a plane of all frequencies with factors; fill in images, origin at the first pixel.
 
-    Two real images for little more than one: ``F + i G`` gives one as real part, one as imaginary.
-    The memory of the frequencies may be used again.
+    Two real images for little more than one: with factors ``F + i G`` of which F gives real images
+    and G too, one is the real part and one the imaginary part.
+
+    Parameters
+    ----------
+    factors, plane
+        As `whole_plane` gives frequencies.
+    re, im
+        Take the real parts of the first images, and the imaginary ones.
     """
-    return planes.whole_back_(plane)
+    planes.products_back(factors, plane, re, im)
 
 
 def angular(half: Complex[Tensor, "n a q"]) -> Complex[Tensor, "m n q"]:

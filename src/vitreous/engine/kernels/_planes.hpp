@@ -103,22 +103,35 @@ void back(Half transform, Half between, Real real, int threads) {
       });
 }
 
-// Whole planes of complex numbers, back and in place.
-void complex_back(Half planes, int threads) {
-  const int nx = int(planes.shape(2));
-  const Stack s{int(planes.shape(0)), int(planes.shape(1)), nx, nx};
-  const Plan &along_x = plan_of(nx), &along_y = plan_of(s.ny);
-  Number* data = planes.data();
+// Products of real planes with one complex plane, back: real and imaginary parts of as many as there
+// are places for.
+void products_back(ReadOnly factors, ReadOnly plane, Real re, Real im, int threads) {
+  const int n = int(factors.shape(0)), ny = int(factors.shape(1)), nx = int(factors.shape(2));
+  const auto fits = [&](const Real& part) {
+    return int(part.shape(0)) <= n && int(part.shape(1)) == ny && int(part.shape(2)) == nx;
+  };
+  if (int(plane.shape(0)) != ny || int(plane.shape(1)) != nx || plane.shape(2) != 2 ||
+      !fits(re) || !fits(im))
+    throw std::invalid_argument("planes: the products do not fit");
+  const Plan &along_x = plan_of(nx), &along_y = plan_of(ny);
+  const int64_t size = int64_t(ny) * nx, n_re = int64_t(re.shape(0)), n_im = int64_t(im.shape(0));
+  const Number *from = factors.data(), *other = plane.data();
+  Number *to_re = re.data(), *to_im = im.data();
   nb::gil_scoped_release release;
-  s.each(
-      threads, false,
-      [&](int64_t z, int g, Pair* a, Pair* b) {
-        complex_rows_back(data + s.plane(z) + int64_t(W) * g * s.row(), part(s.ny, g), along_x, a, b);
-      },
-      [&](int64_t z, int g, Pair* a, Pair* b) {
-        Number* start = data + s.plane(z) + 2 * W * g;
-        columns(start, start, s.row(), part(nx, g), along_y, true, Number(1), a, b);
-      });
+  std::vector<std::vector<Number>> products(size_t(std::max(1, threads)));
+  for (auto& product : products) product.resize(size_t(2 * size));
+  share(n, n * size, std::max(nx, ny), threads, [&](int64_t z, Pair* a, Pair* b) {
+    Number* product = products[size_t(omp_get_thread_num())].data();
+    multiply(from + z * size, other, size, product);
+    for (int g = 0; g < groups(nx); ++g)
+      columns(product + 2 * W * g, product + 2 * W * g, 2 * nx, part(nx, g), along_y, true,
+              Number(1), a, b);
+    for (int g = 0; g < groups(ny); ++g) {
+      const int64_t row = int64_t(W) * g * nx, at = z * size + row;
+      complex_rows_back(product + 2 * row, part(ny, g), along_x, z < n_re ? to_re + at : nullptr,
+                        z < n_im ? to_im + at : nullptr, a, b);
+    }
+  });
 }
 
 // The first numbers of the half transforms of rows.
@@ -158,7 +171,9 @@ void bind(nb::module_& m) {
         nb::arg("threads"));
   m.def("back", &back, nb::arg("transform").noconvert(), nb::arg("between").noconvert(),
         nb::arg("real").noconvert(), nb::arg("threads"));
-  m.def("complex_back", &complex_back, nb::arg("planes").noconvert(), nb::arg("threads"));
+  m.def("products_back", &products_back, nb::arg("factors").noconvert(),
+        nb::arg("plane").noconvert(), nb::arg("re").noconvert(), nb::arg("im").noconvert(),
+        nb::arg("threads"));
   m.def("rows", &rows, nb::arg("real").noconvert(), nb::arg("out").noconvert(), nb::arg("threads"));
   m.def("along_z", &along_z, nb::arg("transform").noconvert(), nb::arg("first"), nb::arg("end"),
         nb::arg("width"), nb::arg("is_back"), nb::arg("threads"));

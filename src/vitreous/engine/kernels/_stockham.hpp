@@ -326,14 +326,26 @@ EVERY_ISA void rows_back(const Number* transformed, int n_rows, const Plan& plan
   scatter(&z->re, nx, real, nx, n_rows);
 }
 
-// At most W rows of complex numbers, transformed back in place.
-EVERY_ISA void complex_rows_back(Number* rows, int n_rows, const Plan& plan, Pair* a, Pair* b) {
+// At most W rows of complex numbers, transformed back: their real and their imaginary parts, where
+// there is a place for them.
+EVERY_ISA void complex_rows_back(const Number* rows, int n_rows, const Plan& plan, Number* re,
+                                 Number* im, Pair* a, Pair* b) {
   const int n = plan.n;
   gather(rows, 2 * n, n_rows, 2 * n, &a->re);
   for (int k = 0; k < n; ++k) a[k] = {a[k].im, a[k].re};
-  Pair* z = transform(plan, a, b);
-  for (int k = 0; k < n; ++k) z[k] = {z[k].im, z[k].re};
-  scatter(&z->re, 2 * n, rows, 2 * n, n_rows);
+  const Pair* z = transform(plan, a, b);
+  Lane* half = &(z == a ? b : a)->re;
+  for (int k = 0; re && k < n; ++k) half[k] = z[k].im;
+  if (re) scatter(half, n, re, n, n_rows);
+  for (int k = 0; im && k < n; ++k) half[k] = z[k].re;
+  if (im) scatter(half, n, im, n, n_rows);
+}
+
+EVERY_ISA void multiply(const Number* real, const Number* complex, int64_t n, Number* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    out[2 * i] = real[i] * complex[2 * i];
+    out[2 * i + 1] = real[i] * complex[2 * i + 1];
+  }
 }
 
 // Two buffers of vectors for one thread.

@@ -18,6 +18,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 _MODULE = "vitreous.engine.kernels._planes"
+_PLANES_TOGETHER = 16
 _TOGETHER = 2**19  # pixels of images between whose two steps nothing leaves the cache
 
 
@@ -118,15 +119,38 @@ def images_of(
     return images
 
 
-def whole_back_(planes: Complex[Tensor, "*b y x"]) -> Complex[Tensor, "*b y x"]:
-    """Transform whole complex planes back; their memory may serve again for the result."""
-    ny, nx = planes.shape[-2:]
-    module = _module_of(planes, (ny, 2 * nx)) if _is_plain(planes) else None
-    if module is None:
-        found: Tensor = torch.fft.ifft2(planes, norm="forward")
-        return found
-    module.complex_back(torch.view_as_real(planes).view(-1, ny, nx, 2), torch.get_num_threads())
-    return planes
+def products_back(
+    factors: Float[Tensor, "n y x"],
+    plane: Complex[Tensor, "y x"],
+    re: Float[Tensor, "nre y x"],
+    im: Float[Tensor, "nim y x"],
+) -> None:
+    """Multiply real planes with a complex one and transform the products back.
+
+    Parameters
+    ----------
+    factors, plane
+        All frequencies, zero frequency first.
+    re, im
+        Take the real parts of the first images, and the imaginary ones.
+    """
+    ny, nx = plane.shape
+    arrays = (factors, plane, re, im)
+    alike = len({_BYTES.get(one.dtype, 0) for one in arrays}) == 1
+    module = _module_of(factors, (ny, 2 * nx)) if alike and all(map(_is_plain, arrays)) else None
+    if module is not None:
+        parts = torch.view_as_real(plane)
+        module.products_back(factors, parts, re, im, torch.get_num_threads())
+        return
+    product = plane.new_empty((min(_PLANES_TOGETHER, len(factors)), ny, nx))
+    for start in range(0, len(factors), _PLANES_TOGETHER):
+        some = slice(start, start + _PLANES_TOGETHER)
+        here = product[: len(factors[some])]
+        torch.mul(factors[some], plane.real, out=here.real)  # complex factors would be copies
+        torch.mul(factors[some], plane.imag, out=here.imag)
+        images = torch.fft.ifft2(here, norm="forward")
+        re[some] = images.real[: len(re[some])]
+        im[some] = images.imag[: len(im[some])]
 
 
 def of_rows(images: Float[Tensor, "*b x"], keep: int) -> Complex[Tensor, "*b keep"]:

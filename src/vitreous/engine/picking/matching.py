@@ -29,7 +29,6 @@ from vitreous.errors import InputError
 
 _SMALLEST_VARIANCE = 1e-10
 _IN_CACHE = 2**18  # correlations worked on at a time
-_TOGETHER = 16  # pairs of waves transformed at a time
 
 
 @dataclass(frozen=True)
@@ -202,20 +201,12 @@ def correlations(
     n_pixels = at.full[0] * at.full[1]
     n_odd = waves.weights.shape[-1] - waves.n_even
     maps = micrograph.real.new_empty((waves.n_even + n_odd, at.work[0] * at.work[1]))
-    even, odd = maps[: waves.n_even], maps[waves.n_even :]
+    images = maps.view(-1, *at.work)
     # Signs that move the origin to the centre (the sides are even) are put in once for all.
     signs = 1 - 2 * (fourier.indices(at.work, 2, micrograph.device).sum(-1) % 2)
     plane = fourier.whole_plane(micrograph * (n_pixels * signs), at.work)
-    product = plane.new_empty((min(_TOGETHER, len(waves.waves)), *at.work))
-    for start in range(0, len(waves.waves), _TOGETHER):
-        some_waves = waves.waves[start : start + _TOGETHER]
-        here = product[: len(some_waves)]
-        torch.mul(some_waves, plane.real, out=here.real)  # a complex product would copy the waves
-        torch.mul(some_waves, plane.imag, out=here.imag)
-        pairs = fourier.inverse_plane_to_corner_(here)
-        for half, values in ((even, pairs.real), (odd, pairs.imag)):
-            some = half[start : start + _TOGETHER]
-            some.copy_(values[: len(some)].flatten(1))
+    even, odd = images[: waves.n_even], images[waves.n_even :]
+    fourier.products_to_corner(waves.waves, plane, even, odd)
     return maps
 
 
