@@ -4,8 +4,10 @@
 // Before a function: one copy of it per instruction set, chosen by the loader.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
 #define EVERY_ISA __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define HAS_EVERY_ISA true
 #else
 #define EVERY_ISA
+#define HAS_EVERY_ISA false
 #endif
 
 namespace vitreous {

@@ -95,7 +95,8 @@ void add_folded(nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> t
 // On vectors that are made up of shorter ones the compiler exchanges lanes one by one.
 bool is_wide(int bytes) {
   const vitreous::Isa best = vitreous::best_isa();
-  return best == vitreous::Isa::v4 || (bytes <= 4 && best == vitreous::Isa::v3);
+  return HAS_EVERY_ISA &&
+         (best == vitreous::Isa::v4 || (bytes <= 4 && best == vitreous::Isa::v3));
 }
 
 }  // namespace

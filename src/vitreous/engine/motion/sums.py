@@ -138,6 +138,7 @@ class FrameSums:
 
     def finish(self) -> Sums:
         """Return the sums; call once, after all frames."""
+        del self._moved, self._wave  # as large as what takes their place
         doses = self._wanted.dose_e_per_A2
         sharpen = self._envelope() if self._wanted.local else None
         for part in (*self._plain, *self._weighted, self._spectrum):
