@@ -256,6 +256,24 @@ def main() -> None:
                     with gui_process.serve(project, Path(scratch) / "runtime") as gui:
                         _take(browser, gui.url, screens, given, sizes)
             browser.close()
+    if given.out == ROOT / "docs/screens":
+        (ROOT / "docs/screens.md").write_text(_page())
+
+
+def _page() -> str:
+    """Return the page of the documentation that shows every screen."""
+    width, height = SIZES[0]
+    lines = [
+        "# Every screen",
+        "",
+        f"Simulated data, a window of {width} by {height} pixels, light. `python",
+        "tools/make_screens.py` takes these pictures again, and those of larger windows and of the",
+        "dark theme. What is on them is told in [The browser](gui.md).",
+    ]
+    for screen in SCREENS:
+        picture = f"screens/{screen.name}-light-{width}x{height}.png"
+        lines += ["", f"## {screen.name}", "", f"![{screen.name}]({picture})"]
+    return "\n".join(lines) + "\n"
 
 
 def _take(
