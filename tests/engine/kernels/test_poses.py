@@ -29,23 +29,24 @@ def random(*shape: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def source(n: int = 24, *, scale: float = 1.0, table: bool = False) -> Source:
+def source(n: int = 24, *, scale: float = 1.0, table: bool = False, radius: int = RADIUS) -> Source:
     """Return slices of two random volumes, or a table of as many."""
-    made = [projector(random(BOX, BOX, BOX, seed=k), 2, RADIUS) for k in (1, 2)]
+    box = 2 * radius + 2
+    made = [projector(random(box, box, box, seed=k), 2, radius) for k in (1, 2)]
     rotations = geometry.random_rotations(n, torch.Generator().manual_seed(3))
     planes = central_planes(rotations, 2, scale=scale).contiguous()
     classes = (torch.arange(n) % 2).to(torch.int32)
     limit = made[0].padding * made[0].r_max
-    whole = Source(planes, classes, RADIUS, limit, tuple(one.grid for one in made))
+    whole = Source(planes, classes, radius, limit, tuple(one.grid for one in made))
     if not table:
         return whole
     slices = torch.view_as_real(reference_poses.slices_of(whole, torch.arange(n))).contiguous()
     return replace(whole, table=slices, volumes=())
 
 
-def images(n: int = N) -> tuple[torch.Tensor, ...]:
+def images(n: int = N, radius: int = RADIUS) -> tuple[torch.Tensor, ...]:
     """Return b_re, b_im and c; c is positive and zero at padding and twins."""
-    true = (disc(RADIUS).shell >= 0).float()
+    true = (disc(radius).shell >= 0).float()
     length = len(true)
     return tuple(
         (one * true).contiguous()
@@ -168,6 +169,20 @@ def test_lists_of_hypotheses_are_scored(
     part = tuple(0.2 * one for one in images())
     found = poses.score(of, part, asked, phases(), **how)
     same(found, reference_poses.score(of, part, asked, phases(), **how))
+    assert int(found.counts.min()) >= 1
+
+
+@reach
+@pytest.mark.parametrize("correlation", [False, True])
+@pytest.mark.parametrize("radius", [31, 32, 46, 64])
+def test_large_slices_are_scored_in_strips(radius: int, correlation: bool, scale: float) -> None:
+    of = source(16, radius=radius, scale=scale)
+    asked = tries(N, 2, children=(8, 2))
+    axes = disc(radius).phases(torch.linspace(-3, 3, SHIFTS, dtype=torch.float64), 2 * radius + 2)
+    how = {"fraction": 0.999, "correlation": correlation}
+    part = tuple(one * RADIUS / radius**2 for one in images(radius=radius))
+    found = poses.score(of, part, asked, axes, **how)
+    same(found, reference_poses.score(of, part, asked, axes, **how))
     assert int(found.counts.min()) >= 1
 
 

@@ -74,8 +74,14 @@ struct Summed {
   bool residual;                 // gradient: what the reference does not explain
 };
 
+struct Strip {  // rows [first, last) of a disc, and where their numbers are
+  int first, last;
+  int64_t begin, end;
+};
+
 struct Work {  // of one thread
-  std::vector<float> slice, z_re, z_im, v, q, a_re, a_im, n_re, n_im, w, scores;
+  std::vector<float> slice, z_re, z_im, v, q, a_re, a_im, n_re, n_im, w, scores, powers;
+  std::vector<Strip> strips;
   std::vector<int64_t> first;
   std::vector<int32_t> chosen;
 };

@@ -19,6 +19,7 @@ namespace vitreous::VITREOUS_ISA {
 namespace {
 
 constexpr int kTogether = 4;     // shifts worked on at a time
+constexpr int64_t kStrip = 2048;  // pixels of a slice whose surroundings stay in 1 MB of cache
 constexpr float kLost = 25.f;    // weights below exp(-25) of the best are not looked at
 
 // The totals of four vectors, folded together.
@@ -56,29 +57,49 @@ inline void join(float* p, f16 re, f16 im) {
       __builtin_shuffle(re, im, i16{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31}));
 }
 
-const float* slice_of(const Disc& disc, const Slices& from, int64_t rotation, Work& work) {
-  if (from.table != nullptr) return from.table + 2 * disc.length * rotation;
-  // Gathering leaves the padding of rows as it is, and what lies outside the sphere.
-  if (!Slice(from.geometry, from.planes + 6 * rotation, 0).inside ||
-      static_cast<int64_t>(work.slice.size()) != 2 * disc.length)
-    work.slice.assign(2 * disc.length, 0.f);
-  gather_slices(from.geometry, from.volumes[from.classes[rotation]],
-                from.planes + 6 * rotation, 0, 1, work.slice.data());
-  return work.slice.data();
+inline Strip whole(const Disc& disc) { return {0, disc.n_rows, 0, disc.length}; }
+
+// Cut a disc into strips of about kStrip numbers. Slices of one image lie close together: strip by
+// strip, all of them find in the cache what the first has fetched.
+void cut(const Disc& disc, std::vector<Strip>& strips) {
+  const int64_t n = std::max<int64_t>(1, (disc.length + kStrip / 2) / kStrip);
+  strips.clear();
+  for (int y = 0; y < disc.n_rows;) {
+    const int64_t begin = disc.offsets[y], wanted = (strips.size() + 1) * disc.length / n;
+    while (y < disc.n_rows && disc.offsets[y] < wanted) ++y;
+    const int first = strips.empty() ? 0 : strips.back().last;
+    strips.push_back({first, y, begin, y < disc.n_rows ? disc.offsets[y] : disc.length});
+  }
 }
 
-// Call `use(offset of the row, row)` for all rows that have column block b.
+// Rows of a slice, where they are in the whole of it.
+const float* slice_of(const Disc& disc, const Slices& from, int64_t rotation, const Strip& strip,
+                      Work& work) {
+  if (from.table != nullptr) return from.table + 2 * disc.length * rotation;
+  // Gathering leaves the padding of rows as it is, and what lies outside the sphere.
+  std::vector<float>& slice = work.slice;
+  const float* plane = from.planes + 6 * rotation;
+  if (static_cast<int64_t>(slice.size()) != 2 * disc.length) slice.assign(2 * disc.length, 0.f);
+  else if (!Slice(from.geometry, plane, 0).inside)
+    std::fill(slice.begin() + 2 * strip.begin, slice.begin() + 2 * strip.end, 0.f);
+  gather_rows(from.geometry, from.volumes[from.classes[rotation]], plane, 0, strip.first, strip.last,
+              slice.data());
+  return slice.data();
+}
+
+// Call `use(offset of the row, row)` for the rows of a strip that have column block b.
 template <class Use>
-inline void rows_of_block(const Disc& disc, int b, const Use& use) {
+inline void rows_of_block(const Disc& disc, const Strip& strip, int b, const Use& use) {
   const int reach = disc.reach[b], half = disc.n_rows / 2;
-  for (int y = 0; y <= std::min(reach, half); ++y) use(disc.offsets[y], y);
-  for (int y = disc.n_rows - std::min(reach, half - 1); y < disc.n_rows; ++y)
+  for (int y = strip.first; y < std::min(std::min(reach, half) + 1, strip.last); ++y)
+    use(disc.offsets[y], y);
+  for (int y = std::max(disc.n_rows - std::min(reach, half - 1), strip.first); y < strip.last; ++y)
     use(disc.offsets[y], y);
 }
 
 template <int kShifts>
-inline void sum_rows(const Disc& disc, const Phases& phases, const int16_t* ty, const float* z_re,
-                     const float* z_im, float* v) {
+inline void sum_rows(const Disc& disc, const Strip& strip, const Phases& phases, const int16_t* ty,
+                     const float* z_re, const float* z_im, float* v) {
   const float *y_re[kShifts], *y_im[kShifts];
   for (int j = 0; j < kShifts; ++j) {
     y_re[j] = phases.y_re + int64_t(ty[j]) * disc.n_rows;
@@ -86,7 +107,7 @@ inline void sum_rows(const Disc& disc, const Phases& phases, const int16_t* ty, 
   }
   for (int b = 0; b < disc.width / kWide; ++b) {
     f16 re[kShifts] = {}, im[kShifts] = {};
-    rows_of_block(disc, b, [&](int64_t offset, int y) {
+    rows_of_block(disc, strip, b, [&](int64_t offset, int y) {
       const f16 zr = at(z_re + offset + b * kWide), zi = at(z_im + offset + b * kWide);
       for (int j = 0; j < kShifts; ++j) {
         re[j] += zr * y_re[j][y];
@@ -116,7 +137,7 @@ inline void spread_rows(const Disc& disc, const Phases& phases, const int16_t* t
       qr[j] = at(q + (2 * j) * disc.width + b * kWide);
       qi[j] = at(q + (2 * j + 1) * disc.width + b * kWide);
     }
-    rows_of_block(disc, b, [&](int64_t offset, int y) {
+    rows_of_block(disc, whole(disc), b, [&](int64_t offset, int y) {
       float *to_re = a_re + offset + b * kWide, *to_im = a_im + offset + b * kWide;
       f16 re = first ? f16{} : at(to_re), im = first ? f16{} : at(to_im);
       for (int j = 0; j < kShifts; ++j) {
@@ -223,60 +244,75 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
       if (image.c[i] > 0)
         image_power += (double(image.b_re[i]) * image.b_re[i] + double(image.b_im[i]) * image.b_im[i]) /
                        image.c[i];
-  float* score = work.scores.data();
-  for (int64_t g = 0; g < h.n_groups; ++g) {
-    const int64_t begin = h.begin[g], end = h.end[g];
-    const int n_y = needed_shifts(h, begin, end, list, place);
-    if (static_cast<int64_t>(work.v.size()) < 2ll * width * (n_y + kTogether))
-      work.v.resize(2ll * width * (n_y + kTogether));
-    for (int child = 0; child < h.rotation_children; ++child) {
-      const int64_t rotation = int64_t(h.rotation[g]) * h.rotation_children + child;
-      const float* slice = slice_of(disc, from, rotation, work);
-      float *z_re = work.z_re.data(), *z_im = work.z_im.data();
-      f16 powers = {};
-      for (int64_t i = 0; i < length; i += kWide) {
-        f16 pr, pi;
-        split(slice + 2 * i, pr, pi);
-        const f16 br = at(image.b_re + i), bi = at(image.b_im + i);
-        put(z_re + i, br * pr + bi * pi);
-        put(z_im + i, bi * pr - br * pi);
-        powers += at(image.c + i) * (pr * pr + pi * pi);
-      }
-      float power = 0.5f * total(powers);
-      if (!how.correlation) {  // the grey level of an image says nothing about its pose
-        power -= 0.5f * image.c[0] * (slice[0] * slice[0] + slice[1] * slice[1]);
-        z_re[0] = z_im[0] = 0.f;
-      }
-      for (int j = 0; j < n_y; j += kTogether) {
-        VITREOUS_BY_SHIFTS(sum_rows, std::min(kTogether, n_y - j), disc, phases, list + j, z_re, z_im,
-                           work.v.data() + 2ll * width * j)
-      }
-      const float scale = how.correlation
-                              ? 1.f / static_cast<float>(std::sqrt(std::max(2.0 * power * image_power, 1e-30)))
-                              : 1.f;
-      for (int64_t s = begin; s < end; ++s) {
-        const float base = how.correlation ? 0.f : h.prior[g] + h.shift_prior[s] - power;
-        // Four children at a time: with two shifts along each axis these are all of them.
-        for (int first = 0; first < nc * nc; first += kTogether) {
-          const int n = std::min(kTogether, nc * nc - first);
-          f16 sum[kTogether] = {};
-          for (int j = 0; j < n; ++j) {
-            const int jx = (first + j) / nc, jy = (first + j) % nc;
-            const float* x_re = phases.x_re + int64_t(h.tx[s] * nc + jx) * width;
-            const float* x_im = phases.x_im + int64_t(h.tx[s] * nc + jx) * width;
-            const float* v = work.v.data() + 2ll * width * place[h.ty[s] * nc + jy];
-            for (int i = 0; i < width; i += kWide) {
-              sum[j] += at(v + i) * at(x_re + i);
-              sum[j] -= at(v + width + i) * at(x_im + i);
+  const int64_t n_rotations = h.n_groups * h.rotation_children;
+  work.powers.assign(n_rotations, 0.f);
+  if (from.table != nullptr) work.strips.assign(1, whole(disc));
+  else cut(disc, work.strips);
+  for (const Strip& strip : work.strips) {
+    const bool first_strip = strip.first == 0;
+    float *score = work.scores.data(), *power = work.powers.data();
+    for (int64_t g = 0; g < h.n_groups; ++g) {
+      const int64_t begin = h.begin[g], end = h.end[g];
+      const int n_y = needed_shifts(h, begin, end, list, place);
+      if (static_cast<int64_t>(work.v.size()) < 2ll * width * (n_y + kTogether))
+        work.v.resize(2ll * width * (n_y + kTogether));
+      for (int child = 0; child < h.rotation_children; ++child) {
+        const int64_t rotation = int64_t(h.rotation[g]) * h.rotation_children + child;
+        const float* slice = slice_of(disc, from, rotation, strip, work);
+        float *z_re = work.z_re.data(), *z_im = work.z_im.data();
+        f16 powers = {};
+        for (int64_t i = strip.begin; i < strip.end; i += kWide) {
+          f16 pr, pi;
+          split(slice + 2 * i, pr, pi);
+          const f16 br = at(image.b_re + i), bi = at(image.b_im + i);
+          put(z_re + i, br * pr + bi * pi);
+          put(z_im + i, bi * pr - br * pi);
+          powers += at(image.c + i) * (pr * pr + pi * pi);
+        }
+        *power += 0.5f * total(powers);
+        if (first_strip && !how.correlation) {  // the grey level of an image says nothing about its pose
+          *power -= 0.5f * image.c[0] * (slice[0] * slice[0] + slice[1] * slice[1]);
+          z_re[0] = z_im[0] = 0.f;
+        }
+        ++power;
+        for (int j = 0; j < n_y; j += kTogether) {
+          VITREOUS_BY_SHIFTS(sum_rows, std::min(kTogether, n_y - j), disc, strip, phases, list + j,
+                             z_re, z_im, work.v.data() + 2ll * width * j)
+        }
+        for (int64_t s = begin; s < end; ++s) {
+          // Four children at a time: with two shifts along each axis these are all of them.
+          for (int first = 0; first < nc * nc; first += kTogether) {
+            const int n = std::min(kTogether, nc * nc - first);
+            f16 sum[kTogether] = {};
+            for (int j = 0; j < n; ++j) {
+              const int jx = (first + j) / nc, jy = (first + j) % nc;
+              const float* x_re = phases.x_re + int64_t(h.tx[s] * nc + jx) * width;
+              const float* x_im = phases.x_im + int64_t(h.tx[s] * nc + jx) * width;
+              const float* v = work.v.data() + 2ll * width * place[h.ty[s] * nc + jy];
+              for (int i = 0; i < width; i += kWide) {
+                sum[j] += at(v + i) * at(x_re + i);
+                sum[j] -= at(v + width + i) * at(x_im + i);
+              }
             }
+            float found[kTogether];
+            totals(sum[0], sum[1], sum[2], sum[3], found);
+            for (int j = 0; j < n; ++j, ++score) *score = first_strip ? found[j] : *score + found[j];
           }
-          float found[kTogether];
-          totals(sum[0], sum[1], sum[2], sum[3], found);
-          for (int j = 0; j < n; ++j) *score++ = base + scale * found[j];
         }
       }
     }
   }
+  float* score = work.scores.data();
+  for (int64_t g = 0; g < h.n_groups; ++g)
+    for (int child = 0; child < h.rotation_children; ++child) {
+      const float power = work.powers[g * h.rotation_children + child];
+      const double norm = std::sqrt(std::max(2.0 * power * image_power, 1e-30));
+      for (int64_t s = h.begin[g]; s < h.end[g]; ++s) {
+        const float base = h.prior[g] + h.shift_prior[s] - power;
+        for (int j = 0; j < nc * nc; ++j, ++score)
+          *score = how.correlation ? static_cast<float>(*score / norm) : base + *score;
+      }
+    }
   outcome.n_tried = count;
   outcome.best = {-1, 0, 0, 0.f};
   select(work.scores.data(), count, how, work.chosen, outcome.largest, outcome.log_sum);
@@ -308,7 +344,7 @@ void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, co
   for (std::vector<float>* v : {&work.a_re, &work.a_im}) v->resize(length);
   for (std::vector<float>* v : {&work.n_re, &work.n_im, &work.w}) v->assign(length, 0.f);
   const bool counts = images.b_re != nullptr;
-  const float* slice = counts || images.residual ? slice_of(disc, from, rotation, work) : nullptr;
+  const float* slice = counts || images.residual ? slice_of(disc, from, rotation, whole(disc), work) : nullptr;
   const float* mask = images.mask + length * from.classes[rotation];
   float *a_re = work.a_re.data(), *a_im = work.a_im.data();
   float *n_re = work.n_re.data(), *n_im = work.n_im.data(), *w = work.w.data();

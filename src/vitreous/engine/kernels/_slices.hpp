@@ -151,17 +151,17 @@ inline void close(Places<kSize>& block) {
   std::memset(block.index + block.used, 0, 2 * kLanes * sizeof(uint32_t));
 }
 
-// Locate every pixel of a slice and hand it over in blocks.
+// Locate the pixels of some rows of a slice and hand them over in blocks.
 template <class Use>
 inline void for_each_block(const Geometry& g, const Slice& s, int64_t image, bool once_at_kx0,
-                           Block& block, const Use& use) {
+                           int first_row, int last_row, Block& block, const Use& use) {
   auto hand_over = [&] {
     close(block);
     use(block);
     block.used = block.n_parts = 0;
   };
   block.used = block.n_parts = 0;
-  for (int y = 0; y < g.rows; ++y) {
+  for (int y = first_row; y < last_row; ++y) {
     const int ky = y <= g.rows / 2 ? y : y - g.rows;
     Stretch t = {once_at_kx0 && ky < 0 ? 1 : 0, g.row_ends[y], ky};
     if (!s.inside) within_sphere(g, s, ky, t.begin, t.end);
@@ -252,18 +252,21 @@ inline void gather_part(const Geometry& g, const float* volume, const Block& blo
   }
 }
 
+// Some rows of one slice.
+void gather_rows(const Geometry& g, const float* volume, const float* planes, int64_t n,
+                 int first_row, int last_row, float* out) {
+  Block block;
+  for_each_block(g, Slice(g, planes, n), n, g.once, first_row, last_row, block, [&](const Block& b) {
+    for (int i = 0; i < b.n_parts; ++i) gather_part(g, volume, b, b.parts[i], out);
+  });
+}
+
 }  // namespace
 
 void gather_slices(const Geometry& g, const float* volume, const float* planes,
                    int64_t first_slice, int64_t last_slice, float* out) {
-  Block block;
-  for (int64_t n = first_slice; n < last_slice; ++n) {
-    const Slice slice(g, planes, n);
-    for_each_block(g, slice, n, g.once, block,
-                   [&](const Block& b) {
-                     for (int i = 0; i < b.n_parts; ++i) gather_part(g, volume, b, b.parts[i], out);
-                   });
-  }
+  for (int64_t n = first_slice; n < last_slice; ++n)
+    gather_rows(g, volume, planes, n, 0, g.rows, out);
 }
 
 // Whether a rotation takes points of the grid to points of the grid: axes to axes, as the identity
@@ -328,7 +331,7 @@ int64_t list_pixels(const Geometry& g, const float* planes, int64_t n_slices, ui
   Block block;
   int64_t count = 0;
   for (int64_t n = 0; n < n_slices; ++n)
-    for_each_block(g, Slice(g, planes, n), n, false, block, [&](const Block& b) {
+    for_each_block(g, Slice(g, planes, n), n, false, 0, g.rows, block, [&](const Block& b) {
       std::copy(b.index, b.index + b.used, index + count);
       count += b.used;
     });

@@ -1,12 +1,11 @@
 """The first pass: which coarse poses of each image matter (refinement.md sections 5.2 and 15.3).
 
-What all ways of the first pass share, and the way of images that have lists of rotations of their
-own, each sliced for it. Where all try all rotations see `coarse_polar` and `coarse_dense`.
+What all ways of the first pass share: see `coarse_polar` and `coarse_dense` where all images try
+all rotations, `coarse_lists` where each has a list of its own.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -15,18 +14,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vitreous.engine.ctf import Optics
-from vitreous.engine.kernels import poses
-from vitreous.engine.kernels.pose_records import Kept, Tries
 from vitreous.engine.refinement.disc import disc, places_in, tight_index
 from vitreous.engine.refinement.grid import PoseGrid
 from vitreous.engine.refinement.images import Prepared, View
-from vitreous.engine.refinement.priors import Lists
-from vitreous.engine.refinement.reach import LEAST_RADIUS
-from vitreous.engine.refinement.references import References
 
 SCORE_BYTES = 96 * 2**20  # of one block of scores: small enough to stay near the processor
-_INNER = 0.5  # radius of the pixels that are looked at first, as a part of all
 
 
 @dataclass(frozen=True)
@@ -132,134 +124,6 @@ def significant(
     of_class = classes[rotation // n_rotations]
     rotation = of_class * n_rotations + rotation % n_rotations
     return Significant(counts, rotation, shift, weight, numbers[:, 0], numbers[:, 1])
-
-
-@dataclass(frozen=True)
-class Named:
-    """Rotations that lists are made of.
-
-    Parameters
-    ----------
-    rotations, classes
-        Matrices, and the class of each.
-    names
-        The number that each has in the result.
-    """
-
-    rotations: Float[Tensor, "u 3 3"]
-    classes: Int64[Tensor, " u"]
-    names: Int64[Tensor, " u"]
-
-
-def search_lists(
-    images: Prepared,
-    references: References,
-    grid: PoseGrid,
-    optics: Optics,
-    tried: tuple[Lists, Named],
-    shift_prior: Float[Tensor, "n k t"],
-    cut: Cut,
-    *,
-    exact: bool = False,
-) -> Significant:
-    """Score coarse poses of images that have lists of rotations of their own.
-
-    Where images are large, their inner pixels tell first which poses are worth all pixels.
-
-    Parameters
-    ----------
-    images
-        Of one optics group.
-    references, grid, optics
-        What they are compared with.
-    tried
-        Which rotations each image tries, and what these are.
-    shift_prior, cut
-        As in `search`.
-    exact
-        Score all poses by all pixels.
-    """
-    lists, known = tried
-    classes, radius = known.classes, images.view.coarse_radius
-    n, n_shifts = len(images), len(grid.shifts)
-    n_classes = shift_prior.shape[1]
-    # One list of shifts for each image and class.
-    begin = (lists.particle * n_classes + classes[lists.rotation]) * n_shifts
-    group_begin = torch.searchsorted(lists.particle, torch.arange(n + 1))
-    tries = Tries(
-        group_begin,
-        lists.rotation.to(torch.int32),
-        lists.prior,
-        begin,
-        begin + n_shifts,
-        grid.shifts.to(torch.int16).repeat(n * n_classes, 1),
-        shift_prior.reshape(-1).contiguous(),
-    )
-    compared = Compared(images, references, grid, optics, known)
-    if radius >= LEAST_RADIUS and not (cut.correlation or exact):
-        tries = compared.promising(math.ceil(_INNER * radius), lists, tries, shift_prior)
-    kept = compared.score(radius, tries, cut)
-    return Significant(
-        kept.counts,
-        known.names[kept.rotation.to(torch.int64)],
-        shift_numbers(grid)[kept.shift[:, 0].to(torch.int64), kept.shift[:, 1].to(torch.int64)],
-        kept.weight,
-        kept.largest,
-        kept.log_sum,
-    )
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Images, and what they are compared with: see `search_lists`."""
-
-    images: Prepared
-    references: References
-    grid: PoseGrid
-    optics: Optics
-    known: Named
-
-    def score(self, radius: int, tries: Tries, cut: Cut) -> Kept:
-        """Score hypotheses by the pixels up to a radius."""
-        images, known, seen = self.images, self.known, self.images.view
-        places = places_in(radius, seen.scored.radius)
-        packed = [array[:, places].contiguous() for array in (images.b_re, images.b_im, images.c)]
-        axis_px = self.grid.coarse_axis_A() / seen.pixel_size_A
-        return poses.score(
-            self.references.source(known.classes, known.rotations, seen, self.optics, radius),
-            packed, tries, disc(radius).phases(axis_px, seen.box_px),
-            fraction=cut.fraction, most=cut.most, correlation=cut.correlation,
-        )  # fmt: skip
-
-    def promising(
-        self, radius: int, lists: Lists, tries: Tries, shift_prior: Float[Tensor, "n k t"]
-    ) -> Tries:
-        """Return the hypotheses that the pixels up to a radius do not rule out.
-
-        Log weights of pixels beyond it have, for a hypothesis that is wrong by d deviations of the
-        noise, the mean -d^2 / 2 and the deviation d, beside the right one. What lies 25 below the
-        best of the inner pixels hence comes back with a probability of less than one in a million.
-        """
-        kept = self.score(radius, tries, Cut(1.0, 0, correlation=False))
-        image = torch.repeat_interleave(torch.arange(len(kept.counts)), kept.counts)
-        rotation = kept.rotation.to(torch.int64)
-        begin, end = runs(image, rotation)
-        n_rotations = len(self.known.names)
-        group = torch.searchsorted(
-            lists.particle * n_rotations + lists.rotation,
-            image[begin] * n_rotations + rotation[begin],
-        )
-        x, y = kept.shift.to(torch.int64).unbind(1)
-        shift = shift_numbers(self.grid)[x, y]
-        return Tries(
-            torch.searchsorted(image[begin], torch.arange(len(kept.counts) + 1)),
-            kept.rotation[begin],
-            lists.prior[group],
-            begin,
-            end,
-            kept.shift,
-            shift_prior[image, self.known.classes[rotation], shift].contiguous(),
-        )
 
 
 def runs(

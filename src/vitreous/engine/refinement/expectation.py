@@ -19,11 +19,13 @@ from vitreous.engine import geometry
 from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement import (
     coarse,
+    coarse_lists,
     coarse_polar,
     fine,
     grid,
     helical,
     images,
+    narrowing,
     preparation,
     priors,
     randomness,
@@ -84,6 +86,7 @@ class Iteration:
     exact: bool
     device: torch.device = _CPU
     _slices: dict[tuple[int, tuple[int, ...]], coarse.Slices] = field(default_factory=dict)
+    _narrowing: dict[int, tuple[narrowing.Step, ...]] = field(default_factory=dict)
 
     @property
     def is_gradient(self) -> bool:
@@ -99,6 +102,17 @@ class Iteration:
             args = (some, self.references, self.poses.grid, self.data.optics, classes, self.cut)
             self._slices[key] = coarse_polar.slices_for(*args, exact=self.exact)
         return self._slices[key]
+
+    def narrowing(self, seen: View) -> tuple[narrowing.Step, ...]:
+        """Return how lists are narrowed down, made once for each optics group."""
+        if self.cut.correlation or self.exact:
+            return ()
+        if seen.group not in self._narrowing:
+            self._narrowing[seen.group] = narrowing.steps(
+                seen, self.model, self.references, self.data.optics, self.poses.grid,
+                cells=self.poses.own is None,
+            )  # fmt: skip
+        return self._narrowing[seen.group]
 
 
 def expectation(  # noqa: PLR0913 - the one door; most may be left out
@@ -134,7 +148,7 @@ def expectation(  # noqa: PLR0913 - the one door; most may be left out
     exact
         Score the first pass with true slices of every orientation and all pixels; otherwise slices
         are shared between in-plane angles where that is as good (`coarse_polar`), and poses that
-        the inner pixels rule out are left (`coarse.search_lists`), as are pixels that tell nothing
+        few pixels rule out are left (`narrowing`), as are pixels that tell nothing
         (`reach`).
     prepared
         The references of this half, where they have been prepared already.
@@ -378,10 +392,10 @@ def _search(
         prior = prior + priors.of_classes(step.model)[torch.tensor(classes)][of_class]
     order = torch.argsort(particle * len(names) + rotation)
     complete = priors.Lists(particle[order], rotation[order], prior[order])
-    tried = coarse.Named(poses.coarse(names), names // n, names)
-    found = coarse.search_lists(
+    tried = coarse_lists.Named(poses.coarse(names), names // n, names)
+    found = coarse_lists.search_lists(
         some, step.references, poses.grid, optics, (complete, tried), shift_prior, step.cut,
-        exact=step.exact,
+        step.narrowing(some.view),
     )  # fmt: skip
     image = torch.repeat_interleave(torch.arange(len(some)), found.counts)
     key = complete.particle * len(names) + complete.rotation

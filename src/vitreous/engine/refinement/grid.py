@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from vitreous.engine import geometry, healpix, sampling
 from vitreous.engine.refinement.settings import Settings
 from vitreous.engine.refinement.state import Sampling
+
+_CELL_LEVELS = 3
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,48 @@ class PoseGrid:
     def children(self, chosen: Int64[Tensor, " r"]) -> Float[Tensor, "m 3 3"]:
         """Return the perturbed fine poses of coarse rotations, children fastest."""
         return self._turned(self._angles(chosen, self.sampling.oversampling))
+
+    @property
+    def cell_levels(self) -> int:
+        """Return up to which level poses can be put together to cells (`cells`)."""
+        if self.ndim == 2:
+            return 0
+        levels = range(1, min(_CELL_LEVELS, self.sampling.healpix_order) + 1)
+        return max((level for level in levels if len(self.psi_deg) % 2**level == 0), default=0)
+
+    def cells(self, chosen: Int64[Tensor, " r"], level: int) -> Int64[Tensor, " r"]:
+        """Return the cell that coarse poses lie in, 8^level of them together.
+
+        A cell is a HEALPix pixel `level` orders coarser with a run of 2^level in-plane angles.
+        These count in the frame of the pixel `cell_levels` orders coarser: near the poles, frames
+        of neighbours are turned far. Cells of one level lie within those of the next.
+        """
+        n_psi = len(self.psi_deg)
+        place, which = torch.unique(chosen // n_psi, return_inverse=True)
+        pixels = self.pixels[place]
+        turned = self._twist_deg(pixels, 0) / self.sampling.psi_step_deg
+        angles = (chosen % n_psi + turned.round().to(torch.int64)[which]) % n_psi
+        return (pixels[which] >> 2 * level) * (n_psi >> level) + (angles >> level)
+
+    def cell_rotations(self, cells: Int64[Tensor, " r"], level: int) -> Float[Tensor, "r 3 3"]:
+        """Return the perturbed poses in the middle of cells."""
+        n_angles = len(self.psi_deg) >> level
+        pixels = cells // n_angles
+        middle = (2**level - 1) / 2 * self.sampling.psi_step_deg
+        psi = self.psi_deg[(cells % n_angles) << level] + middle - self._twist_deg(pixels, level)
+        directions = healpix.directions(self.sampling.healpix_order - level, pixels)
+        return self._turned(torch.cat([directions, psi[:, None]], 1))
+
+    def _twist_deg(self, pixels: Int64[Tensor, " p"], level: int) -> Float[Tensor, " p"]:
+        """Return how far frames of coarser pixels are turned from those that cells count in."""
+        order, above = self.sampling.healpix_order - level, self.cell_levels - level
+        frames = []
+        for up in (0, above):
+            angles = healpix.directions(order - up, pixels >> 2 * up)
+            frames.append(geometry.matrix_from_euler(functional.pad(angles, (0, 1))))
+        between = frames[0] @ frames[1].mT
+        sine, cosine = between[:, 0, 1] - between[:, 1, 0], between[:, 0, 0] + between[:, 1, 1]
+        return torch.rad2deg(torch.atan2(sine, cosine))
 
     def shifts_A(self) -> Float[Tensor, "t 2"]:
         """Return the unperturbed coarse shifts x y."""

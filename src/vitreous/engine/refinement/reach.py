@@ -12,6 +12,7 @@ chunks.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.engine import geometry
@@ -51,15 +52,10 @@ def radius_of(
     """
     if radius < LEAST_RADIUS:
         return radius
-    index = tight_index(radius)
-    shells = disc(radius).shell[index].clamp(max=radius)
-    scale = float(model.group_scale.max()) / seen.scale**2
-    c = scale**2 / seen.sigma2[shells.clamp(max=len(seen.sigma2) - 1)]
     beyond = torch.zeros(radius + 1, dtype=torch.float64)
     for k in range(len(references.projectors)):
-        slices = references.tight(k, _views(references.ndim), seen, optics, radius)
-        power = c * slices.square().sum(-1).mean(0).double().cpu()
-        of_shells = torch.zeros_like(beyond).index_add_(0, shells, power)
+        slices = references.tight(k, views(references.ndim), seen, optics, radius)
+        of_shells = powers(slices, seen, model, radius)
         tail = of_shells.flip(0).cumsum(0).flip(0)  # of a shell and all after it
         beyond = torch.maximum(beyond, tail)
     enough = torch.nonzero(2 * _SPREAD * beyond <= error_nat**2)
@@ -67,7 +63,28 @@ def radius_of(
     return max(LEAST_RADIUS, min(last, radius))
 
 
-def _views(ndim: int) -> Tensor:
+def powers(
+    slices: Float[Tensor, "r m 2"], seen: View, model: Model, radius: int
+) -> Float[Tensor, " s"]:
+    """Return the mean of c |P|^2 of slices summed over each shell; the CTF is taken as 1.
+
+    Parameters
+    ----------
+    slices
+        In the order of `disc.tight_index`.
+    seen, model
+        Of the images, for their noise and scale.
+    radius
+        Of the slices.
+    """
+    shells = disc(radius).shell[tight_index(radius)].clamp(max=radius)
+    scale = float(model.group_scale.max()) / seen.scale**2
+    c = scale**2 / seen.sigma2[shells.clamp(max=len(seen.sigma2) - 1)]
+    power = c * slices.square().sum(-1).mean(0).double().cpu()
+    return torch.zeros(radius + 1, dtype=torch.float64).index_add_(0, shells, power)
+
+
+def views(ndim: int) -> Float[Tensor, "r 3 3"]:
     """Return rotations all over the sphere; an average has the same power from all sides."""
     if ndim == 2:
         return torch.eye(3)[None]
