@@ -40,6 +40,8 @@ inline bool misses_slab(const Slice& s, int ky, int end, float low, float high) 
   return (top < low || bottom >= high) && (-bottom < low || -top >= high);
 }
 
+constexpr int64_t kNeighbours = 32;  // slices that are gone through strip by strip
+constexpr int kStripAdded = 1500;    // pixels of a slice whose surroundings stay in 1 MB of cache
 constexpr int kLoad = kLongest;  // pixels of a load, few enough for the nearest cache
 
 struct Load : Places<kLoad> {  // located pixels and what they carry
@@ -200,9 +202,9 @@ inline void insert_planes(const Geometry& g, float* grid, const float* planes, i
   auto add = [&](int64_t next) {
     add_load<kWhole, kFetch>(g, grid, load, low, high, values + 2 * next, weights + next);
   };
-  for (int64_t n = 0; n < n_slices; ++n) {
+  auto insert_strip = [&](int64_t n, int first_row, int last_row) {
     const Slice slice(g, planes, n);
-    for (int y = 0; y < g.rows; ++y) {
+    for (int y = first_row; y < last_row; ++y) {
       const int ky = y <= g.rows / 2 ? y : y - g.rows;
       Stretch row = {!every_pixel && ky < 0 ? 1 : 0, g.row_ends[y], ky};
       const int end = row.end;
@@ -219,6 +221,16 @@ inline void insert_planes(const Geometry& g, float* grid, const float* planes, i
         load.used = place + part.end - part.begin;
         row.begin = part.end;
       }
+    }
+  };
+  // Slices that come together often lie together: strip by strip, they find in the cache what the
+  // first of them has fetched.
+  for (int64_t first = 0; first < n_slices; first += kNeighbours) {
+    const int64_t last = std::min(first + kNeighbours, n_slices);
+    for (int y = 0; y < g.rows;) {
+      const int first_row = y;
+      for (int pixels = 0; y < g.rows && pixels < kStripAdded; ++y) pixels += g.row_ends[y];
+      for (int64_t n = first; n < last; ++n) insert_strip(n, first_row, y);
     }
   }
   add(0);

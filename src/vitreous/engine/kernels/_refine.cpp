@@ -21,6 +21,7 @@ namespace {
 template <class T, int N>
 using Maybe = std::optional<Array<const T, N>>;
 constexpr int kPad = 16;
+constexpr int64_t kNeighbours = 16;  // rotations that are gone through strip by strip
 
 // The circle of a half plane with what the kernels want to know of its rows.
 struct Layout {
@@ -352,15 +353,19 @@ void sums(int radius, float grid_radius2, std::vector<Array<const float, 4>> vol
     images[me].assign(3 * n_images, 0.0);
     pixels[me].assign(n_pixels, 0.f);
     Work work;
-#pragma omp for schedule(static, 4)
-    for (int64_t r = 0; r < n; ++r) {
-      const int64_t first = begin.data()[r];
-      kernels().sum_rotation(layout.disc, phases, slices, summed, rotation.data()[r],
-                             begin.data()[r + 1] - first, image.data() + first, tx.data() + first,
-                             ty.data() + first, weight.data() + first, work,
-                             values.data() + 2 * length * r, weights.data() + length * r,
-                             images[me].data(), pixels[me].data());
-    }
+    kernels().strips_of(layout.disc, slices, work.strips);
+    const std::vector<Strip> strips = work.strips;
+#pragma omp for schedule(static, 1)
+    for (int64_t some = 0; some < n; some += kNeighbours)
+      for (const Strip& strip : strips)
+        for (int64_t r = some; r < std::min(some + kNeighbours, n); ++r) {
+          const int64_t first = begin.data()[r];
+          kernels().sum_strip(layout.disc, strip, phases, slices, summed, rotation.data()[r],
+                              begin.data()[r + 1] - first, image.data() + first, tx.data() + first,
+                              ty.data() + first, weight.data() + first, work,
+                              values.data() + 2 * length * r, weights.data() + length * r,
+                              images[me].data(), pixels[me].data());
+        }
   }
   for (int t = 0; t < threads; ++t) {
     for (size_t i = 0; i < images[t].size(); ++i) per_image.data()[i] += images[t][i];

@@ -90,10 +90,11 @@ struct Work {  // of one thread
   namespace isa {                                                                                 \
   void score_image(const Disc&, const Phases&, const Slices&, const Scored&, const Hypotheses&,  \
                    const Selection&, Work&, std::vector<Kept>&, Outcome&);                       \
-  void sum_rotation(const Disc&, const Phases&, const Slices&, const Summed&, int64_t rotation,  \
-                    int64_t n, const int32_t* image, const int16_t* tx, const int16_t* ty,       \
-                    const float* weight, Work&, float* values, float* weights, double* per_image, \
-                    float* per_pixel);                                                            \
+  void strips_of(const Disc&, const Slices&, std::vector<Strip>&);                               \
+  void sum_strip(const Disc&, const Strip&, const Phases&, const Slices&, const Summed&,         \
+                 int64_t rotation, int64_t n, const int32_t* image, const int16_t* tx,           \
+                 const int16_t* ty, const float* weight, Work&, float* values, float* weights,   \
+                 double* per_image, float* per_pixel);                                            \
   void select(float* scores, int64_t n, const Selection&, std::vector<int32_t>& chosen,          \
               float& largest, float& log_sum);                                                    \
   void add_priors(float* scores, int64_t n_shifts, int64_t n_classes, int64_t n_rotations,       \

@@ -124,8 +124,8 @@ inline void sum_rows(const Disc& disc, const Strip& strip, const Phases& phases,
 }
 
 template <int kShifts>
-inline void spread_rows(const Disc& disc, const Phases& phases, const int16_t* ty, const float* q,
-                        bool first, float* a_re, float* a_im) {
+inline void spread_rows(const Disc& disc, const Strip& strip, const Phases& phases,
+                        const int16_t* ty, const float* q, bool first, float* a_re, float* a_im) {
   const float *y_re[kShifts], *y_im[kShifts];
   for (int j = 0; j < kShifts; ++j) {
     y_re[j] = phases.y_re + int64_t(ty[j]) * disc.n_rows;
@@ -137,7 +137,7 @@ inline void spread_rows(const Disc& disc, const Phases& phases, const int16_t* t
       qr[j] = at(q + (2 * j) * disc.width + b * kWide);
       qi[j] = at(q + (2 * j + 1) * disc.width + b * kWide);
     }
-    rows_of_block(disc, whole(disc), b, [&](int64_t offset, int y) {
+    rows_of_block(disc, strip, b, [&](int64_t offset, int y) {
       float *to_re = a_re + offset + b * kWide, *to_im = a_im + offset + b * kWide;
       f16 re = first ? f16{} : at(to_re), im = first ? f16{} : at(to_im);
       for (int j = 0; j < kShifts; ++j) {
@@ -246,8 +246,7 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
                        image.c[i];
   const int64_t n_rotations = h.n_groups * h.rotation_children;
   work.powers.assign(n_rotations, 0.f);
-  if (from.table != nullptr) work.strips.assign(1, whole(disc));
-  else cut(disc, work.strips);
+  strips_of(disc, from, work.strips);
   for (const Strip& strip : work.strips) {
     const bool first_strip = strip.first == 0;
     float *score = work.scores.data(), *power = work.powers.data();
@@ -334,17 +333,26 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
   }
 }
 
-// Sum all images that keep one rotation, and count statistics of them.
-void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, const Summed& images,
-                  int64_t rotation, int64_t n, const int32_t* image, const int16_t* tx,
-                  const int16_t* ty, const float* weight, Work& work, float* values, float* weights,
-                  double* per_image, float* per_pixel) {
+// The strips in which slices are gone through; a table has them whole.
+void strips_of(const Disc& disc, const Slices& from, std::vector<Strip>& strips) {
+  if (from.table != nullptr) strips.assign(1, whole(disc));
+  else cut(disc, strips);
+}
+
+// Sum a strip of all images that keep one rotation, and count statistics of them.
+void sum_strip(const Disc& disc, const Strip& strip, const Phases& phases, const Slices& from,
+               const Summed& images, int64_t rotation, int64_t n, const int32_t* image,
+               const int16_t* tx, const int16_t* ty, const float* weight, Work& work, float* values,
+               float* weights, double* per_image, float* per_pixel) {
   const int64_t length = disc.length;
   const int width = disc.width;
   for (std::vector<float>* v : {&work.a_re, &work.a_im}) v->resize(length);
-  for (std::vector<float>* v : {&work.n_re, &work.n_im, &work.w}) v->assign(length, 0.f);
+  for (std::vector<float>* v : {&work.n_re, &work.n_im, &work.w}) {
+    v->resize(length);
+    std::fill(v->begin() + strip.begin, v->begin() + strip.end, 0.f);
+  }
   const bool counts = images.b_re != nullptr;
-  const float* slice = counts || images.residual ? slice_of(disc, from, rotation, whole(disc), work) : nullptr;
+  const float* slice = counts || images.residual ? slice_of(disc, from, rotation, strip, work) : nullptr;
   const float* mask = images.mask + length * from.classes[rotation];
   float *a_re = work.a_re.data(), *a_im = work.a_im.data();
   float *n_re = work.n_re.data(), *n_im = work.n_im.data(), *w = work.w.data();
@@ -378,7 +386,7 @@ void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, co
       }
     }
     for (int j = 0; j < n_y; j += kTogether) {
-      VITREOUS_BY_SHIFTS(spread_rows, std::min(kTogether, n_y - j), disc, phases, list + j,
+      VITREOUS_BY_SHIFTS(spread_rows, std::min(kTogether, n_y - j), disc, strip, phases, list + j,
                          work.q.data() + 2ll * width * j, j == 0, a_re, a_im)
     }
     const int64_t base = int64_t(image[first]) * length;
@@ -389,7 +397,7 @@ void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, co
     if (counts) b_re = images.b_re + base, b_im = images.b_im + base, c = images.c + base;
     float* pixels = per_pixel + group * length;
     f16 rest = {}, cross = {}, power = {};
-    for (int64_t i = 0; i < length; i += kWide) {
+    for (int64_t i = strip.begin; i < strip.end; i += kWide) {
       const f16 ar = at(a_re + i), ai = at(a_im + i), ur = at(u_re + i), ui = at(u_im + i);
       f16 nr = ar * ur - ai * ui, ni = ar * ui + ai * ur;
       const f16 added = sum * at(m + i);
@@ -417,8 +425,9 @@ void sum_rotation(const Disc& disc, const Phases& phases, const Slices& from, co
     }
     first = last;
   }
-  for (int64_t i = 0; i < length; i += kWide) join(values + 2 * i, at(n_re + i), at(n_im + i));
-  std::memcpy(weights, w, length * sizeof(float));
+  for (int64_t i = strip.begin; i < strip.end; i += kWide)
+    join(values + 2 * i, at(n_re + i), at(n_im + i));
+  std::memcpy(weights + strip.begin, w + strip.begin, (strip.end - strip.begin) * sizeof(float));
 }
 
 }  // namespace vitreous::VITREOUS_ISA
