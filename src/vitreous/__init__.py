@@ -7,6 +7,7 @@ and never loads torch.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 from vitreous._version import __version__
@@ -14,6 +15,10 @@ from vitreous._version import __version__
 if TYPE_CHECKING:
     from vitreous.actions import Project
     from vitreous.io import read_star, read_volume, write_star, write_volume
+
+# NumPy asks the system for pages of 2 MiB. Where its memory is scattered these have to be put
+# together first, which took four times as long as filling an array; unless you say otherwise.
+os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 __all__ = [
     "Project",

@@ -63,6 +63,42 @@ def test_tiff_pages_come_upside_down(tmp_path: Path, dtype: str, compression, n_
         assert movie.frame(0).dtype == made.dtype
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("rows", [1, 4, 100])
+@pytest.mark.parametrize(("dtype", "predictor"), [("u1", 1), ("u2", 2), ("f4", 3)])
+def test_strips_of_any_kind_are_decoded(
+    tmp_path: Path, dtype: str, predictor: int, rows: int, byteorder
+):
+    made = frames(dtype)
+    tifffile.imwrite(
+        tmp_path / "a.tif", made, compression="lzw", predictor=predictor, rowsperstrip=rows,
+        byteorder=byteorder, photometric="minisblack", metadata=None,
+    )  # fmt: skip
+    with open_movie(tmp_path / "a.tif", n_threads=2) as movie:
+        first = movie.frame(0)
+        np.testing.assert_array_equal(movie.frames(), made[:, ::-1])
+        np.testing.assert_array_equal(first, made[0, ::-1])  # not what was decoded after it
+
+
+@pytest.mark.parametrize("kept", [0, 0.5, 0.9])
+def test_a_page_that_ends_too_early_is_named(tmp_path: Path, kept: float):
+    """What was left out of a copy has no end, and what follows it in the file is something else."""
+    made = frames("u2", shape=(64, 64))
+    tifffile.imwrite(tmp_path / "a.tif", made, compression="lzw", photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        page = file.pages[2]
+        begin, size = page.dataoffsets[0], page.databytecounts[0]
+    whole = bytearray((tmp_path / "a.tif").read_bytes())
+    lost = slice(begin + int(kept * size), begin + size)
+    whole[lost] = bytes(lost.stop - lost.start)
+    (tmp_path / "a.tif").write_bytes(whole)
+    with (
+        open_movie(tmp_path / "a.tif") as movie,
+        pytest.raises(FormatError, match=r"a\.tif, page 3: cannot be read"),
+    ):
+        movie.frames()
+
+
 @pytest.mark.parametrize("compression", ["lzw", "deflate", "none"])
 def test_tiff_and_mrc_of_one_movie_agree(tmp_path: Path, compression):
     made = frames("u1")

@@ -6,9 +6,11 @@ and the MRC file made of it then hold the same array.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import struct
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -31,6 +33,7 @@ BROKEN = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     TypeError, ValueError, struct.error,
 )  # fmt: skip
+_LZW = 5
 _TYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"}
 # IMOD packs two pixels into a byte, without a mark: the width is half that of a detector.
 _DETECTORS = {(3838, 3710), (7676, 7420), (5760, 4092), (11520, 8184)}
@@ -48,6 +51,8 @@ class TiffMovie(Movie):
         self._file, self._pages = open_pages(path)
         self._file.filehandle.set_lock(True)  # threads share the file and its place in it
         self._n_threads = max(1, n_threads)
+        self._pool = ThreadPoolExecutor(self._n_threads)
+        self._scratch = threading.local()
         try:
             first = self._pages[0]
             self._shape = (int(first.imagelength), int(first.imagewidth))
@@ -62,6 +67,7 @@ class TiffMovie(Movie):
 
     def close(self) -> None:
         """Close the file."""
+        self._pool.shutdown()
         self._file.close()
 
     def _check_pages(self, path: Path) -> None:
@@ -88,18 +94,49 @@ class TiffMovie(Movie):
             for place in range(len(frames)):
                 decode(place)
         else:
-            with ThreadPoolExecutor(min(self._n_threads, len(frames))) as pool:
-                list(pool.map(decode, range(len(frames))))
+            list(self._pool.map(decode, range(len(frames))))
         return frames
 
     def _decode(self, index0: int) -> npt.NDArray[Any]:
+        """Return a page, the right way up; it holds until the thread decodes the next one."""
+        page = self._pages[index0]
+        decoded: npt.NDArray[Any]
         try:
-            page: npt.NDArray[Any] = self._pages[index0].asarray(maxworkers=1)
+            decoded = self._decode_lzw(page) if _is_plain_lzw(page) else page.asarray(maxworkers=1)
         except BROKEN as error:
             raise damaged(self.path, error, f", page {index0 + 1}") from error
-        if page.shape != self._shape:
-            raise FormatError(f"{self.path}, page {index0 + 1}: decoded to shape {page.shape}.")
-        return page[::-1]
+        if decoded.shape != self._shape:
+            raise FormatError(f"{self.path}, page {index0 + 1}: decoded to shape {decoded.shape}.")
+        return decoded[::-1]
+
+    def _decode_lzw(self, page: TiffPage) -> npt.NDArray[Any]:
+        """Decode a page through libtiff, into memory that is used again.
+
+        That takes half the time of the other decoder, and tells of pages that end too early. The
+        page is handed over as a file of its own, for libtiff reads nothing else.
+        """
+        import imagecodecs
+        import tifffile
+
+        assert page.parent is not None
+        source, segments = page.parent.filehandle, []
+        for offset, n_bytes in zip(page.dataoffsets, page.databytecounts, strict=True):
+            with source.lock:
+                source.seek(offset)
+                segments.append(source.read(n_bytes))
+        alone = io.BytesIO()
+        with tifffile.TiffWriter(alone, byteorder=page.parent.byteorder) as writer:
+            writer.write(
+                iter(segments), shape=page.shape, dtype=page.dtype, compression="lzw",
+                predictor=page.predictor if page.predictor != 1 else None,
+                rowsperstrip=page.rowsperstrip, photometric="minisblack", metadata=None,
+            )  # fmt: skip
+        if not hasattr(self._scratch, "page"):
+            self._scratch.page = np.empty(self._shape, self._dtype)
+        decoded: npt.NDArray[Any] = imagecodecs.tiff_decode(
+            alone.getvalue(), out=self._scratch.page
+        )
+        return decoded
 
 
 def read_tiff(path: Path | str, *, flip: bool = True) -> npt.NDArray[Any]:
@@ -195,6 +232,17 @@ def damaged(path: Path, error: BaseException, where: str = "") -> FormatError:
     return FormatError(
         f"{path}{where}: cannot be read ({str(error) or type(error).__name__}). "
         "It is damaged, truncated or not of the TIFF family."
+    )
+
+
+def _is_plain_lzw(page: TiffPage) -> bool:
+    """Tell whether a page is strips of whole bytes by LZW, as movies are."""
+    return (
+        page.compression == _LZW
+        and not page.is_tiled
+        and page.fillorder == 1
+        and page.bitspersample in {8, 16, 32}
+        and len(page.dataoffsets) == -(-int(page.imagelength) // int(page.rowsperstrip))
     )
 
 
