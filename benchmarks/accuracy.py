@@ -102,7 +102,7 @@ PARTICLES = (
         words=("--kV", "200", "--Cs", "1.4", "--bfactor", "60", "--offset", "4"),
     ),
     Particles(
-        "betagal_few", "beta-galactosidase (5A1A), D2", 300, 3.54, 0.05, 190, "D2",
+        "betagal_2000", "beta-galactosidase (5A1A), D2", 2000, 3.54, 0.05, 190, "D2",
         words=("--kV", "200", "--Cs", "1.4", "--bfactor", "60", "--offset", "4"),
     ),
     Particles(
@@ -110,23 +110,22 @@ PARTICLES = (
         words=("--bfactor", "60", "--offset", "4"),
     ),
     Particles(
-        "adk", "adenylate kinase, open and closed", 1000, 1.5, 0.05, 80,
+        "cftr_2000", "CFTR (6MSM), asymmetric", 2000, 3.0, 0.05, 155, models=("cftr.pdb",),
+        words=("--bfactor", "60", "--offset", "4"),
+    ),
+    Particles(
+        "cftr_few", "CFTR (6MSM), asymmetric", 300, 3.0, 0.05, 155, models=("cftr.pdb",),
+        words=("--bfactor", "60", "--offset", "4"),
+    ),
+    Particles(
+        "adk_2000", "adenylate kinase, open and closed", 2000, 1.5, 0.05, 80,
         models=("adk_open.pdb", "adk_closed.pdb"), low_pass_A=20.0,
         words=("--bfactor", "30", "--offset", "2"),
     ),
     Particles("cftr_map", "CFTR at the pixel size of the mixture", 2, 3.54, 0.05, 155,
               models=("cftr.pdb",)),
     Particles(
-        "mixture", "beta-galactosidase and CFTR in equal parts", 1000, 3.54, 0.05, 190,
-        models=("betagal/", "cftr_map/"), words=("--bfactor", "60", "--offset", "4"),
-    ),
-    Particles(
-        "adk_few", "adenylate kinase, open and closed", 300, 1.5, 0.05, 80,
-        models=("adk_open.pdb", "adk_closed.pdb"), low_pass_A=20.0,
-        words=("--bfactor", "30", "--offset", "2"),
-    ),
-    Particles(
-        "mixture_few", "beta-galactosidase and CFTR in equal parts", 300, 3.54, 0.05, 190,
+        "mixture_2000", "beta-galactosidase and CFTR in equal parts", 2000, 3.54, 0.05, 190,
         models=("betagal/", "cftr_map/"), words=("--bfactor", "60", "--offset", "4"),
     ),
     Particles("noise", "white noise", 300, 3.54, 0.0, 190, "D2", models=("betagal/",)),
@@ -155,16 +154,15 @@ _CLASS3D = (
 _FROM_40 = ("map=start.mrc", "initial_low_pass_A=40")
 _TEN = tuple(range(1, 11))
 COMPARISONS = (
-    Comparison("refine3d", "betagal", "refine3d", (*_FROM_40, "point_group=D2"),
+    Comparison("refine3d", "betagal_2000", "refine3d", (*_FROM_40, "point_group=D2"),
                (*_AUTO, "--auto_local_healpix_order", "4", "--sym", "D2")),
-    Comparison("refine3d", "betagal_few", "refine3d", (*_FROM_40, "point_group=D2"),
-               (*_AUTO, "--auto_local_healpix_order", "4", "--sym", "D2")),
-    Comparison("refine3d", "cftr", "refine3d", (*_FROM_40, "local_sampling=3.7 degrees"),
+    Comparison("refine3d", "cftr_2000", "refine3d", (*_FROM_40, "local_sampling=3.7 degrees"),
                (*_AUTO, "--auto_local_healpix_order", "3", "--sym", "C1")),
-    Comparison("class2d", "mixture", "class2d", ("n_classes=10", *_EM), ("--K", "10", *_CLASS2D)),
-    Comparison("class2d", "mixture_few", "class2d", ("n_classes=6", *_EM), ("--K", "6", *_CLASS2D)),
-    Comparison("class3d", "adk", "class3d", _STATES, _CLASS3D),
-    Comparison("class3d", "adk_few", "class3d", _STATES, _CLASS3D),
+    Comparison("refine3d", "cftr_few", "refine3d", (*_FROM_40, "local_sampling=3.7 degrees"),
+               (*_AUTO, "--auto_local_healpix_order", "3", "--sym", "C1")),
+    Comparison("class2d", "mixture_2000", "class2d", ("n_classes=10", *_EM),
+               ("--K", "10", *_CLASS2D)),
+    Comparison("class3d", "adk_2000", "class3d", _STATES, _CLASS3D),
     Comparison("refine3d", "noise", "refine3d", (*_FROM_40, "point_group=D2")),
     Comparison("initialmodel", "cftr", "initialmodel", seeds=_TEN),
     Comparison("initialmodel", "betagal", "initialmodel", ("point_group=D2",), seeds=_TEN),

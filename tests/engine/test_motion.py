@@ -9,7 +9,6 @@ from vitreous.engine import dose, fourier
 from vitreous.engine.motion import (
     correlation,
     local,
-    lowpass,
     measure,
     patches,
     repair,
@@ -61,8 +60,7 @@ def drift(n_frames, length_px):
 def low(frames, settings, bfactor=150.0):
     shape = tuple(frames.shape[-2:])
     size = measure.correlation_size(shape, bfactor, settings)
-    chosen = lowpass.low_pass(shape, size, CPU)
-    return torch.stack([chosen(frame) for frame in frames])
+    return torch.stack([fourier.forward_from_corner(frame, size) for frame in frames])
 
 
 def error_px(found, truth):
@@ -283,17 +281,6 @@ def test_patches_too_faint_alone_still_give_the_field_together():
         model = theirs.coefficients_px.double()
         alone = alone + local.shifts_at(model, places(shape), time, shape)
     assert error < 0.7 * rms_px(-alone, truth)
-
-
-def test_low_frequencies_are_those_of_the_whole_transform():
-    frame = counted(scene((288, 432))[None], 1.0)[0]
-    for size in ((96, 144), (64, 64), (192, 288), (288, 432)):
-        chosen = lowpass.low_pass((288, 432), size, CPU)
-        exact = fourier.forward_from_corner(frame, size)
-        difference = (chosen(frame) - exact).abs()
-        assert difference.square().mean() < 2e-4 * exact[1:, 1:].abs().square().mean()
-    assert lowpass.low_pass((288, 432), (96, 144), CPU).factor > 1
-    assert lowpass.low_pass((288, 432), (288, 432), CPU).factor == 1
 
 
 def test_transforms_from_the_corner_are_those_from_the_centre_but_for_phases():

@@ -1,5 +1,6 @@
 """The compiled kernels for movie frames do what the plain-torch ones do."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -103,16 +104,6 @@ def test_moved_spectra_and_correlations_agree():
     assert torch.allclose(found, exact, atol=1e-4)
 
 
-@needs_compiler
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_thinned_frames_agree(factor):
-    frame = torch.rand(8 * factor, 13 * factor)
-    taps = torch.tensor([0.1, 0.2, 0.4, 0.2, 0.1])
-    found = frames.thin(frame, taps, factor)
-    assert torch.allclose(found, motion_reference.thin(frame, taps, factor), atol=1e-6)
-    assert float(found.mean()) == pytest.approx(float(frame.mean()), abs=0.05)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_graphics_card_measures_and_adds_up_the_same():
     from vitreous.engine.motion import measure, sums
@@ -134,3 +125,33 @@ def test_a_graphics_card_measures_and_adds_up_the_same():
         found[device] = (motion.shift_px.cpu(), total.finish().weighted.cpu())
     assert torch.allclose(found["cpu"][0], found["cuda"][0], atol=0.02)
     assert torch.allclose(found["cpu"][1], found["cuda"][1], atol=0.02)
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "int32", "float32"])
+@pytest.mark.parametrize("has_gain", [True, False])
+def test_counts_become_numbers_times_the_gain(kind, has_gain):
+    counts = torch.randint(-100 if kind != "uint8" else 0, 100, (33, 71)).to(getattr(torch, kind))
+    gain = torch.rand(33, 71) if has_gain else None
+    out = torch.full((33, 71), torch.nan)
+    frames.fill_(out, counts, gain)
+    assert torch.equal(out, counts.float() if gain is None else counts.float() * gain)
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float64"])
+def test_counts_of_other_types_become_numbers_too(kind):
+    counts = torch.arange(6).reshape(2, 3).to(getattr(torch, kind))
+    out = torch.empty(2, 3)
+    frames.fill_(out, counts, None)
+    assert torch.equal(out, torch.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "i4", ">i2", "i8"])
+def test_counts_are_added_and_empty_frames_told(kind):
+    counts = np.random.default_rng(0).integers(0, 100, (33, 71)).astype(kind)
+    total = np.full((33, 71), 5, np.int32)
+    assert frames.add_counts_(total, counts)
+    assert np.array_equal(total, 5 + counts.astype(np.int32))
+    assert frames.add_counts_(total, counts[:, ::-1])
+    assert np.array_equal(total, 5 + counts.astype(np.int32) + counts[:, ::-1].astype(np.int32))
+    assert not frames.add_counts_(total.copy(), np.zeros_like(counts))

@@ -19,13 +19,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vitreous.engine.kernels import frames
 from vitreous.engine.motion import repair
 from vitreous.errors import FormatError
 from vitreous.io.movies import Movie
 
 Raw = npt.NDArray[Any]
 _READ_TOGETHER = 8
-_ROWS_TOGETHER = 32  # of a frame, in the cache of a core
 _TORCH_TYPES = {"u1", "i1", "i2", "i4", "f4"}
 
 
@@ -74,17 +74,15 @@ def load(open_again: Callable[[], Movie], first: int, stop: int, *, keep: bool) 
     total: Raw | None = None
     with open_again() as movie:
         for number, frame in _in_order(movie, first, stop):
-            if not _has_counts(frame, movie.path, number):
+            if total is None:
+                total = np.zeros(movie.shape, np.float32 if frame.dtype.kind == "f" else np.int32)
+            if not _added(total, frame, movie.path, number):
                 continue
             full.append(number)
-            kind = np.float32 if frame.dtype.kind == "f" else np.int32
-            if total is None:
-                total = np.zeros(movie.shape, kind)
-            np.add(total, frame, out=total, casting="unsafe")
             if keep:
                 kept.append(frame)
         shape, path = movie.shape, movie.path
-    if total is None:
+    if total is None or not full:
         raise FormatError(f"{path}: frames {first + 1} to {stop} hold no counts at all.")
     empty = tuple(sorted(set(range(first, stop)) - set(full)))
 
@@ -132,20 +130,11 @@ class Frames:
     def __iter__(self) -> Iterator[Float[Tensor, "y x"]]:
         """Give frame after frame, each in the same memory as the last."""
         for place, raw in enumerate(self._loaded.read()):
-            self._fill(to_tensor(raw).to(self.device, non_blocking=True))
+            counts = to_tensor(raw).to(self.device, non_blocking=True)
+            frames.fill_(self._buffer, counts, self._gain)
             if self.how is not None:
                 repair.repair_(self._buffer, self.how, self._loaded.numbers[place])
             yield self._buffer
-
-    def _fill(self, counts: Tensor) -> None:
-        """Bring a frame into the buffer, times the gain; on the processor while in its cache."""
-        step = _ROWS_TOGETHER if self.device.type == "cpu" else len(self._buffer)
-        for start in range(0, len(self._buffer), step):
-            rows = slice(start, start + step)
-            part = self._buffer[rows]
-            part.copy_(counts[rows])  # first: a product of two types would need a third buffer
-            if self._gain is not None:
-                part.mul_(self._gain[rows])
 
     def total(self) -> Float[Tensor, "y x"]:
         """Return the sum of all frames with the gain applied and no pixel repaired."""
@@ -166,12 +155,15 @@ def _in_order(movie: Movie, first: int, stop: int) -> Iterator[tuple[int, Raw]]:
         yield from enumerate(part, start=start)
 
 
-def _has_counts(frame: Raw, path: Path, number: int) -> bool:
-    """Tell whether a frame is not empty; refuse one with pixels that are no numbers."""
-    if frame.dtype.kind == "f" and not np.isfinite(frame.sum(dtype=np.float64)):
+def _added(total: Raw, frame: Raw, path: Path, number: int) -> bool:
+    """Add a frame that is not empty; refuse one with pixels that are no numbers."""
+    if frame.dtype.kind != "f":
+        return frames.add_counts_(total, frame)
+    if not np.isfinite(frame.sum(dtype=np.float64)):
         n_bad = int((~np.isfinite(frame)).sum())
         raise FormatError(
             f"{path}, frame {number + 1}: {n_bad:,} pixels are NaN or infinite. Copy or write the "
             "movie again."
         )
-    return bool(frame.max() > 0 or frame.min() < 0)
+    np.add(total, frame, out=total, casting="unsafe")
+    return bool(frame.any())

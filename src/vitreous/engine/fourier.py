@@ -26,8 +26,6 @@ from vitreous.engine.kernels import planes
 
 Size = int | Sequence[int]
 
-_ROWS_AT_ONCE = 2**20  # pixels of rows that are transformed together: a few MiB
-
 
 def forward(real: Float[Tensor, "*real"], ndim: int) -> Complex[Tensor, "*half"]:
     """Transform real arrays whose origin is their centre.
@@ -161,7 +159,7 @@ def forward_from_corner(
     keep_y, keep_x = (ny, nx) if size is None else _sizes(size, 2)
     if (keep_y, keep_x) == (ny, nx):
         return planes.of_images(images, out)
-    return _crop_axis(planes.of_columns_(_rows(images, keep_x)), -2, keep_y)
+    return _crop_axis(planes.of_columns_(row_transforms(images, keep_x)), -2, keep_y)
 
 
 def inverse_to_corner(
@@ -275,7 +273,7 @@ def cropped_forward(
     sizes = _sizes(size, ndim)
     if real.numel() == 0 or any(side % 2 for side in (*sizes, *real.shape[-ndim:])):
         return crop(forward(real, ndim), size, ndim)
-    return cropped_from_rows(_rows(real, sizes[-1]), sizes)
+    return cropped_from_rows(row_transforms(real, sizes[-1]), sizes)
 
 
 def row_transforms(images: Float[Tensor, "*b y x"], keep: int) -> Complex[Tensor, "*b y xhless"]:
@@ -561,14 +559,6 @@ def _sizes(size: Size, ndim: int) -> tuple[int, ...]:
         message = f"size {sizes} has {len(sizes)} entries, but {ndim} axes are transformed"
         raise ValueError(message)
     return sizes
-
-
-def _rows(real: Float[Tensor, "*b y x"], keep: int) -> Complex[Tensor, "*b y xhless"]:
-    """Transform rows and keep low frequencies; few rows at a time, so that no more is stored."""
-    few = max(1, _ROWS_AT_ONCE // real.shape[-1]) if real.ndim == 2 and not real.is_cuda else 0
-    parts = torch.split(real, few) if few else (real,)
-    kept = [row_transforms(part, keep) for part in parts]
-    return kept[0] if len(kept) == 1 else torch.cat(kept)
 
 
 def _flip_signs_(transform: Tensor, ndim: int) -> Tensor:

@@ -60,10 +60,10 @@ class Case:
 
 CASES = (
     Case("40 Å, order 2", 40, 2, 1000, 5, 30),
-    Case("15 Å, order 2", 15, 2, 1000, 10, 100),
-    Case("8 Å, order 2", 8, 2, 1000, 10, 100),
-    Case("15 Å, order 3", 15, 3, 1000, 5, 20),
-    Case("8 Å, local, order 5", 8, 5, 1000, 10, 60, is_local=True),
+    Case("15 Å, order 2", 15, 2, 4000, 10, 100),
+    Case("8 Å, order 2", 8, 2, 4000, 10, 100),
+    Case("15 Å, order 3", 15, 3, 4000, 5, 20),
+    Case("8 Å, local, order 5", 8, 5, 4000, 10, 60, is_local=True),
 )
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from vitreous.dataset.motion_frames import Frames, Loaded, load, seed_of
 from vitreous.dataset.motion_star import MovieMotion, write_motion
 from vitreous.dataset.motion_table import Corrected, MovieRow
-from vitreous.engine import dose
-from vitreous.engine.motion import lowpass, measure, repair, spectrum
+from vitreous.engine import dose, fourier
+from vitreous.engine.motion import measure, repair, spectrum
 from vitreous.engine.motion.relion_sums import RelionSums
 from vitreous.engine.motion.sums import FrameSums, Sums, Wanted
 from vitreous.errors import InputError
@@ -172,10 +172,11 @@ class OwnWork(Correction[Read, Aligned]):
         )  # fmt: skip
         place = torch.nonzero(hot).flip(1).to(torch.float64).cpu().numpy()
         used = f"{read.loaded.numbers[0] + 1} to {read.loaded.numbers[-1] + 1}"
+        n_bad = int(torch.count_nonzero(bad))
         log = [
             f"{unit.name}: {shape[1]} x {shape[0]} pixels, {read.n_frames} frames, used {used}",
             f"Unaligned sum: mean {mean:.4f}, deviation {deviation:.4f}; {len(place)} hot pixels "
-            f"above {mean + repair.HOT_DEVIATIONS * deviation:.4f}; {int(bad.sum())} pixels are "
+            f"above {mean + repair.HOT_DEVIATIONS * deviation:.4f}; {n_bad} pixels are "
             "bad by gain or defect file",
         ]
         return place, log
@@ -187,13 +188,12 @@ class OwnWork(Correction[Read, Aligned]):
         bfactor = self.task.options.bfactor_A2 / self.task.options.binning**2
         how = measuring(self.task.options, self.task.extra)
         small = measure.correlation_size(size, bfactor, how, self.task.extra.downsampling)
-        low_pass = lowpass.low_pass(frames.shape, small, frames.device)
         spectra = torch.empty(
             n_frames, small[0], small[1] // 2 + 1, dtype=torch.complex64, device=frames.device
         )
         for number, frame in enumerate(frames):
             self.task.run.check_abort()
-            spectra[number] = low_pass(frame)
+            spectra[number] = fourier.forward_from_corner(frame, small)
         return spectra
 
     def _tell(self, unit: MovieRow, motion: measure.Motion, log: list[str]) -> None:

@@ -312,59 +312,79 @@ void correlate_own(Array<const float, 4> waves, Array<const float, 2> weight,
   }
 }
 
-EVERY_ISA
-void add_scaled_row(const float* row, float weight, int n, float* total) {
-  for (int p = 0; p < n; ++p) total[p] += weight * row[p];
+template <class T>
+EVERY_ISA void fill_row(const T* counts, const float* gain, int n, float* out) {
+  if (gain)
+    for (int p = 0; p < n; ++p) out[p] = float(counts[p]) * gain[p];
+  else
+    for (int p = 0; p < n; ++p) out[p] = float(counts[p]);
 }
 
-template <int factor>
-inline __attribute__((always_inline)) void thin_row_by(const float* padded, const float* taps,
-                                                       int n_taps, int n, float* out) {
-  for (int p = 0; p < n; ++p) out[p] = 0;
-  for (int t = 0; t < n_taps; ++t)
-    for (int p = 0; p < n; ++p) out[p] += taps[t] * padded[factor * p + t];
-}
-
-EVERY_ISA
-void thin_row(const float* padded, const float* taps, int n_taps, int factor, int n, float* out) {
-  switch (factor) {
-    case 2: return thin_row_by<2>(padded, taps, n_taps, n, out);
-    case 3: return thin_row_by<3>(padded, taps, n_taps, n, out);
-    default: return thin_row_by<4>(padded, taps, n_taps, n, out);
-  }
-}
-
-// Filter a frame that is continued periodically, and keep every `factor`-th row and column.
-void thin(Array<const float, 2> frame, Array<const float, 1> taps, int factor, Array<float, 2> out,
+// Counts as numbers, times the gain.
+template <class T>
+void fill(Array<const T, 2> counts, std::optional<Array<const float, 2>> gain, Array<float, 2> out,
           int threads) {
-  const int ny = int(frame.shape(0)), nx = int(frame.shape(1)), n_taps = int(taps.shape(0));
-  const int rows = int(out.shape(0)), columns = int(out.shape(1)), middle = n_taps / 2;
-  const float *data = frame.data(), *weights = taps.data();
+  const int ny = int(counts.shape(0)), nx = int(counts.shape(1));
+  const T* source = counts.data();
+  const float* factor = gain ? gain->data() : nullptr;
   float* target = out.data();
   nb::gil_scoped_release release;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    std::vector<float> padded(size_t(nx) + size_t(n_taps) + size_t(factor));
-    float* inside = padded.data() + middle;
-#pragma omp for schedule(static)
-    for (int row = 0; row < rows; ++row) {
-      std::fill(inside, inside + nx, 0.f);
-      for (int t = 0; t < n_taps; ++t) {
-        const int y = ((row * factor + t - middle) % ny + ny) % ny;
-        add_scaled_row(data + int64_t(y) * nx, weights[t], nx, inside);
-      }
-      for (int p = 0; p < middle; ++p) {
-        inside[-1 - p] = inside[nx - 1 - p];
-        inside[nx + p] = inside[p];
-      }
-      thin_row(padded.data(), weights, n_taps, factor, columns, target + int64_t(row) * columns);
-    }
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int y = 0; y < ny; ++y) {
+    const int64_t at = int64_t(y) * nx;
+    fill_row(source + at, factor ? factor + at : nullptr, nx, target + at);
   }
+}
+
+template <class T>
+EVERY_ISA bool add_counts_row(const T* counts, int n, int32_t* total) {
+  T seen = 0;
+  for (int p = 0; p < n; ++p) {
+    total[p] += counts[p];
+    seen |= counts[p];
+  }
+  return seen != 0;
+}
+
+// Add whole numbers to `total`; tells whether one of them is not 0.
+template <class T>
+bool add_counts(Array<const T, 2> counts, Array<int32_t, 2> total, int threads) {
+  const int ny = int(counts.shape(0)), nx = int(counts.shape(1));
+  const T* source = counts.data();
+  int32_t* target = total.data();
+  nb::gil_scoped_release release;
+  int n_full = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : n_full) if (threads > 1)
+  for (int y = 0; y < ny; ++y)
+    n_full += add_counts_row(source + int64_t(y) * nx, nx, target + int64_t(y) * nx);
+  return n_full > 0;
+}
+
+template <class T>
+void define_add_counts(nb::module_& m) {
+  m.def("add_counts", &add_counts<T>, nb::arg("counts").noconvert(), nb::arg("total").noconvert(),
+        nb::arg("threads"));
+}
+
+template <class T>
+void define_fill(nb::module_& m) {
+  m.def("fill", &fill<T>, nb::arg("counts").noconvert(), nb::arg("gain").none(), nb::arg("out"),
+        nb::arg("threads"));
 }
 
 }  // namespace
 
 NB_MODULE(_motion, m) {
+  define_add_counts<uint8_t>(m);
+  define_add_counts<int8_t>(m);
+  define_add_counts<uint16_t>(m);
+  define_add_counts<int16_t>(m);
+  define_add_counts<int32_t>(m);
+  define_fill<uint8_t>(m);
+  define_fill<int8_t>(m);
+  define_fill<int16_t>(m);
+  define_fill<int32_t>(m);
+  define_fill<float>(m);
   m.def("warp", &warp);
   m.def("add", &add, nb::arg("wave"), nb::arg("decay"), nb::arg("dose"),
         nb::arg("weighted").none(), nb::arg("plain").none(), nb::arg("group").none(),
@@ -373,5 +393,4 @@ NB_MODULE(_motion, m) {
   m.def("add_moved", &add_moved);
   m.def("correlate", &correlate);
   m.def("correlate_own", &correlate_own);
-  m.def("thin", &thin);
 }

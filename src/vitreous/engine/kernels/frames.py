@@ -10,12 +10,18 @@ import importlib
 import importlib.util
 from functools import cache
 from types import ModuleType
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
 from vitreous.engine.kernels import motion_reference
+
+_WHOLE = {np.dtype(name) for name in ("u1", "i1", "u2", "i2", "i4")}
+_COUNTS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.float32}
 
 
 @cache
@@ -117,17 +123,29 @@ def correlate_own(
     return torch.complex(parts[:, :, 0], parts[:, :, 1])
 
 
-def thin(
-    frame: Float[Tensor, "y x"], taps: Float[Tensor, " t"], factor: int
-) -> Float[Tensor, "yless xless"]:
-    """Filter a frame and keep every `factor`-th pixel; see `motion_reference.thin`."""
-    kernels = _kernels(frame)
-    if kernels is None:
-        return motion_reference.thin(frame, taps, factor)
-    ny, nx = frame.shape
-    out = torch.empty(ny // factor, nx // factor)
-    kernels.thin(frame, taps.to(torch.float32).contiguous(), factor, out, torch.get_num_threads())
-    return out
+def fill_(
+    out: Float[Tensor, "y x"], counts: Shaped[Tensor, "y x"], gain: Float[Tensor, "y x"] | None
+) -> None:
+    """Bring counts of any type into `out`, times the gain where there is one."""
+    kernels = _kernels(out)
+    if kernels is not None and counts.device.type == "cpu" and counts.dtype in _COUNTS:
+        kernels.fill(counts.contiguous(), gain, out, torch.get_num_threads())
+        return
+    out.copy_(counts)  # first: a product of two types would need a third buffer
+    if gain is not None:
+        out.mul_(gain)
+
+
+def add_counts_(total: npt.NDArray[np.int32], counts: npt.NDArray[Any]) -> bool:
+    """Add whole numbers to `total` and tell whether one of them is not 0."""
+    kernels = compiled()
+    if kernels is not None and counts.dtype in _WHOLE:
+        added: bool = kernels.add_counts(
+            np.ascontiguousarray(counts), total, torch.get_num_threads()
+        )
+        return added
+    np.add(total, counts, out=total, casting="unsafe")
+    return bool(counts.any())
 
 
 def _kernels(tensor: Tensor) -> ModuleType | None:

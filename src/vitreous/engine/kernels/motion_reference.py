@@ -121,31 +121,6 @@ def correlate_own(
     return torch.cat(parts)
 
 
-def thin(
-    frame: Float[Tensor, "y x"], taps: Float[Tensor, " t"], factor: int
-) -> Float[Tensor, "yless xless"]:
-    """Filter a frame along both axes and keep every `factor`-th pixel, beginning with the first.
-
-    Parameters
-    ----------
-    frame
-        Continued periodically; its sides are multiples of `factor`.
-    taps
-        An odd number, symmetric.
-    factor
-        2, 3 or 4.
-    """
-    middle = len(taps) // 2
-    thinned = frame
-    for axis in (0, 1):
-        moved = [
-            weight * thinned.roll(middle - step, axis) for step, weight in enumerate(taps.tolist())
-        ]
-        kept = torch.arange(0, thinned.shape[axis], factor, device=frame.device)
-        thinned = torch.stack(moved).sum(0).index_select(axis, kept)
-    return thinned
-
-
 def _weights(t: Tensor, *, cubic: bool) -> tuple[Tensor, ...]:
     if not cubic:
         return 1 - t, t

@@ -19,6 +19,7 @@ from torch import Tensor
 
 _MODULE = "vitreous.engine.kernels._planes"
 _PLANES_TOGETHER = 16
+_ROWS_AT_ONCE = 2**20  # pixels: a few MiB
 _TOGETHER = 2**19  # pixels of images between whose two steps nothing leaves the cache
 
 
@@ -158,8 +159,10 @@ def of_rows(images: Float[Tensor, "*b x"], keep: int) -> Complex[Tensor, "*b kee
     nx = images.shape[-1]
     module = _module_of(images, (1, nx))
     if module is None or keep > nx // 2 + 1:
-        found: Tensor = torch.fft.rfft(images, norm="forward")[..., :keep]
-        return found
+        few = max(1, _ROWS_AT_ONCE // nx) if images.ndim == 2 and not images.is_cuda else 0
+        parts = torch.split(images, few) if few else (images,)  # else all numbers would be stored
+        found = [torch.fft.rfft(part, norm="forward")[..., :keep] for part in parts]
+        return found[0] if len(found) == 1 else torch.cat(found)
     kind = torch.promote_types(images.dtype, torch.complex64)
     out = images.new_empty((*images.shape[:-1], keep), dtype=kind)
     half = torch.view_as_real(out).view(-1, keep, 2)
