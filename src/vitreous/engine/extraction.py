@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitreous.engine import background, boxing, ctf, fourier
 from vitreous.engine.background import NO_DUST, Dust
-from vitreous.engine.kernels import boxes
+from vitreous.engine.kernels import boxes, planes
 from vitreous.engine.kernels.boxes import Plane
 
 _IN_CACHE = 2**18  # pixels worked on at a time
@@ -145,13 +145,13 @@ def extract(
     mean = None if correction is None else micrograph.mean(dtype=torch.float64)
     for rows in _chunks(len(centres_px), max(recipe.box_px, size)):
         if correction is None or mean is None:
-            cut_out = cut(micrograph, centres_px[rows], recipe.box_px)
+            cut_out = _scaled(micrograph, centres_px[rows], recipe)
         else:
             cut_out = _corrected(
                 micrograph, mean, centres_px[rows], recipe.box_px, correction, rows
             )
-        if recipe.scaled_px != recipe.box_px:
-            cut_out = boxing.rescale(cut_out, recipe.scaled_px, 2)
+            if recipe.scaled_px != recipe.box_px:
+                cut_out = boxing.rescale(cut_out, recipe.scaled_px, 2)
         if size != recipe.scaled_px:
             cut_out = boxing.new_box(cut_out, size, 2)
         if not recipe.normalise:
@@ -191,6 +191,19 @@ def cut(
     rows, columns = _places(centres_px, box_px)
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
     return micrograph[rows[:, :, None], columns[:, None, :]].double()
+
+
+def _scaled(
+    micrograph: Float[Tensor, "y x"], centres_px: Int64[Tensor, "n c"], recipe: Recipe
+) -> Float[Tensor, "n b b"]:
+    """Cut boxes out and scale them, in float64."""
+    box_px, scaled_px = recipe.box_px, recipe.scaled_px
+    if scaled_px < box_px:
+        scaled = planes.rescaled_boxes(micrograph, centres_px - box_px // 2, box_px, scaled_px)
+        if scaled is not None:
+            return scaled
+    boxes = cut(micrograph, centres_px, box_px)
+    return boxes if scaled_px == box_px else boxing.rescale(boxes, scaled_px, 2)
 
 
 def _chunks(n: int, box_px: int) -> Iterator[slice]:

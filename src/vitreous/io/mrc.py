@@ -271,10 +271,10 @@ def to_mode(image: npt.NDArray[np.generic], mode: int, where: str) -> npt.NDArra
     return image.astype("<" + MODES[mode], copy=False)
 
 
-def to_bytes(stored: npt.NDArray[np.generic], mode: int) -> bytes:
-    """Return what `to_mode` made as the bytes of a file."""
+def to_bytes(stored: npt.NDArray[np.generic], mode: int) -> bytes | memoryview:
+    """Return what `to_mode` made as the bytes of a file, in its own memory where that will do."""
     if mode != FOUR_BIT:
-        return stored.tobytes()
+        return bytes_of(np.ascontiguousarray(stored))
     pairs = stored.view(np.uint8).reshape(-1, 2)
     return (pairs[:, 0] | pairs[:, 1] << 4).tobytes()
 

@@ -209,7 +209,7 @@ def _grown(descriptor: int, count: int, statistics: Statistics) -> bytes:
     return bytes(raw)
 
 
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+def _write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     view, done = memoryview(data), 0
     while done < len(view):
         done += os.pwrite(descriptor, view[done:], offset + done)

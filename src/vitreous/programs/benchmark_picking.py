@@ -27,7 +27,7 @@ from vitreous.io.coordinates import below_job, read_coordinates, read_picks
 from vitreous.programs.benchmark_runs import execute, seconds
 
 N_MICROGRAPHS = 8
-N_LARGE, LARGE_PX = 100, 4096
+N_LARGE, LARGE_PX = 300, 4096
 SIDE_PX = 2048
 PIXEL_A = 2.0
 HIT_A = 50.0

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from vitreous.engine import extraction, fourier
 from vitreous.engine.kernels import planes
 
 # All radices, rows and columns that fill no vector, sides that only the library takes.
@@ -260,3 +261,28 @@ def test_sides_with_large_prime_factors_are_left_to_the_library() -> None:
     assert few == [47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 94, 97, 101, 103, 106, 107, 109, 113,
                    118, 122]  # fmt: skip
     assert not module.is_quick(0)
+
+
+@pytest.mark.parametrize(("box", "size"), [(64, 32), (90, 46), (50, 50), (24, 2), (60, 44)])
+def test_boxes_are_cut_out_and_resampled(box: int, size: int) -> None:
+    image = real(150, 131)
+    first = torch.tensor([[3, 5], [60, 70], [-20, 100], [-300, -300], [120, 140]])
+    found = planes.rescaled_boxes(image, first, box, size)
+    if found is None:
+        pytest.skip("this machine has no wide vectors of doubles, or no compiler was there")
+    boxes = extraction.cut(image, first + box // 2, box)
+    cropped = fourier.crop(torch.fft.rfft2(boxes, norm="forward"), size, 2)
+    wanted = torch.fft.irfft2(cropped, s=(size, size), norm="forward")
+    torch.testing.assert_close(found, wanted, **OF_DOUBLES)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert torch.equal(planes.rescaled_boxes(image, first, box, size), found)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_boxes_that_the_loops_cannot_resample_are_left_to_others() -> None:
+    first = torch.zeros(1, 2, dtype=torch.int64)
+    assert planes.rescaled_boxes(real(50, 50), first, 47 * 2, 32) is None
+    assert planes.rescaled_boxes(real(50, 50, dtype=torch.float64), first, 40, 20) is None

@@ -150,6 +150,54 @@ void rows(nb::ndarray<const Number, nb::ndim<2>, nb::c_contig, nb::device::cpu> 
   });
 }
 
+// Boxes of an image, resampled to fewer pixels; what lies outside is the nearest pixel of the edge.
+void rescaled_boxes(nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> image,
+                    nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> first,
+                    int box, Real out, int threads) {
+  const int64_t n = int64_t(out.shape(0)), ny = int64_t(image.shape(0)), nx = int64_t(image.shape(1));
+  const int size = int(out.shape(1)), keep = size / 2 + 1, row = 2 * keep;
+  if (int64_t(first.shape(0)) != n || first.shape(1) != 2 || int(out.shape(2)) != size || size % 2 ||
+      box % 2 || size > box || ny < 1 || nx < 1)
+    throw std::invalid_argument("planes: the boxes do not fit");
+  const Plan &rows_of_box = plan_of(box / 2), &columns_of_box = plan_of(box);
+  const Plan &columns_left = plan_of(size), &rows_left = plan_of(size / 2);
+  const float* from = image.data();
+  const int64_t* corner = first.data();
+  Number* to = out.data();
+  nb::gil_scoped_release release;
+  const Number scale = Number(1) / (Number(box) * Number(box));
+  struct Buffers {
+    std::vector<Number> rows, half;
+  };
+  std::vector<Buffers> buffers(size_t(std::max(1, threads)));
+  share(n, n * box * box, box, threads, [&](int64_t i, Pair* a, Pair* b) {
+    Buffers& mine = buffers[size_t(omp_get_thread_num())];
+    mine.rows.resize(size_t(W) * size_t(box));
+    mine.half.resize(size_t(box) * size_t(row));
+    Number* half = mine.half.data();
+    for (int g = 0; g < groups(box); ++g) {
+      const int n_rows = part(box, g);
+      for (int r = 0; r < n_rows; ++r) {
+        const float* line = from + std::clamp<int64_t>(corner[2 * i + 1] + W * g + r, 0, ny - 1) * nx;
+        cut_row(line, corner[2 * i], nx, box, mine.rows.data() + int64_t(r) * box);
+      }
+      rows_forward(mine.rows.data(), n_rows, rows_of_box, scale, keep, half + int64_t(W) * g * row, a, b);
+    }
+    for (int g = 0; g < groups(keep); ++g)
+      columns(half + 2 * W * g, half + 2 * W * g, row, part(keep, g), columns_of_box, false, Number(1),
+              a, b);
+    const int n_negative = (size - 1) / 2;  // rows of the frequencies that are kept move together
+    std::memmove(half + int64_t(keep) * row, half + int64_t(box - n_negative) * row,
+                 size_t(n_negative) * size_t(row) * sizeof(Number));
+    for (int g = 0; g < groups(keep); ++g)
+      columns(half + 2 * W * g, half + 2 * W * g, row, part(keep, g), columns_left, true, Number(1), a,
+              b);
+    for (int g = 0; g < groups(size); ++g)
+      rows_back(half + int64_t(W) * g * row, part(size, g), rows_left,
+                to + (i * size + W * g) * size, a, b);
+  });
+}
+
 void along_z(Half transform, int first, int end, int width, bool is_back, int threads) {
   const int nz = int(transform.shape(0)), ny = int(transform.shape(1)), row = int(transform.shape(2));
   if (first < 0 || end > ny || width > row) throw std::invalid_argument("along_z: out of bounds");
@@ -175,6 +223,8 @@ void bind(nb::module_& m) {
         nb::arg("plane").noconvert(), nb::arg("re").noconvert(), nb::arg("im").noconvert(),
         nb::arg("threads"));
   m.def("rows", &rows, nb::arg("real").noconvert(), nb::arg("out").noconvert(), nb::arg("threads"));
+  m.def("rescaled_boxes", &rescaled_boxes, nb::arg("image").noconvert(),
+        nb::arg("first").noconvert(), nb::arg("box"), nb::arg("out").noconvert(), nb::arg("threads"));
   m.def("along_z", &along_z, nb::arg("transform").noconvert(), nb::arg("first"), nb::arg("end"),
         nb::arg("width"), nb::arg("is_back"), nb::arg("threads"));
 }

@@ -348,6 +348,14 @@ EVERY_ISA void multiply(const Number* real, const Number* complex, int64_t n, Nu
   }
 }
 
+// Numbers of a row from `first` on; before and behind it its ends are repeated.
+EVERY_ISA void cut_row(const float* row, int64_t first, int64_t nx, int n, Number* out) {
+  if (first >= 0 && first + n <= nx)
+    for (int x = 0; x < n; ++x) out[x] = row[first + x];
+  else
+    for (int x = 0; x < n; ++x) out[x] = row[std::clamp<int64_t>(first + x, 0, nx - 1)];
+}
+
 // Two buffers of vectors for one thread.
 struct Room {
   explicit Room(int n)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import ModuleType
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
 _MODULE = "vitreous.engine.kernels._planes"
@@ -180,6 +180,35 @@ def of_columns_(transform: Complex[Tensor, "*b y xh"]) -> Complex[Tensor, "*b y 
     for one in torch.view_as_real(transform).view(-1, ny, 1, width, 2):
         module.along_z(one, 0, 1, width, False, torch.get_num_threads())
     return transform
+
+
+def rescaled_boxes(
+    image: Float[Tensor, "y x"], first: Int64[Tensor, "n c"], box_px: int, size: int
+) -> Float[Tensor, "n s s"] | None:
+    """Cut boxes out of an image and resample them to fewer pixels, in double precision.
+
+    Parameters
+    ----------
+    image
+        Its nearest edge pixel is repeated outside.
+    first
+        First pixel of each box, x y.
+    box_px, size
+        Side of the boxes, and of what is returned; even.
+
+    Returns
+    -------
+    Tensor or None
+        None where the loops cannot do it.
+    """
+    sides = (box_px, box_px // 2, size, size // 2)
+    fits = _is_plain(image) and image.dtype == torch.float32 and box_px % 2 == size % 2 == 0
+    module = compiled() if fits and all(_is_quick(side, 8) for side in sides) else None
+    if module is None:
+        return None
+    out = torch.empty(len(first), size, size, dtype=torch.float64)
+    module.rescaled_boxes(image, first.contiguous(), box_px, out, torch.get_num_threads())
+    return out
 
 
 def along_z_(transform: Complex[Tensor, "z y xh"], rows: slice, width: int, *, back: bool) -> None:
