@@ -86,12 +86,24 @@ def read_images(
     return np.empty((0, 0, 0), np.float32) if images is None else images
 
 
-def read_image(ref: ImageRef | str | Path, *, permissive: bool = False) -> Image:
-    """Read one image, such as a micrograph, with its pixel size."""
+def read_image(
+    ref: ImageRef | str | Path,
+    *,
+    permissive: bool = False,
+    memory: npt.NDArray[np.float32] | None = None,
+) -> Image:
+    """Read one image, such as a micrograph, with its pixel size.
+
+    `memory` of its size takes the pixels and is returned with them; new memory costs more than
+    reading does.
+    """
     parsed = ref if isinstance(ref, ImageRef) else parse_ref(str(ref))
     with ImageStack(parsed.path, permissive=permissive) as stack:
-        data = stack.read([stack.only(parsed.index0)])[0]
-        return Image(data, stack.header.pixel_size_A)
+        index0 = stack.only(parsed.index0)
+        if memory is None or memory.shape != stack.shape[1:]:
+            return Image(stack.read([index0])[0], stack.header.pixel_size_A)
+        stack.read_into(memory[None], [index0], [0])
+        return Image(memory, stack.header.pixel_size_A)
 
 
 class ImageStack:

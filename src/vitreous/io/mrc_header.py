@@ -20,6 +20,7 @@ from vitreous._version import __version__
 from vitreous.errors import FormatError
 
 HEADER_BYTES = 1024
+_PIXELS_TOGETHER = 2**16  # of an image, that stay in the cache
 FOUR_BIT = 101
 MODES: dict[int, str] = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2", FOUR_BIT: "u1"}
 MODE_NAMES = {
@@ -231,9 +232,11 @@ class PixelSums:
         self._high = -math.inf
 
     def add(self, images: npt.NDArray[np.generic]) -> None:
-        """Add the pixels of one image, or of several."""
+        """Add the pixels of one image, or of several; a few rows at a time, in the cache."""
         for image in images.reshape((-1, *images.shape[-2:])):
-            self._add_one(image)
+            step = max(1, _PIXELS_TOGETHER // max(1, image.shape[-1]))
+            for start in range(0, len(image), step):
+                self._add_one(image[start : start + step])
 
     def _add_one(self, image: npt.NDArray[np.generic]) -> None:
         values = image.astype(np.float64).ravel()

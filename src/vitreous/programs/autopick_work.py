@@ -16,12 +16,13 @@ from vitreous.dataset.picking_list import Micrograph, PickingList
 from vitreous.dataset.picks import FOM, write_picks
 from vitreous.engine.picking import preparation
 from vitreous.errors import InputError
-from vitreous.io import Table, read_image, write_star
+from vitreous.io import Table, write_star
 from vitreous.io.atomic import replacing
 from vitreous.io.coordinate_list import write_coordinate_list
 from vitreous.io.coordinates import read_picks
 from vitreous.jobs.context import Run
 from vitreous.programs.micrograph_list import Work
+from vitreous.programs.reused_memory import ReusedMemory
 
 SUFFIX = "_autopick"
 BINS = 60
@@ -70,6 +71,7 @@ class Picking(Work[Micrograph, NDArray[np.float32], Picked, Result]):
 
     def __init__(self, run: Run, listed: PickingList, stems: Mapping[str, str]) -> None:
         self.run, self.listed, self.stems = run, listed, stems
+        self._memory = ReusedMemory()
 
     @abstractmethod
     def pick(self, unit: Micrograph, image: Tensor) -> Picked:
@@ -88,7 +90,7 @@ class Picking(Work[Micrograph, NDArray[np.float32], Picked, Result]):
         """Read the micrograph; an odd last row or column is left out."""
         if unit.problem:
             raise InputError(unit.problem)
-        image = read_image(self.run.project / unit.name).data
+        image = self._memory.read(self.run.project / unit.name)
         return np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
 
     def compute(
@@ -103,6 +105,7 @@ class Picking(Work[Micrograph, NDArray[np.float32], Picked, Result]):
             self.run.check_abort()
             with torch.no_grad():
                 found.append(self.pick(unit, torch.from_numpy(image).to(device)))
+            self._memory.give_back(image)
         return found
 
     def save(self, unit: Micrograph, computed: Picked) -> Result:

@@ -19,11 +19,12 @@ from vitreous.engine import extraction
 from vitreous.engine.ctf import Treatment
 from vitreous.engine.extraction import Correction, Recipe
 from vitreous.errors import FormatError, InputError
-from vitreous.io import StackWriter, Star, Table, read_image, read_star, write_star
+from vitreous.io import StackWriter, Star, Table, read_star, write_star
 from vitreous.io.coordinates import TABLE, read_picks
 from vitreous.jobs.context import Run
 from vitreous.programs.extract_inputs import MICROGRAPH, Inputs, Micrograph
 from vitreous.programs.micrograph_list import Work
+from vitreous.programs.reused_memory import ReusedMemory
 
 FEW = 10
 _WRITTEN_TOGETHER = 64
@@ -126,6 +127,7 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
     def __init__(self, run: Run, inputs: Inputs, plan: Plan, optics: Table) -> None:
         self.run, self.inputs, self.plan, self.optics = run, inputs, plan, optics
         self._memory: queue.SimpleQueue[torch.Tensor] = queue.SimpleQueue()
+        self._micrographs = ReusedMemory()
 
     def name(self, unit: Micrograph) -> str:
         """Return the micrograph's file."""
@@ -148,13 +150,17 @@ class ExtractParticles(Work[Micrograph, Loaded, Cut, Extracted]):
         picks = self._picks(unit)
         if not len(picks):  # nothing to cut
             return Loaded(np.zeros((1, 1), np.float32), picks)
-        return Loaded(read_image(self.run.project / unit.name).data, picks)
+        return Loaded(self._micrographs.read(self.run.project / unit.name), picks)
 
     def compute(
         self, units: Sequence[Micrograph], loaded: Sequence[Loaded], device: torch.device
     ) -> Sequence[Cut]:
         """Cut the particles of micrographs."""
-        return [self._cut(*pair, device) for pair in zip(units, loaded, strict=True)]
+        cuts = []
+        for unit, one in zip(units, loaded, strict=True):
+            cuts.append(self._cut(unit, one, device))
+            self._micrographs.give_back(one.micrograph)
+        return cuts
 
     def save(self, unit: Micrograph, computed: Cut) -> Extracted:
         """Write the stack, then the rows that say that it is whole."""
