@@ -144,11 +144,11 @@ _CLASS2D = (
     "--offset_range", "5", "--offset_step", "2", "--center_classes",
 )  # fmt: skip
 _STATES = (
-    "map=start.mrc", "initial_low_pass_A=20", "n_classes=2", "n_iterations=15",
+    "map=start.mrc", "initial_low_pass_A=20", "n_classes=2", "n_iterations=25",
     "angular_sampling=15 degrees",
 )  # fmt: skip
 _CLASS3D = (
-    *_THREE, "--healpix_order", "1", "--ini_high", "20", "--K", "2", "--iter", "15",
+    *_THREE, "--healpix_order", "1", "--ini_high", "20", "--K", "2", "--iter", "25",
     "--tau2_fudge", "4", "--sym", "C1",
 )  # fmt: skip
 _FROM_40 = ("map=start.mrc", "initial_low_pass_A=40")
