@@ -85,10 +85,20 @@ def state(workshop, name):
     return job_state(workshop.root, workshop.process(name))
 
 
-def test_a_job_goes_through_the_queue_to_success(cluster):
+def test_a_job_goes_through_the_queue_to_success(cluster, slurm):
     name = queued(cluster, "ranks", "srun", word="class2d", nr_mpi="2")
     lines = []
-    started = launch.start(cluster.root, name, mode="foreground", echo=lines.append)
+
+    def echo(line):  # the queue opens when the job was seen to wait
+        lines.append(line)
+        if "queued since" in line:
+            slurm.run("scontrol", "update", "partition=short", "state=up")
+
+    slurm.run("scontrol", "update", "partition=short", "state=down")
+    try:
+        started = launch.start(cluster.root, name, mode="foreground", echo=echo)
+    finally:
+        slurm.run("scontrol", "update", "partition=short", "state=up")
     assert started.state.status is Status.SUCCEEDED, cluster.text(name, "run.err")
     assert started.queue_id.isdigit()
     script = cluster.text(name, "run_submit.script")
