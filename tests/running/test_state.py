@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from vitreous.actions.report import job_row
 from vitreous.errors import ProjectError
+from vitreous.project import markers
 from vitreous.project.pipeline import Status
-from vitreous.running import launch, process_table, record
+from vitreous.running import execute, launch, process_table, record
 from vitreous.running.record import ProcessRecord
 from vitreous.running.state import job_state
 
@@ -126,6 +128,22 @@ def test_markers_win(workshop):
     name = leave(workshop, **here(state="running", pid=dead_pid(), start_ticks=1))
     (workshop.dir(name) / "RELION_JOB_EXIT_SUCCESS").touch()
     assert state(workshop, name).status is Status.SUCCEEDED
+
+
+def test_who_sees_the_marker_of_a_failure_sees_its_reason(workshop, monkeypatch):
+    name = leave(workshop, **here(state="running", pid=os.getpid()))
+    seen = []
+    write = markers.write_marker
+
+    def look(job_dir, status):
+        write(job_dir, status)
+        seen.append((state(workshop, name), job_row(workshop.root, workshop.process(name))))
+
+    monkeypatch.setattr(execute.markers, "write_marker", look)
+    execute._close(workshop.dir(name), "failed", "the disk was full", 3)
+    [(told, row)] = seen
+    assert (told.status, told.reason) == (Status.FAILED, "the disk was full")
+    assert row["reason"] == told.reason
 
 
 def test_a_process_that_ended_without_a_marker_failed(workshop):

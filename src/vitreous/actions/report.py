@@ -144,7 +144,8 @@ def job_row(root: Path, process: Process) -> JobRow:
     known = _json(path + record.PROCESS)
     results = _json(path + record.RESULTS)
     status, queued_since = process.status, None
-    reason = known.get("exit_reason") if known.get("state") == status.lower() else ""
+    is_of_this_end = known.get("state") in (status.lower(), "running")  # as `reason_of` of a record
+    reason = known.get("exit_reason") if is_of_this_end else ""
     if status is Status.RUNNING:
         state = job_state(root, process)
         status, reason = state.status, state.reason

@@ -249,7 +249,10 @@ def _beat(job_dir: Path) -> None:
 def _close(
     job_dir: Path, state: str, reason: str, code: int | None, ended: Sequence[Ending] = ()
 ) -> None:
-    """Leave the exit marker and the last record; markers that are there already stay."""
+    """Leave the exit marker and the last record; markers that are there already stay.
+
+    The reason goes before the marker: who sees the job failed finds out why at once.
+    """
     now = record.now()
     last = {
         "state": state,
@@ -260,6 +263,9 @@ def _close(
         "peak_memory_MiB": max((one.peak_memory_MiB for one in ended), default=0.0),
         "processor_s": round(sum(one.processor_s for one in ended), 2),
     }
+    if reason:
+        with contextlib.suppress(OSError):
+            record.update_process(job_dir, exit_reason=reason, exit_code=code)
     with contextlib.suppress(OSError):
         (job_dir / markers.ABORT_NOW).unlink(missing_ok=True)
         if markers.read_marker(job_dir) is None:

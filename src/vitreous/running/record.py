@@ -91,6 +91,13 @@ class ProcessRecord:
         """Whether it said itself that it ended."""
         return self.state in ("succeeded", "failed", "aborted")
 
+    def reason_of(self, state: str) -> str:
+        """Return why the job came to a state; empty where this record is not of that ending.
+
+        While a job closes, its reason stands here before its exit marker, its state after it.
+        """
+        return self.exit_reason if self.state in (state, "running") else ""
+
     def with_(self, **changes: Any) -> ProcessRecord:  # noqa: ANN401 - values of fields
         """Return a copy with some fields replaced."""
         return replace(self, **changes)

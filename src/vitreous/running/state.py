@@ -82,10 +82,11 @@ def job_state(root: Path, process: Process) -> JobState:
 def _state(job_dir: Path, process: Process) -> JobState:
     if process.status is not Status.RUNNING:
         found = record.read_process(job_dir)
-        is_same = found is not None and found.state == process.status.value.lower()
-        if found is None or not is_same:
+        state = process.status.value.lower()
+        reason = found.reason_of(state) if found else ""
+        if found is None or (found.state != state and not reason):
             return JobState(process.status)
-        return _of(process.status, found, found.exit_reason, found.ended)
+        return _of(process.status, found, reason, found.ended)
     return running_state(job_dir)
 
 
@@ -94,10 +95,7 @@ def running_state(job_dir: Path) -> JobState:
     found = record.read_process(job_dir)
     marker = markers.read_marker(job_dir)
     if marker is not None:
-        if found is None:
-            return JobState(marker)
-        reason = found.exit_reason if found.state == marker.value.lower() else ""
-        return _of(marker, found, reason, found.ended)
+        return _ended_with(marker, job_dir)
     if found is None or found.state == "interactive":
         return JobState(Status.RUNNING)
     reason = _why_over(job_dir, found)
@@ -108,9 +106,17 @@ def running_state(job_dir: Path) -> JobState:
         os.listdir(job_dir)
     marker = markers.read_marker(job_dir)
     if marker is not None:
-        return _of(marker, record.read_process(job_dir) or found, "", "")
+        return _ended_with(marker, job_dir)
     status = Status.ABORTED if _was_cancelled(found) else Status.FAILED
     return _of(status, found, reason, found.ended or found.heartbeat)
+
+
+def _ended_with(marker: Status, job_dir: Path) -> JobState:
+    """Tell how a job ended that left a marker; its reason was written before that."""
+    found = record.read_process(job_dir)
+    if found is None:
+        return JobState(marker)
+    return _of(marker, found, found.reason_of(marker.value.lower()), found.ended)
 
 
 def _was_cancelled(found: ProcessRecord) -> bool:

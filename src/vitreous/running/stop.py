@@ -105,10 +105,9 @@ def _closed(job_dir: Path) -> JobState:
     if found is None or (left.status is Status.RUNNING and not _may_close(found)):
         return left
     if markers.read_marker(job_dir) is None:
+        record.update_process(job_dir, exit_reason="stopped on request")
         markers.write_marker(job_dir, Status.ABORTED)
-        record.update_process(
-            job_dir, state="aborted", ended=record.now(), exit_reason="stopped on request"
-        )
+        record.update_process(job_dir, state="aborted", ended=record.now())
     with contextlib.suppress(FileNotFoundError):
         (job_dir / markers.ABORT_NOW).unlink()
     return running_state(job_dir)
