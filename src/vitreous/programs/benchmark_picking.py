@@ -163,6 +163,7 @@ def _compare(
                 job = 1 + len(list(folder.glob("AutoPick/job*")))
                 start = [sys.executable, "-P", "-m", "vitreous"]
                 commands = [[*start, *command[1:], "--schedule"], [*start, "exec", str(job)]]
+            os.sync()  # vitreous waits for its files to be on the disk; not for those of others
             # RELION fails at its report where gs is missing, after all picks are written.
             spent[program].append(seconds(commands, folder, may_fail=program == "relion"))
     programs: dict[str, dict[str, Any]] = {}
