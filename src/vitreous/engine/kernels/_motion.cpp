@@ -39,32 +39,6 @@ Row along_row(const float* field, float y) {
   return {field[0] + y * (field[3] + y * field[4]), field[1] + y * field[5], field[2]};
 }
 
-inline void spline(float t, float* w) {
-  const float s = 1 - t;
-  w[0] = s * s * s * (1.f / 6);
-  w[1] = (4 + t * t * (3 * t - 6)) * (1.f / 6);
-  w[2] = (4 + s * s * (3 * s - 6)) * (1.f / 6);
-  w[3] = t * t * t * (1.f / 6);
-}
-
-inline void line(float t, float* w) {
-  w[0] = 0;
-  w[1] = 1 - t;
-  w[2] = t;
-  w[3] = 0;
-}
-
-float one_pixel(const Frame& f, int y, int x, float dy, float dx, bool cubic) {
-  const int iy = int(std::floor(dy)), ix = int(std::floor(dx));
-  float wy[4], wx[4];
-  (cubic ? spline : line)(dy - iy, wy);
-  (cubic ? spline : line)(dx - ix, wx);
-  float total = 0;
-  for (int j = 0; j < 4; ++j)
-    for (int i = 0; i < 4; ++i) total += wy[j] * wx[i] * f.at(y + iy + j - 1, x + ix + i - 1);
-  return total;
-}
-
 // Move `kBlock` pixels whose whole shift is the same; `source` is the first pixel of the first tap.
 template <bool cubic>
 inline __attribute__((always_inline)) void warp_block(const float* source, int64_t stride,
@@ -97,6 +71,27 @@ inline __attribute__((always_inline)) void warp_block(const float* source, int64
   for (int p = 0; p < kBlock; ++p) out[p] = total[p];
 }
 
+// Move some pixels of a block whose whole shifts differ, or that need pixels beyond the edge: those
+// of one whole shift at a time, from a copy of their surroundings.
+template <bool cubic>
+inline __attribute__((always_inline)) void warp_mixed_block(const Frame& f, int y, int first, int n,
+                                                            const float* dy, const float* dx,
+                                                            float* out) {
+  constexpr int wide = kBlock + 3;
+  float around[4 * wide], ty[kBlock], tx[kBlock], moved[kBlock];
+  for (int begin = 0; begin < n;) {
+    const float whole_x = std::floor(dx[begin]), whole_y = std::floor(dy[begin]);
+    int end = begin + 1;
+    while (end < n && std::floor(dx[end]) == whole_x && std::floor(dy[end]) == whole_y) ++end;
+    for (int j = 0; j < 4; ++j)
+      for (int i = 0; i < wide; ++i)
+        around[j * wide + i] = f.at(y + int(whole_y) + j - 1, first + int(whole_x) + i - 1);
+    for (int p = 0; p < kBlock; ++p) ty[p] = dy[p] - whole_y, tx[p] = dx[p] - whole_x;
+    warp_block<cubic>(around, wide, ty, tx, moved);
+    for (; begin < end; ++begin) out[begin] = moved[begin];
+  }
+}
+
 EVERY_ISA
 void warp_row(const float* data, int ny, int nx, int y, Row sx, Row sy, bool cubic, float* out) {
   const Frame f{data, ny, nx};
@@ -115,7 +110,10 @@ void warp_row(const float* data, int ny, int nx, int y, Row sx, Row sy, bool cub
     const bool smooth = std::floor(dx[kBlock - 1]) == whole_x &&
                         std::floor(dy[kBlock - 1]) == whole_y;
     if (!smooth || n < kBlock || ix < 0 || ix + kBlock + 3 > nx || iy < 0 || iy + 4 > ny) {
-      for (int p = 0; p < n; ++p) out[first + p] = one_pixel(f, y, first + p, dy[p], dx[p], cubic);
+      if (cubic)
+        warp_mixed_block<true>(f, y, first, n, dy, dx, out + first);
+      else
+        warp_mixed_block<false>(f, y, first, n, dy, dx, out + first);
       continue;
     }
     for (int p = 0; p < kBlock; ++p) dx[p] -= whole_x, dy[p] -= whole_y;
@@ -147,12 +145,7 @@ inline float exp_negative(float x) {
   const float whole = std::floor(scaled), t = (scaled - whole) * 0.693147181f;
   const float series =
       1 + t * (1 + t * (0.5f + t * (1.f / 6 + t * (1.f / 24 + t * (1.f / 120 + t * (1.f / 720 + t * (1.f / 5040)))))));
-  union {
-    int32_t bits;
-    float power;
-  } scale;
-  scale.bits = (int32_t(whole) + 127) << 23;
-  return series * scale.power;
+  return series * __builtin_bit_cast(float, (int32_t(whole) + 127) << 23);
 }
 
 EVERY_ISA
@@ -238,21 +231,59 @@ void add_moved(Array<const float, 4> waves, Array<const float, 3> along_y,
     }
 }
 
-// Multiply a row with its reference and add it, times the phase of each step, to sums over rows.
+constexpr int kRows = 4;  // rows that are multiplied before they are added to the sums
+
+// Multiply rows with their reference and add them, times the phase of each step, to sums over rows.
+// Rows of products are `stride` apart, those of sums `n`.
 EVERY_ISA
-void correlate_row(const float* wave, const float* reference, const float* ramps, int64_t stride,
-                   int n_steps, int n, float* re, float* im, float* total) {
-  for (int p = 0; p < n; ++p) {
-    re[p] = wave[2 * p] * reference[2 * p] - wave[2 * p + 1] * reference[2 * p + 1];
-    im[p] = wave[2 * p] * reference[2 * p + 1] + wave[2 * p + 1] * reference[2 * p];
-  }
-  for (int s = 0; s < n_steps; ++s) {
-    const float r = ramps[s * stride], i = ramps[s * stride + 1];
-    float* sum_re = total + int64_t(2 * s) * n;
-    float* sum_im = sum_re + n;
+void correlate_rows(const float* wave, const float* reference, const float* ramps, int64_t ny,
+                    int n_rows, int n_steps, int n, int64_t stride, float* re, float* im,
+                    float* total) {
+  for (int y = 0; y < n_rows; ++y) {
+    const float *w = wave + 2 * int64_t(y) * n, *other = reference + 2 * int64_t(y) * n;
+    float *to_re = re + y * stride, *to_im = im + y * stride;
     for (int p = 0; p < n; ++p) {
-      sum_re[p] += r * re[p] - i * im[p];
-      sum_im[p] += r * im[p] + i * re[p];
+      to_re[p] = w[2 * p] * other[2 * p] - w[2 * p + 1] * other[2 * p + 1];
+      to_im[p] = w[2 * p] * other[2 * p + 1] + w[2 * p + 1] * other[2 * p];
+    }
+  }
+  for (int y = n_rows; y < kRows; ++y) {
+    std::fill(re + y * stride, re + y * stride + n, 0.f);
+    std::fill(im + y * stride, im + y * stride + n, 0.f);
+  }
+  const float *re0 = re, *re1 = re + stride, *re2 = re + 2 * stride, *re3 = re + 3 * stride;
+  const float *im0 = im, *im1 = im + stride, *im2 = im + 2 * stride, *im3 = im + 3 * stride;
+  for (int s = 0; s < n_steps; ++s) {
+    float phase[2 * kRows] = {};
+    std::copy(ramps + 2 * s * ny, ramps + 2 * (s * ny + n_rows), phase);
+    const float r0 = phase[0], r1 = phase[2], r2 = phase[4], r3 = phase[6];
+    const float i0 = phase[1], i1 = phase[3], i2 = phase[5], i3 = phase[7];
+    float *sum_re = total + int64_t(2 * s) * n, *sum_im = sum_re + n;
+#pragma GCC ivdep
+    for (int p = 0; p < n; ++p) {
+      float sum = sum_re[p];
+      sum += r0 * re0[p];
+      sum -= i0 * im0[p];
+      sum += r1 * re1[p];
+      sum -= i1 * im1[p];
+      sum += r2 * re2[p];
+      sum -= i2 * im2[p];
+      sum += r3 * re3[p];
+      sum -= i3 * im3[p];
+      sum_re[p] = sum;
+    }
+#pragma GCC ivdep
+    for (int p = 0; p < n; ++p) {
+      float sum = sum_im[p];
+      sum += r0 * im0[p];
+      sum += i0 * re0[p];
+      sum += r1 * im1[p];
+      sum += i1 * re1[p];
+      sum += r2 * im2[p];
+      sum += i2 * re2[p];
+      sum += r3 * im3[p];
+      sum += i3 * re3[p];
+      sum_im[p] = sum;
     }
   }
 }
@@ -267,13 +298,14 @@ void correlate(Array<const float, 4> waves, Array<const float, 3> reference,
   nb::gil_scoped_release release;
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
   for (int f = 0; f < frames; ++f) {
-    std::vector<float> product(2 * size_t(n));
+    const int64_t stride = (n + 15) / 16 * 16;
+    std::vector<float> re(kRows * stride), im(kRows * stride);
     float* total = target + int64_t(f) * n_steps * 2 * n;
     std::fill(total, total + int64_t(n_steps) * 2 * n, 0.f);
-    for (int y = 0; y < ny; ++y)
-      correlate_row(source + 2 * ((int64_t(f) * ny + y) * n), other + 2 * (int64_t(y) * n),
-                    phases + 2 * (int64_t(f) * n_steps * ny + y), 2 * int64_t(ny), n_steps, n,
-                    product.data(), product.data() + n, total);
+    for (int y = 0; y < ny; y += kRows)
+      correlate_rows(source + 2 * ((int64_t(f) * ny + y) * n), other + 2 * (int64_t(y) * n),
+                     phases + 2 * (int64_t(f) * n_steps * ny + y), ny, std::min(kRows, ny - y),
+                     n_steps, n, stride, re.data(), im.data(), total);
   }
 }
 
