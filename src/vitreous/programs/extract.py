@@ -27,6 +27,7 @@ from vitreous.programs.micrograph_list import Outcome, Settings, process
 
 _WORK_ARRAYS = 12  # of a few boxes in double precision, at the same time
 _IN_CACHE = 2**18
+_WRITERS = 2  # one waits for the disk while the other fills the memory of the system
 _SAMPLED = 16  # particles of each micrograph in the mean image
 
 
@@ -175,6 +176,7 @@ def _settings(run: Run, inputs: Inputs, plan: Plan, extra: argparse.Namespace) -
         noun="micrographs",
         unit_bytes=4 * (_micrograph_pixels(run, inputs) + most * pixels),
         batch_bytes=8 * _WORK_ARRAYS * max(_IN_CACHE, box**2),
+        n_writers=_WRITERS,
         do_at_most=extra.do_at_most,
     )
 

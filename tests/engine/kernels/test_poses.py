@@ -186,6 +186,54 @@ def test_large_slices_are_scored_in_strips(radius: int, correlation: bool, scale
     assert int(found.counts.min()) >= 1
 
 
+def in_halves(of: Source) -> Source:
+    """Return a source whose numbers half precision holds as they are, and holds."""
+    parts = (torch.view_as_real(volume).half().float() for volume in of.volumes)
+    volumes = tuple(torch.view_as_complex(one.contiguous()) for one in parts)
+    return replace(of, volumes=volumes, corners=tuple(map(packed.with_corners, volumes)))
+
+
+needs_halves = pytest.mark.skipif(
+    not packed.has_corners(), reason="this machine has no instructions for half precision"
+)
+
+
+@needs_halves
+@reach
+@pytest.mark.parametrize("size", [1.0, 1e-6, 1e7])
+@pytest.mark.parametrize("radius", [RADIUS, 46])
+def test_slices_of_halves_are_scored(radius: int, scale: float, size: float) -> None:
+    of = in_halves(source(16, radius=radius, scale=scale))
+    volumes = tuple(size * one for one in of.volumes)
+    of = replace(of, volumes=volumes, corners=tuple(map(packed.with_corners, volumes)))
+    asked = tries(N, 2, children=(8, 2))
+    axes = disc(radius).phases(torch.linspace(-3, 3, SHIFTS, dtype=torch.float64), 2 * radius + 2)
+    re, im, c = (one * RADIUS / radius**2 for one in images(radius=radius))
+    part = re / size, im / size, c / size**2
+    found = poses.score(of, part, asked, axes, fraction=0.999)
+    wanted = reference_poses.score(replace(of, corners=()), part, asked, axes, fraction=0.999)
+    assert torch.equal(found.counts.long(), wanted.counts.long())
+    torch.testing.assert_close(found.largest, wanted.largest, rtol=1e-3, atol=2e-3)
+    if size == 1:
+        same(found, wanted)
+
+
+@needs_halves
+def test_images_are_summed_with_slices_of_halves() -> None:
+    of, entries = in_halves(source(24)), reference_poses.by_rotation(kept())
+    true = (disc(RADIUS).shell >= 0).float()
+    u_re, u_im, m = (one * true for one in images())
+    mask = torch.stack([true, true * (disc(RADIUS).shell < 4)])
+    contribution = Contribution(images(), u_re, u_im, m, true + 0.5, mask, residual=True)
+    outcomes = []
+    for summed in (pose_sums.sums, reference_poses.sums):
+        told = torch.zeros(N, 3, dtype=torch.float64), torch.zeros(len(true), dtype=torch.float64)
+        args = contribution, entries, slice(1, None), phases(), *told
+        outcomes.append((*summed(of, *args), *told))
+    for one, other in zip(*outcomes, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 def kept() -> Kept:
     of, asked = source(24), tries(N, 3, children=(8, 2))
     part = tuple(0.1 * one for one in images())

@@ -8,24 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from local_search import local_case
 from vitreous.engine import filtering
-from vitreous.engine.kernels import poses
+from vitreous.engine.kernels import packed, poses
 from vitreous.engine.refinement import reach
 from vitreous.engine.refinement.expectation import expectation
-from vitreous.testing.oracle.cases import Case, Recipe, make
-
-
-def local_case(noise: float, n_classes: int = 1) -> Case:
-    case = make(
-        Recipe(
-            box_px=64, n=6, n_classes=n_classes, noise=noise, healpix_order=3, coarse_size_px=64,
-            offset_error_A=2.0, shift_step_px=1.0,
-        )
-    )  # fmt: skip
-    sampling = replace(
-        case.state.sampling, sigma_rot_deg=7.0, sigma_tilt_deg=7.0, sigma_psi_deg=7.0
-    )
-    return replace(case, state=replace(case.state, sampling=sampling))
 
 
 @pytest.mark.parametrize(("noise", "n_classes"), [(0.3, 1), (2.0, 1), (6.0, 1), (2.0, 2)])
@@ -34,6 +21,7 @@ def test_what_inner_pixels_rule_out_does_not_matter(
 ) -> None:
     case = local_case(noise, n_classes)
     monkeypatch.setattr(reach, "radius_of", lambda *args: args[4])  # all pixels count here
+    monkeypatch.setattr(packed, "has_corners", lambda: False)  # and as they are
     seen: list[tuple[int, int]] = []
     true_score = poses.score
 
@@ -43,8 +31,9 @@ def test_what_inner_pixels_rule_out_does_not_matter(
 
     monkeypatch.setattr(poses, "score", spy)
     found, after = expectation(case.data, case.state, case.settings, None)
-    inner, outer = seen[:2]
+    inner, between, outer = seen[:3]
     assert inner[0] == outer[0] // 2
+    assert inner[0] < between[0] < outer[0]
     assert outer[1] < 0.6 * inner[1]
     seen.clear()
     exact, wanted = expectation(case.data, case.state, case.settings, None, exact=True)
@@ -79,7 +68,7 @@ def test_pixels_where_references_hold_nothing_are_left_out(
 
     monkeypatch.setattr(poses, "score", spy)
     found, after = expectation(case.data, case.state, case.settings, None)
-    _, coarse_radius, fine_radius = seen
+    *_, coarse_radius, fine_radius = seen
     assert 24 <= coarse_radius <= fine_radius < 32
     seen.clear()
     exact, wanted = expectation(case.data, case.state, case.settings, None, exact=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vitreous.engine import geometry, healpix
-from vitreous.engine.kernels import poses
+from vitreous.engine.kernels import packed, poses
 from vitreous.engine.refinement import grid as grids
 from vitreous.engine.refinement import reach
 from vitreous.engine.refinement.expectation import expectation
@@ -51,6 +51,7 @@ def test_what_cells_rule_out_does_not_matter(
 ) -> None:  # fmt: skip
     case = fine_case(noise, order, n_classes, tilt_deg)
     monkeypatch.setattr(reach, "radius_of", lambda *args: args[4])  # all pixels count here
+    monkeypatch.setattr(packed, "has_corners", lambda: False)  # and as they are
     tried: list[tuple[int, int]] = []
     true_score = poses.score
 

@@ -28,6 +28,8 @@ struct Kernels {
   decltype(&generic::sum_strip) sum_strip;
   decltype(&generic::select) select;
   decltype(&generic::add_priors) add_priors;
+  // Null where there is no half precision.
+  void (*pack_corners)(const float*, int64_t, int64_t, int64_t, float, uint16_t*);
 };
 
 inline const Kernels& kernels() {
@@ -36,14 +38,14 @@ inline const Kernels& kernels() {
     const Isa best = best_isa();
     if (best == Isa::v4) return Kernels{"x86-64-v4", v4::gather_slices, v4::insert_slab, v4::list_runs, v4::gather_runs,
                       v4::insert_runs, v4::plain_gather, v4::plain_insert, v4::symmetrise_plane,
-                      v4::touch, v4::list_pixels, v4::score_image, v4::strips_of, v4::sum_strip, v4::select, v4::add_priors};
+                      v4::touch, v4::list_pixels, v4::score_image, v4::strips_of, v4::sum_strip, v4::select, v4::add_priors, v4::pack_corners};
     if (best == Isa::v3) return Kernels{"x86-64-v3", v3::gather_slices, v3::insert_slab, v3::list_runs, v3::gather_runs,
                       v3::insert_runs, v3::plain_gather, v3::plain_insert, v3::symmetrise_plane,
-                      v3::touch, v3::list_pixels, v3::score_image, v3::strips_of, v3::sum_strip, v3::select, v3::add_priors};
+                      v3::touch, v3::list_pixels, v3::score_image, v3::strips_of, v3::sum_strip, v3::select, v3::add_priors, v3::pack_corners};
 #endif
     return Kernels{"generic", generic::gather_slices, generic::insert_slab, generic::list_runs, generic::gather_runs,
                       generic::insert_runs, generic::plain_gather, generic::plain_insert, generic::symmetrise_plane,
-                      generic::touch, generic::list_pixels, generic::score_image, generic::strips_of, generic::sum_strip, generic::select, generic::add_priors};
+                      generic::touch, generic::list_pixels, generic::score_image, generic::strips_of, generic::sum_strip, generic::select, generic::add_priors, nullptr};
   }();
   return chosen;
 }

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/vector.h>
 #include <omp.h>
 
@@ -58,12 +59,31 @@ nb::tuple describe(int radius) {
                         to_numpy(std::move(ends), {size_t(n)}));
 }
 
-Slices slices_of(const Layout& layout, const Maybe<float, 3>& table,
-                 const std::vector<const float*>& volumes, const Array<const float, 3>& planes,
-                 const Array<const int32_t, 1>& classes) {
-  return {layout.plan.g, table ? table->data() : nullptr, volumes.data(), planes.data(),
-          classes.data()};
-}
+using Corners = std::vector<std::pair<Array<const int16_t, 1>, float>>;  // and what undoes their power
+
+// What slices are taken from; holds the lists that `Slices` points to.
+struct Given {
+  std::vector<const uint16_t*> corners;
+  std::vector<float> units;
+  Slices slices;
+
+  Given(const Layout& layout, const Maybe<float, 3>& table, const std::vector<const float*>& volumes,
+        const Corners& packed, const Array<const float, 3>& planes,
+        const Array<const int32_t, 1>& classes) {
+    const Geometry& g = layout.plan.g;
+    if (!packed.empty() && (kernels().pack_corners == nullptr || packed.size() != volumes.size()))
+      throw std::invalid_argument("corners: not of these volumes, or not on this machine");
+    for (const auto& [array, unit] : packed) {
+      if (int64_t(array.shape(0)) < 8 * (int64_t(g.side) * g.side * g.width + 1))
+        throw std::invalid_argument("corners: too few");
+      corners.push_back(reinterpret_cast<const uint16_t*>(array.data()));
+      units.push_back(unit);
+    }
+    slices = {g, table ? table->data() : nullptr, volumes.data(),
+              corners.empty() ? nullptr : corners.data(), units.data(), planes.data(), classes.data()};
+  }
+  Given(const Given&) = delete;
+};
 
 struct Volumes {
   std::vector<const float*> data;
@@ -124,6 +144,20 @@ void insert_packed(Array<float, 4> grid, Array<const float, 3> planes, Array<con
   insert_all(g, target, p, n, false, v, w, threads);
 }
 
+// Pack a volume with its neighbours in half precision; see _corners.hpp.
+void pack_corners(Array<const float, 4> volume, Array<int16_t, 1> out, float times, int threads) {
+  const int64_t side = volume.shape(0), width = volume.shape(2);
+  if (kernels().pack_corners == nullptr) throw std::invalid_argument("no half precision here");
+  if (int64_t(volume.shape(1)) != side || int64_t(out.shape(0)) < 8 * (side * side * width + 1))
+    throw std::invalid_argument("corners: wrong size");
+  const float* source = volume.data();
+  auto* target = reinterpret_cast<uint16_t*>(out.data());
+  nb::gil_scoped_release release;
+  std::fill_n(target + 8 * side * side * width, 8, uint16_t(0));
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int64_t z = 0; z < side; ++z) kernels().pack_corners(source, side, width, z, times, target);
+}
+
 Phases phases_of(const Array<const float, 3>& x, const Array<const float, 3>& y) {
   const int64_t nx = x.shape(1) * x.shape(2), ny = y.shape(1) * y.shape(2);
   return {x.data(), x.data() + nx, y.data(), y.data() + ny};
@@ -158,7 +192,7 @@ nb::tuple hand_over(const std::vector<std::vector<Kept>>& kept, const std::vecto
 }
 
 nb::tuple score(int radius, float grid_radius2, std::vector<Array<const float, 4>> volumes,
-                Maybe<float, 3> table, Array<const float, 3> planes, Array<const int32_t, 1> classes,
+                Corners corners, Maybe<float, 3> table, Array<const float, 3> planes, Array<const int32_t, 1> classes,
                 Array<const float, 3> x_phases, Array<const float, 3> y_phases,
                 Array<const float, 2> b_re, Array<const float, 2> b_im, Array<const float, 2> c,
                 Array<const int64_t, 1> group_begin, Array<const int32_t, 1> group_rotation,
@@ -169,7 +203,8 @@ nb::tuple score(int radius, float grid_radius2, std::vector<Array<const float, 4
                 bool correlation, int threads) {
   const Volumes from(volumes);
   const Layout layout(radius, from.side, from.width, grid_radius2);
-  const Slices slices = slices_of(layout, table, from.data, planes, classes);
+  const Given given(layout, table, from.data, corners, planes, classes);
+  const Slices& slices = given.slices;
   const Phases phases = phases_of(x_phases, y_phases);
   const int64_t n = b_re.shape(0), length = layout.disc.length;
   if (int64_t(b_re.shape(1)) != length) throw std::invalid_argument("images: wrong number of pixels");
@@ -316,7 +351,7 @@ nb::tuple tally(Array<const int64_t, 1> counts, Array<const int32_t, 1> rotation
 
 // Sums of the images over rotations [first, last) of a sorted list, and statistics.
 void sums(int radius, float grid_radius2, std::vector<Array<const float, 4>> volumes,
-          Maybe<float, 3> table, Array<const float, 3> planes, Array<const int32_t, 1> classes,
+          Corners corners, Maybe<float, 3> table, Array<const float, 3> planes, Array<const int32_t, 1> classes,
           Array<const float, 3> x_phases, Array<const float, 3> y_phases, Maybe<float, 2> b_re,
           Maybe<float, 2> b_im, Maybe<float, 2> c, Array<const float, 2> u_re,
           Array<const float, 2> u_im, Array<const float, 2> m, Array<const float, 2> sigma2,
@@ -327,7 +362,8 @@ void sums(int radius, float grid_radius2, std::vector<Array<const float, 4>> vol
           Array<double, 2> per_image, Array<double, 2> per_pixel, int threads) {
   const Volumes from(volumes);
   const Layout layout(radius, from.side, from.width, grid_radius2);
-  const Slices slices = slices_of(layout, table, from.data, planes, classes);
+  const Given given(layout, table, from.data, corners, planes, classes);
+  const Slices& slices = given.slices;
   const Phases phases = phases_of(x_phases, y_phases);
   const Summed summed{b_re ? b_re->data() : nullptr,
                       b_im ? b_im->data() : nullptr,
@@ -383,7 +419,7 @@ void bind_refinement(nb::module_& m) {
   m.def("insert_packed", &insert_packed, nb::arg("grid"), nb::arg("planes"), nb::arg("values"),
         nb::arg("weights"), nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("threads"));
   m.def("score", &score, nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("volumes"),
-        nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
+        nb::arg("corners"), nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
         nb::arg("y_phases"), nb::arg("b_re"), nb::arg("b_im"), nb::arg("c"), nb::arg("group_begin"),
         nb::arg("group_rotation"), nb::arg("group_prior"), nb::arg("shift_begin"),
         nb::arg("shift_end"), nb::arg("shifts"),
@@ -395,12 +431,15 @@ void bind_refinement(nb::module_& m) {
   m.def("tally", &tally, nb::arg("counts"), nb::arg("rotation"), nb::arg("shifts"), nb::arg("weight"),
         nb::arg("cell_of_rotation"), nb::arg("per_class"), nb::arg("axis"), nb::arg("moved"),
         nb::arg("centre"), nb::arg("cells"), nb::arg("class_shift"));
+  m.def("has_corners", [] { return kernels().pack_corners != nullptr; });
+  m.def("pack_corners", &pack_corners, nb::arg("volume"), nb::arg("out"), nb::arg("times"),
+        nb::arg("threads"));
   m.def("gather_lines", &gather_lines, nb::arg("volume"), nb::arg("planes"), nb::arg("out"),
         nb::arg("grid_radius2"), nb::arg("threads"));
   m.def("by_rotation", &by_rotation, nb::arg("n_rotations"), nb::arg("counts"), nb::arg("rotation"),
         nb::arg("shifts"), nb::arg("weight"));
   m.def("sums", &sums, nb::arg("radius"), nb::arg("grid_radius2"), nb::arg("volumes"),
-        nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
+        nb::arg("corners"), nb::arg("table").none(), nb::arg("planes"), nb::arg("classes"), nb::arg("x_phases"),
         nb::arg("y_phases"), nb::arg("b_re").none(), nb::arg("b_im").none(), nb::arg("c").none(),
         nb::arg("u_re"), nb::arg("u_im"), nb::arg("m"), nb::arg("sigma2"), nb::arg("mask"),
         nb::arg("groups"), nb::arg("residual"), nb::arg("rotation"), nb::arg("begin"),

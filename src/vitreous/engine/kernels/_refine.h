@@ -26,6 +26,8 @@ struct Slices {
   Geometry geometry;
   const float* table;           // [rotation][length] complex, or null
   const float* const* volumes;  // of each class
+  const uint16_t* const* corners;  // the same with neighbours in half precision, or null
+  const float* units;              // what undoes their power of two
   const float* planes;          // [rotation][3][2]
   const int32_t* classes;       // of each rotation
 };

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kTogether = 4;     // shifts worked on at a time
 constexpr int64_t kStrip = 2048;  // pixels of a slice whose surroundings stay in 1 MB of cache
+constexpr int64_t kStripOfCorners = 2048;
 constexpr float kLost = 25.f;    // weights below exp(-25) of the best are not looked at
 
 // The totals of four vectors, folded together.
@@ -59,10 +60,10 @@ inline void join(float* p, f16 re, f16 im) {
 
 inline Strip whole(const Disc& disc) { return {0, disc.n_rows, 0, disc.length}; }
 
-// Cut a disc into strips of about kStrip numbers. Slices of one image lie close together: strip by
+// Cut a disc into strips of about so many numbers. Slices of one image lie close together: strip by
 // strip, all of them find in the cache what the first has fetched.
-void cut(const Disc& disc, std::vector<Strip>& strips) {
-  const int64_t n = std::max<int64_t>(1, (disc.length + kStrip / 2) / kStrip);
+void cut(const Disc& disc, int64_t length, std::vector<Strip>& strips) {
+  const int64_t n = std::max<int64_t>(1, (disc.length + length / 2) / length);
   strips.clear();
   for (int y = 0; y < disc.n_rows;) {
     const int64_t begin = disc.offsets[y], wanted = (strips.size() + 1) * disc.length / n;
@@ -82,7 +83,15 @@ const float* slice_of(const Disc& disc, const Slices& from, int64_t rotation, co
   if (static_cast<int64_t>(slice.size()) != 2 * disc.length) slice.assign(2 * disc.length, 0.f);
   else if (!Slice(from.geometry, plane, 0).inside)
     std::fill(slice.begin() + 2 * strip.begin, slice.begin() + 2 * strip.end, 0.f);
-  gather_rows(from.geometry, from.volumes[from.classes[rotation]], plane, 0, strip.first, strip.last,
+  const int32_t of_class = from.classes[rotation];
+#if defined(__F16C__)
+  if (from.corners != nullptr) {
+    gather_rows_packed(from.geometry, from.corners[of_class], from.units[of_class], plane, 0,
+                       strip.first, strip.last, slice.data());
+    return slice.data();
+  }
+#endif
+  gather_rows(from.geometry, from.volumes[of_class], plane, 0, strip.first, strip.last,
               slice.data());
   return slice.data();
 }
@@ -336,7 +345,7 @@ void score_image(const Disc& disc, const Phases& phases, const Slices& from, con
 // The strips in which slices are gone through; a table has them whole.
 void strips_of(const Disc& disc, const Slices& from, std::vector<Strip>& strips) {
   if (from.table != nullptr) strips.assign(1, whole(disc));
-  else cut(disc, strips);
+  else cut(disc, from.corners != nullptr ? kStripOfCorners : kStrip, strips);
 }
 
 // Sum a strip of all images that keep one rotation, and count statistics of them.

@@ -58,6 +58,14 @@ VITREOUS_DECLARE(generic)
 #if defined(__x86_64__)
 VITREOUS_DECLARE(v3)
 VITREOUS_DECLARE(v4)
+#define VITREOUS_DECLARE_CORNERS(isa)                                                              \
+  namespace isa {                                                                                  \
+  void pack_corners(const float* volume, int64_t side, int64_t width, int64_t z, float times,     \
+                    uint16_t* corners);                                                            \
+  }
+VITREOUS_DECLARE_CORNERS(v3)
+VITREOUS_DECLARE_CORNERS(v4)
+#undef VITREOUS_DECLARE_CORNERS
 #endif
 #undef VITREOUS_DECLARE
 

@@ -4,4 +4,5 @@
 #include "_insert.hpp"
 #include "_tiles.hpp"
 #include "_plain.hpp"
+#include "_corners.hpp"
 #include "_refine.hpp"

@@ -6,14 +6,18 @@ else goes to the plain-torch reference, which has the same signatures.
 
 from __future__ import annotations
 
+import math
+
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int16
 from torch import Tensor
 
 from vitreous.engine.kernels import reference_poses
 from vitreous.engine.kernels.pose_records import Source
 from vitreous.engine.kernels.reference import limit_radius
 from vitreous.engine.kernels.slices import card_version, compiled, needed, on_card
+
+_LARGEST_HALF = 2.0**15
 
 
 def gather_packed(
@@ -43,6 +47,37 @@ def gather_packed(
         limit_radius(grid_radius, volume.shape[-1]) ** 2, tight, torch.get_num_threads(),
     )  # fmt: skip
     return out
+
+
+def has_corners() -> bool:
+    """Tell whether the compiled kernels can slice volumes in half precision on this machine."""
+    module = compiled()
+    return module is not None and bool(module.has_corners())
+
+
+def with_corners(volume: Complex[Tensor, "z y xh"]) -> tuple[Int16[Tensor, " h"], float]:
+    """Return a volume that keeps with every point its neighbours in y and z, in half precision.
+
+    A slice reads one stretch of 32 bytes for each pixel then, which takes half of the time.
+
+    Parameters
+    ----------
+    volume
+        Complex64, on the CPU; `has_corners` must hold.
+
+    Returns
+    -------
+    tuple
+        Bits of half-precision numbers, eight for each point, and what the numbers are to be
+        multiplied by, a power of two.
+    """
+    parts = torch.view_as_real(volume)
+    low, high = torch.aminmax(parts)
+    largest = max(-float(low), float(high), 1e-30)
+    power = math.floor(math.log2(_LARGEST_HALF / largest))
+    out = torch.empty(8 * (volume.numel() + 1), dtype=torch.int16)
+    needed(compiled()).pack_corners(parts, out, 2.0**power, torch.get_num_threads())
+    return out, 2.0**-power
 
 
 def gather_lines(
@@ -109,11 +144,16 @@ def is_compiled(source: Source, image: Tensor) -> bool:
     return is_fast(image, source.planes) and (source.table is not None or sliced)
 
 
-def for_kernel(source: Source) -> tuple[int, float, list[Tensor], Tensor | None, Tensor, Tensor]:
+def for_kernel(
+    source: Source,
+) -> tuple[int, float, list[Tensor], list[tuple[Tensor, float]], Tensor | None, Tensor, Tensor]:
     """Return what the compiled kernels want to know of a source."""
     limit2, volumes = 1e30, list[Tensor]()
     if source.volumes:
         limit2 = float(limit_radius(source.grid_radius, source.volumes[0].shape[-1]) ** 2)
     if source.table is None:
         volumes = [torch.view_as_real(volume) for volume in source.volumes]
-    return source.radius, limit2, volumes, source.table, source.planes, source.classes
+    return (
+        source.radius, limit2, volumes, list(source.corners), source.table, source.planes,
+        source.classes,
+    )  # fmt: skip

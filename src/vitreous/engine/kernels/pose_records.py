@@ -27,6 +27,8 @@ class Source:
         Grids ``z y xh``.
     table
         ``r m 2``: real and imaginary parts, packed; None where volumes are sliced.
+    corners
+        The volumes as `packed.with_corners` has them, or nothing.
     """
 
     planes: Float[Tensor, "r 3 2"]
@@ -35,6 +37,7 @@ class Source:
     grid_radius: float
     volumes: tuple[Complex[Tensor, "z y xh"], ...]
     table: Float[Tensor, "r m 2"] | None = None
+    corners: tuple[tuple[Int16[Tensor, " h"], float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitreous.engine import geometry
+from vitreous.engine import fourier, geometry
+from vitreous.engine.kernels import packed
 from vitreous.engine.projection import Accumulator
 from vitreous.engine.refinement import (
     coarse,
@@ -274,8 +275,22 @@ def _reaching(step: Iteration, seen: View) -> View:
         error = reach.FIRST_PASS_NAT if only_selects else reach.FINE_PASS_NAT
         first = reach.radius_of(*args, first, error)
     return replace(
-        seen, coarse_radius=first, fine_radius=reach.radius_of(*args, last, reach.FINE_PASS_NAT)
+        seen,
+        coarse_radius=first,
+        fine_radius=reach.radius_of(*args, last, reach.FINE_PASS_NAT),
+        in_halves=step.device.type == "cpu" and _may_round(step, seen),
     )
+
+
+def _may_round(step: Iteration, seen: View) -> bool:
+    """Tell whether slices in half precision are good enough for an optics group."""
+    if step.model.ndim == 2 or not packed.has_corners():
+        return False
+    rows = np.flatnonzero(step.data.optics_group == seen.group)[: reach.SAMPLE]
+    transfer = preparation.transfers(step.data, rows, seen, step.settings)
+    ctf4 = fourier.shell_mean(transfer.square().square(), 2).mean(0)
+    args = (seen, step.model, step.references, step.data.optics, ctf4)
+    return reach.rounding_nat(*args) <= reach.FINE_PASS_NAT
 
 
 def _chunk(

@@ -47,6 +47,8 @@ class View:
         ``s``, noise power per component, by shells of the images; never 0.
     model_shell
         ``s``, shell of the reference for each shell of the images.
+    in_halves
+        Slices in half precision are good enough (`reach.rounding_nat`).
     """
 
     group: int
@@ -59,6 +61,7 @@ class View:
     fine_radius: int
     sigma2: Float[Tensor, " s"]
     model_shell: Int64[Tensor, " s"]
+    in_halves: bool = False
 
 
 @dataclass(frozen=True)

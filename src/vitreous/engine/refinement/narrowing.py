@@ -10,7 +10,7 @@ deviations D of the noise: its log weight is higher by ``D^2 / 2`` on average, w
 And with R the middle of its cell and R' a corner, ``d^2 = sum c |P(R) - P(R')|^2`` over these
 pixels: the middle is lower by ``d^2 / 2`` on average where the corner is right, with the deviation
 d. The radius of a step is that where d reaches `_HIDDEN`. What then lies `LOST_CELL` below the best
-cell, or `LOST_POSE` below the best pose, is the right one only where the noise is beyond six
+cell, or `LOST_POSE` below the best pose, is the right one only where the noise is beyond five
 deviations, whatever D is. The CTF is taken as 1, which makes d larger than it is.
 
 What steps are taken follows from the model alone, as the answer of `reach`.
@@ -33,12 +33,12 @@ from vitreous.engine.refinement.images import View
 from vitreous.engine.refinement.references import References
 from vitreous.engine.refinement.state import Model
 
-LOST_CELL = 25.0  # nat below the best
-LOST_POSE = 18.0
+LOST_CELL = 19.0  # nat below the best
+LOST_POSE = 13.0
 _HIDDEN = 2.5
 _ROUNDED = 0.3  # what frames turned by whole steps of the in-plane angle add to half a cell
 _LEAST_RADIUS = 10
-_INNER = 0.5  # radius at which poses themselves are looked at first, as a part of all
+_INNER = (0.5, 0.7)  # radii at which poses themselves are looked at first, as parts of all
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ def steps(
             step = Step(level, _radius(seen, model, references, optics, grid, level))
             if step.radius >= _LEAST_RADIUS:
                 found.append(step)
-    inner = math.ceil(_INNER * radius)
-    if not found or found[-1].radius < inner:
-        found.append(Step(0, inner))
+    for part in _INNER:
+        inner = math.ceil(part * radius)
+        if not found or found[-1].radius < inner:
+            found.append(Step(0, inner))
     return tuple(found)
 
 

@@ -86,6 +86,33 @@ def prepare(
     )  # fmt: skip
 
 
+def transfers(
+    data: Data, rows: NDArray[np.int64], seen: View, settings: Settings
+) -> Float[Tensor, "n y xh"]:
+    """Return the CTF of images of one optics group, squared where they were multiplied by it.
+
+    Parameters
+    ----------
+    data, rows
+        The particles.
+    seen, settings
+        What the group shares, and what was asked for; without correction it is 1.
+    """
+    size, image = seen.disc.size, settings.image
+    if not image.correct_ctf:
+        return torch.ones(len(rows), size, size // 2 + 1)
+    treatment = ctf.Treatment(
+        phase_flipped=image.phase_flipped,
+        only_flip_phases=image.only_flip_phases,
+        intact_first_peak=image.intact_first_peak,
+        premultiplied=bool(data.premultiplied[seen.group]),
+        padded=image.padded_ctf,
+    )
+    defocus = data.defocus.select(torch.from_numpy(rows))
+    groups = torch.full((len(rows),), seen.group, dtype=torch.int64)
+    return ctf.ctf(data.optics, defocus, size, group=groups, treatment=treatment)
+
+
 @dataclass(frozen=True)
 class _Batch:
     """Images that are prepared together; `plain` where they are compared without CTF."""
@@ -107,19 +134,7 @@ class _Batch:
     @cached_property
     def transfer(self) -> Float[Tensor, "n y xh"]:
         """Return the CTF of images, squared where they were multiplied by it; 1 without."""
-        size, image, group = self.seen.disc.size, self.settings.image, self.seen.group
-        if not image.correct_ctf:
-            return torch.ones(len(self.rows), size, size // 2 + 1)
-        treatment = ctf.Treatment(
-            phase_flipped=image.phase_flipped,
-            only_flip_phases=image.only_flip_phases,
-            intact_first_peak=image.intact_first_peak,
-            premultiplied=self.premultiplied,
-            padded=image.padded_ctf,
-        )
-        defocus = self.data.defocus.select(torch.from_numpy(self.rows))
-        groups = torch.full((len(self.rows),), group, dtype=torch.int64)
-        return ctf.ctf(self.data.optics, defocus, size, group=groups, treatment=treatment)
+        return transfers(self.data, self.rows, self.seen, self.settings)
 
     @cached_property
     def scale(self) -> Float[Tensor, " n"]:

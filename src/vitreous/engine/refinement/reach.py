@@ -25,8 +25,9 @@ from vitreous.engine.refinement.state import Model
 LEAST_RADIUS = 24  # below which there is little to gain
 FIRST_PASS_NAT = 0.3  # by which log weights may be off where they only select
 FINE_PASS_NAT = 0.05  # and where they weigh
-_SAMPLE = 16  # slices of each map
+SAMPLE = 16  # slices of each map, and images
 _SPREAD = 2.0  # what a slice has at most, in means of the sample
+_ROUNDING = 2e-4  # deviation of a number of 11 bits, as a part of it
 
 
 def radius_of(
@@ -63,6 +64,37 @@ def radius_of(
     return max(LEAST_RADIUS, min(last, radius))
 
 
+def rounding_nat(
+    seen: View, model: Model, references: References, optics: Optics, ctf4: Float[Tensor, " s"]
+) -> float:
+    """Return the deviation of log weights from slices of numbers that are rounded to 11 bits.
+
+    With q the whitened slice, z the whitened image and u the deviation of a rounded number, cross
+    term and power are off by ``u sqrt(sum q^2 (1 + q^2))`` (section 15.4).
+
+    Parameters
+    ----------
+    seen
+        The images of an optics group.
+    model, references, optics
+        What they are compared with; a sample of the slices is looked at.
+    ctf4
+        Mean fourth power of the CTF of the images, by shells.
+    """
+    radius = seen.disc.radius
+    shells = disc(radius).shell[tight_index(radius)].clamp(max=radius)
+    count = torch.bincount(shells, minlength=radius + 1).clamp(min=1)
+    ctf4 = ctf4[: radius + 1].double()
+    worst = 0.0
+    for k in range(len(references.projectors)):
+        slices = references.tight(k, views(references.ndim), seen, optics, radius)
+        of_shells = _SPREAD * powers(slices, seen, model, radius)
+        of_shells[0] = 0  # the grey level is not compared
+        squares = of_shells * ctf4.sqrt() + of_shells.square() / count * ctf4
+        worst = max(worst, float(squares.sum().sqrt()))
+    return _ROUNDING * worst
+
+
 def powers(
     slices: Float[Tensor, "r m 2"], seen: View, model: Model, radius: int
 ) -> Float[Tensor, " s"]:
@@ -88,4 +120,4 @@ def views(ndim: int) -> Float[Tensor, "r 3 3"]:
     """Return rotations all over the sphere; an average has the same power from all sides."""
     if ndim == 2:
         return torch.eye(3)[None]
-    return geometry.random_rotations(_SAMPLE, torch.Generator().manual_seed(0), torch.float32)
+    return geometry.random_rotations(SAMPLE, torch.Generator().manual_seed(0), torch.float32)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int16
 from torch import Tensor
 
 from vitreous.engine import grids
@@ -20,6 +21,8 @@ from vitreous.engine.refinement.state import Model
 
 _SHARED = 3  # images that use a slice, from which on it is kept
 _TABLE_BYTES = 256 << 20
+_CORNERS_BYTES = 16  # of each point of a grid
+_WORTH = 2  # pixels that are sliced for each point, from which on packing the grid pays
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,22 @@ class References:
         """Return the same references on another device."""
         moved = (replace(one, grid=one.grid.to(device)) for one in self.projectors)
         return References(tuple(moved), self.searched)
+
+    @cached_property
+    def corners(self) -> tuple[tuple[Int16[Tensor, " h"], float], ...]:
+        """Return the grids as half precision has them, made when they are first asked for."""
+        return tuple(packed.with_corners(one.grid) for one in self.projectors)
+
+    def _in_halves(self, seen: View, n_pixels: int) -> bool:
+        """Tell whether so many pixels are sliced in half precision.
+
+        One grid needs less memory then than making its map does (`refine.memory`).
+        """
+        if not (seen.in_halves and self.ndim == 3 and self.device.type == "cpu"):
+            return False
+        n_points = sum(one.grid.numel() for one in self.projectors)
+        fits = len(self.projectors) == 1 or _CORNERS_BYTES * n_points <= _TABLE_BYTES
+        return fits and n_pixels > _WORTH * n_points and packed.has_corners()
 
     def planes(
         self, rotations: Float[Tensor, "r 3 3"], seen: View, optics: Optics
@@ -90,6 +109,7 @@ class References:
         planes = self.planes(rotations, seen, optics)
         volumes = tuple(each.grid for each in self.projectors)
         device, table = self.device, None
+        corners: tuple[tuple[Tensor, float], ...] = ()
         n_bytes = 8 * len(planes) * len(disc(radius))
         shared = uses > _SHARED * len(planes) and n_bytes < _TABLE_BYTES
         if self.ndim == 2 or shared:
@@ -105,9 +125,12 @@ class References:
                     )
             planes = torch.zeros(len(planes), 3, 2)
             volumes = ()
+        elif self._in_halves(seen, max(uses, len(planes)) * len(disc(radius))):
+            corners = self.corners
         return Source(
-            planes.contiguous(), classes.to(torch.int32), radius, self.grid_radius(), volumes, table
-        )
+            planes.contiguous(), classes.to(torch.int32), radius, self.grid_radius(), volumes,
+            table, corners,
+        )  # fmt: skip
 
     def tight(
         self, k: int, rotations: Float[Tensor, "r 3 3"], seen: View, optics: Optics, radius: int
